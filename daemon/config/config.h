@@ -1,0 +1,72 @@
+/*
+ * config: the one YAML file, parsed to the settings structs of the rooms.
+ * Pure: text and names in, settings or all mistakes at once out (each
+ * "file:line: …" on its own line). The supervisor reads the file and resolves
+ * names; every role parses the same text.
+ */
+#ifndef SIGNET_CONFIG_H
+#define SIGNET_CONFIG_H
+
+#include "daemon/policy/policy.h"
+#include "daemon/ring/ring.h"
+#include "proto/buf.h"
+#include "proto/cleanup.h"
+#include "proto/jose/alg.h"
+
+/* Names as the supervisor resolved them. */
+struct name_id { char *name; uint32_t id; };
+struct names { struct name_id *users; size_t n_users; struct name_id *groups; size_t n_groups; };
+void names_clear(struct names *n);
+
+struct outside_key {                       /* made outside signet, named by URI */
+    char *uri;                             /* RFC 7512, parsed OK at load */
+    struct label label;                    /* ring, alg, activates_at and the promises */
+};
+struct ring_config {
+    struct ring_settings settings;         /* ring's own */
+    const struct alg *alg;
+    uint32_t rsa_bits;                     /* default 3072; RSA rings */
+    bool allow_exportable, allow_weak_secret, publish;   /* publish: a raw profile's ring in the key set */
+    uint32_t verify_every;                 /* 0: the default of the token's kind */
+    struct outside_key *outside; size_t n_outside;
+};
+struct token_config {
+    char *module;                          /* path, or a p11-kit name */
+    char *uri;
+    char *pin_file, *pin_credential;       /* at most one; else the uri's pin-source */
+    uint32_t n_signers;                    /* 0: auto */
+    uint32_t token_timeout_ms, generate_timeout_ms;
+};
+struct daemon_config {
+    char *socket, *admin_socket;
+    struct allow admin;
+    uint32_t max_request;                  /* bytes */
+    uint32_t max_connections, max_connections_per_uid, max_in_flight, max_queue_per_uid;
+    uint32_t n_verifiers;                  /* 0: auto */
+    uint32_t drain_timeout_ms, frame_timeout_ms;
+};
+struct config {
+    struct daemon_config daemon;
+    struct token_config token;
+    struct ring_config *rings; size_t n_rings;
+    struct profile *profiles; size_t n_profiles;
+};
+
+/*
+ * `mistakes` gets one line each; NULL is returned if there is any. With
+ * names == NULL user and group names are collected only, not resolved.
+ */
+struct config *config_parse(const char *text, size_t len, const char *file, const struct names *names,
+                            struct buf *mistakes);
+void config_free(struct config *c);
+DEFINE_CLEANUP(struct config, config_free)
+
+/* The user and group names that the text mentions, each once, ids unset: for the supervisor to resolve. */
+bool config_names(const char *text, size_t len, struct names *out);
+
+const struct ring_config *config_ring(const struct config *c, const char *name);
+const struct profile *config_profile(const struct config *c, const char *name);
+/* What differs that only a restart can change ("token.module"), or NULL. */
+const char *config_needs_restart(const struct config *was, const struct config *is);
+
+#endif

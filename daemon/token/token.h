@@ -1,0 +1,87 @@
+/*
+ * token: PKCS#11 and nothing of JWT. One module, one token, one process, two
+ * sessions: the anchor holds the login and finds, generates, imports and
+ * destroys; the other only signs. Blocking: it lives in a signer process.
+ *
+ * Every CK_RV is turned into a reason and a sentence here; none leaves. What
+ * the module answers is a stranger's word: lengths and types are checked.
+ */
+#ifndef SIGNET_TOKEN_H
+#define SIGNET_TOKEN_H
+
+#include "proto/buf.h"
+#include "proto/cleanup.h"
+#include "proto/err.h"
+#include "proto/jose/alg.h"
+
+struct token;
+
+struct token_options {
+    const char *module;            /* path, or the name of a module p11-kit knows */
+    const char *uri;               /* RFC 7512: which token */
+    const char *pin;               /* borrowed; NULL: no login */
+    uint32_t login_patience_ms;    /* how long colliding logins are tried again (software tokens) */
+};
+
+struct token_info {
+    char label[33], manufacturer[33], model[17], serial[17];   /* escaped to printable UTF-8, trimmed */
+    bool software;                 /* SoftHSM: keys are files */
+    bool tpm2_pkcs11;              /* repeats what it was told of custody; sees other processes' keys only at start */
+};
+
+/* ERR_MODULE_MISSING, TOKEN_MISSING, PIN_WRONG, PIN_LOCKED, TOKEN_UNREACHABLE, … */
+struct token *token_open(const struct token_options *o, struct err *e);
+void token_free(struct token *t);
+DEFINE_CLEANUP(struct token, token_free)
+const struct token_info *token_info(const struct token *t);
+
+/* What a listing says of a key: facts only. Halves are paired by CKA_ID and type. */
+struct token_key {
+    uint64_t id;                   /* the same in every process: SHA-256(label, CKA_ID, type, SPKI), first 8 bytes */
+    char label[256];               /* CKA_LABEL; empty when longer or not UTF-8 */
+    uint8_t cka_id[64]; size_t cka_id_len;
+    const char *kty;               /* "EC", "RSA", "OKP", "oct" */
+    const char *crv;               /* or NULL */
+    uint8_t *spki; size_t spki_len;      /* DER SubjectPublicKeyInfo of the public half; NULL: none */
+    size_t secret_len;             /* oct: CKA_VALUE_LEN, bytes */
+    bool has_private, has_public;
+    bool is_private;               /* CKA_PRIVATE on every half that is there: else foreign */
+    bool sensitive, extractable, always_sensitive, never_extractable, local, always_authenticate;
+};
+struct token_data { char label[256]; bool is_private; };   /* a CKO_DATA object: a fact */
+struct token_listing { struct token_key *keys; size_t n_keys; struct token_data *data; size_t n_data; };
+
+/* All keys and data objects; counts only if every call succeeded and the login stood before and after. */
+bool token_list(struct token *t, struct token_listing *out, struct err *e);
+void token_listing_clear(struct token_listing *l);
+
+/* Whether a key of the last listing matches an RFC 7512 URI's object, id and type. */
+bool token_uri_matches(const char *uri, const struct token_key *k);
+bool token_uri_ok(const char *uri, bool wants_object, struct err *e);
+
+/*
+ * Signs with key `id` of the last listing. `input` is the digest where
+ * alg_signs_digest and a raw mechanism serve, else the signing input:
+ * token_wants_digest says which. Signature in JOSE's form (r||s), its length
+ * checked against the alg and key. ERR_KEY_HANDLE_INVALID: list anew.
+ */
+bool token_sign(struct token *t, uint64_t id, const struct alg *alg, const void *input, size_t len,
+                uint8_t *out, size_t *out_len, struct err *e);
+bool token_wants_digest(const struct token *t, const struct alg *alg);
+/* C_SignInit ahead for the next token_sign of this key and alg; may do nothing. */
+void token_arm(struct token *t, uint64_t id, const struct alg *alg);
+
+/* The PKCS#11 mechanism that serves an alg ("CKM_ECDSA"), NULL: none; proved by a test signature. */
+const char *token_mechanism(const struct token *t, const struct alg *alg, bool *out_proved);
+
+/* A key pair, or an HMAC key, with this label and 16 random bytes of CKA_ID; listed anew; *out_id its id. */
+bool token_generate(struct token *t, const struct alg *alg, unsigned rsa_bits, const char *label,
+                    uint64_t *out_id, struct err *e);
+/* The secret zero-padded to the hash's length; non-extractable. */
+bool token_import_hmac(struct token *t, const struct alg *alg, const char *label,
+                       const uint8_t *secret, size_t len, uint64_t *out_id, struct err *e);
+bool token_destroy(struct token *t, uint64_t id, struct err *e);
+/* A private CKO_DATA object: a fact, sync(2)ed. */
+bool token_write_fact(struct token *t, const char *label, struct err *e);
+
+#endif
