@@ -13,30 +13,36 @@
 
 struct claims_rules {
     const char *issuer;                  /* NULL: any */
-    const char *const *audiences;        /* the token's aud must hold one of them; none: aud is not looked at */
+    const char *const *audiences;        /* the token's aud must hold one of them; none: any */
     size_t n_audiences;
-    const char *typ;                     /* NULL: any. "application/x" equals "x"; case counts not */
-    uint32_t leeway_s;
+    const char *typ;                     /* NULL: any. "application/x" equals "x"; letter case counts not */
+    uint32_t leeway_s;                   /* more than CLAIMS_MAX_LEEWAY counts as that */
     int64_t now;
 };
 
-/* What a verified payload says; strings freed by claims_clear. */
+/* What a payload says; strings freed by claims_clear. */
 struct claims {
-    char *issuer, *subject, *jti;        /* NULL: absent */
+    char *issuer, *subject, *jti;        /* NULL: absent, or not a string */
+    char **audiences;                    /* of aud's string or array */
+    size_t n_audiences;
     int64_t expires_at;                  /* 0: no exp */
 };
 void claims_clear(struct claims *c);
 
 /*
- * The payload a strict object (ERR_BAD_PAYLOAD), then exp, nbf, iat
- * (EXPIRED, NOT_YET_VALID, ISSUED_IN_FUTURE), iss, aud, typ (WRONG_…), in
- * that order. exp is required: without it BAD_PAYLOAD. `out` may be NULL.
+ * Reads the payload: a strict object whose exp, nbf, iat are numbers, iss a
+ * string, aud a string or an array of them, each where it is there
+ * (ERR_BAD_PAYLOAD); then checks exp, nbf, iat (EXPIRED, NOT_YET_VALID,
+ * ISSUED_IN_FUTURE), iss, aud, typ (WRONG_…), in that order. `out` may be NULL.
  */
 bool claims_check(const void *payload, size_t len, const char *typ, const struct claims_rules *rules,
                   struct claims *out, struct err *e);
 
-/* iss, aud and typ as they stand, unverified: to find the profile that must judge. False: malformed. */
-bool claims_peek(const void *payload, size_t len, char **out_issuer, char ***out_audiences, struct err *e);
+/* The same reading without any check: to find the profile that must judge. Nothing of it is verified. */
+bool claims_peek(const void *payload, size_t len, struct claims *out, struct err *e);
+
+/* Whether two typ are the same media type. NULL equals nothing. */
+bool claims_typ_same(const char *a, const char *b);
 
 /*
  * A registered name (iss sub aud exp nbf iat jti), in any letter case: the

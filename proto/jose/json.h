@@ -31,6 +31,4 @@ struct json_member {
 bool json_members(json_t *object, const void *bytes, size_t len,
                   struct json_member **out, size_t *out_n, struct err *e);
 
-static inline void json_decrefp(json_t **p) { json_decref(*p); }
-
 #endif

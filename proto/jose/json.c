@@ -1,0 +1,142 @@
+/*
+ * jansson is strict in all that counts (duplicates, UTF-8, surrogates), but
+ * limits depth at 2048 and refuses integers past 64 bits, which a stranger's
+ * token may hold in a claim that nobody reads: those are read as reals. Hence
+ * our own look at the depth, before any recursion, and JSON_DECODE_INT_AS_REAL
+ * only as a second try.
+ */
+#include "proto/jose/json.h"
+
+#include "proto/cleanup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Past a string that opens at `at`: the offset after its closing quote, or len. */
+static size_t string_end(const char *text, size_t len, size_t at)
+{
+    for (at++; at < len; at++) {
+        if (text[at] == '\\')
+            at++;
+        else if (text[at] == '"')
+            return at + 1;
+    }
+    return len;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool depth_ok(const char *text, size_t len)
+{
+    unsigned depth = 0;
+    for (size_t i = 0; i < len;) {
+        if (text[i] == '"') {
+            i = string_end(text, len, i);
+            continue;
+        }
+        if (text[i] == '{' || text[i] == '[') {
+            if (++depth > JSON_MAX_DEPTH)
+                return false;
+        } else if ((text[i] == '}' || text[i] == ']') && depth > 0) {
+            depth--;
+        }
+        i++;
+    }
+    return true;
+}
+
+json_t *json_object_read(const void *bytes, size_t len, enum err_reason reason, struct err *e)
+{
+    json_error_t at;
+    size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+
+    if (len == 0) {
+        err_set(e, reason, "empty where a JSON object must stand");
+        return NULL;
+    }
+    if (!depth_ok(bytes, len)) {
+        err_set(e, reason, "JSON nested more than %u deep", JSON_MAX_DEPTH);
+        return NULL;
+    }
+    json_t *object = json_loadb(bytes, len, flags, &at);
+    if (!object && json_error_code(&at) == json_error_numeric_overflow)
+        object = json_loadb(bytes, len, flags | JSON_DECODE_INT_AS_REAL, &at);
+    if (!object) {
+        /* jansson's own text may quote the input: only what kind of fault, and where. */
+        const char *what = json_error_code(&at) == json_error_duplicate_key ? "a name stands twice"
+                         : json_error_code(&at) == json_error_invalid_utf8 ? "bytes that are no UTF-8"
+                         : json_error_code(&at) == json_error_numeric_overflow ? "a number too large"
+                         : "no JSON";
+        err_set(e, reason, "%s at line %d, column %d", what, at.line, at.column);
+        return NULL;
+    }
+    if (!json_is_object(object)) {
+        json_decref(object);
+        err_set(e, reason, "JSON, but not an object");
+        return NULL;
+    }
+    return object;
+}
+
+/* Past a value that begins at `at`, in text known to be well formed. */
+static size_t value_end(const char *text, size_t len, size_t at)
+{
+    if (text[at] == '"')
+        return string_end(text, len, at);
+    if (text[at] != '{' && text[at] != '[') {
+        while (at < len && !is_space(text[at]) && text[at] != ',' && text[at] != '}' && text[at] != ']')
+            at++;
+        return at;
+    }
+    unsigned depth = 0;
+    while (at < len) {
+        if (text[at] == '"') {
+            at = string_end(text, len, at);
+            continue;
+        }
+        if (text[at] == '{' || text[at] == '[')
+            depth++;
+        else if ((text[at] == '}' || text[at] == ']') && --depth == 0)
+            return at + 1;
+        at++;
+    }
+    return len;
+}
+
+static size_t skip(const char *text, size_t len, size_t at, const char *letters)
+{
+    while (at < len && (is_space(text[at]) || strchr(letters, text[at])))
+        at++;
+    return at;
+}
+
+bool json_members(json_t *object, const void *bytes, size_t len,
+                  struct json_member **out, size_t *out_n, struct err *e)
+{
+    const char *text = bytes;
+    size_t n = json_object_size(object), i = 0;
+    CLEANUP(freep) struct json_member *members = calloc(n ? n : 1, sizeof *members);
+    const char *name;
+    json_t *value;
+
+    if (!members)
+        return err_set(e, ERR_NO_MEMORY, "no memory for %zu JSON members", n);
+    size_t at = skip(text, len, 0, "{");
+    /* jansson keeps the order written, so that both walks go side by side. */
+    json_object_foreach(object, name, value) {
+        if (at >= len || text[at] != '"')
+            return err_set(e, ERR_INTERNAL, "JSON member %zu is not where it should be", i);
+        at = skip(text, len, string_end(text, len, at), ":");
+        if (at >= len)
+            return err_set(e, ERR_INTERNAL, "JSON member %zu has no value", i);
+        size_t end = value_end(text, len, at);
+        members[i++] = (struct json_member){ name, value, text + at, end - at };
+        at = skip(text, len, end, ",");
+    }
+    *out = TAKE(members);
+    *out_n = i;
+    return true;
+}
