@@ -3,7 +3,7 @@
 #include <string.h>
 
 struct walk {
-    size_t n_fields;
+    size_t n_fields, max_fields;
     struct err *e;
 };
 
@@ -70,8 +70,8 @@ static bool message(struct walk *w, const ProtobufCMessageDescriptor *type, stru
 {
     while (c.at < c.end) {
         uint64_t tag, len = 0;
-        if (++w->n_fields > WIRE_MAX_FIELDS)
-            return err_set(w->e, ERR_BAD_REQUEST, "more than %u fields in one message", WIRE_MAX_FIELDS);
+        if (++w->n_fields > w->max_fields)
+            return err_set(w->e, ERR_BAD_REQUEST, "more than %zu fields in one message", w->max_fields);
         if (!varint(&c, &tag) || tag >> 3 == 0 || tag >> 3 > 0x1FFFFFFF)
             return err_set(w->e, ERR_BAD_REQUEST, "'%s' is no protobuf message: bad field tag", type->name);
         const ProtobufCFieldDescriptor *field =
@@ -107,7 +107,13 @@ cut:
 
 bool wire_check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len, struct err *e)
 {
-    struct walk w = { .e = e };
+    return wire_check_max(type, bytes, len, WIRE_MAX_FIELDS, e);
+}
+
+bool wire_check_max(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len,
+                    size_t max_fields, struct err *e)
+{
+    struct walk w = { .max_fields = max_fields, .e = e };
     static const uint8_t none[1];
 
     if (len == 0)

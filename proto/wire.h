@@ -17,6 +17,10 @@
 
 bool wire_check(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len, struct err *e);
 
+/* The same with another bound on the number of fields: for messages longer than a stranger may send. */
+bool wire_check_max(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len,
+                    size_t max_fields, struct err *e);
+
 /* UTF-8 as RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF. NUL is a character. */
 bool wire_utf8(const uint8_t *bytes, size_t len);
 

@@ -1,0 +1,134 @@
+#include "daemon/base/log.h"
+
+#include "tests/support/unit.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name, *in;
+    size_t len;
+    const char *want;
+} quote_case[] = {
+    { "nothing", "", 0, "\"\"" },
+    { "plain", "web-session", 11, "\"web-session\"" },
+    { "a line end", "a\nb", 3, "\"a\\x0ab\"" },
+    { "a quote and a backslash", "a\"\\", 3, "\"a\\x22\\x5c\"" },
+    { "NUL", "a\0b", 3, "\"a\\x00b\"" },
+    { "an escape sequence", "\x1b[2J", 4, "\"\\x1b[2J\"" },
+    { "UTF-8", "J\xc3\xb6rg", 5, "\"J\xc3\xb6rg\"" },
+    { "half a character", "J\xc3", 2, "\"J\\xc3\"" },
+    { "a C1 control", "\xc2\x9b", 2, "\"\\xc2\\x9b\"" },
+    { "a line separator", "\xe2\x80\xa8", 3, "\"\\xe2\\x80\\xa8\"" },
+    { "too long", "0123456789012345678901234567890123456789", 40, "\"01234567890123456789012...\"" },
+};
+
+static void quoting(void)
+{
+    for (size_t i = 0; i < sizeof quote_case / sizeof *quote_case; i++) {
+        char out[32];
+        unit_same_str(quote_case[i].name, log_quote(out, sizeof out, quote_case[i].in, quote_case[i].len),
+                      quote_case[i].want);
+    }
+}
+
+static void quoting_never_writes_past_its_buffer(void)
+{
+    char in[64];
+    memset(in, '\n', sizeof in);
+    for (size_t size = 0; size < 40; size++) {
+        char *out = malloc(size ? size : 1);      /* ASan watches its end */
+        log_quote(out, size, in, sizeof in);
+        CU_ASSERT(size == 0 || memchr(out, 0, size) != NULL);
+        free(out);
+    }
+}
+
+/* What is written to stderr while `run` runs. */
+static void captured(void (*run)(void), char *out, size_t size)
+{
+    int pipe_fd[2], kept = dup(STDERR_FILENO);
+    if (pipe2(pipe_fd, O_NONBLOCK) < 0 || kept < 0)
+        abort();
+    dup2(pipe_fd[1], STDERR_FILENO);
+    run();
+    dup2(kept, STDERR_FILENO);
+    ssize_t n = read(pipe_fd[0], out, size - 1);
+    out[n < 0 ? 0 : n] = '\0';
+    close(pipe_fd[0]);
+    close(pipe_fd[1]);
+    close(kept);
+}
+
+static void two_lines(void)
+{
+    log_info("one\ntwo");
+    log_debug("not heard");
+    log_error("three");
+}
+
+static void a_line_is_one_line(void)
+{
+    char got[256];
+    unsetenv("JOURNAL_STREAM");
+    log_open("broker", LEVEL_INFO);
+    captured(two_lines, got, sizeof got);
+    unit_same_str("by hand", got, "signetd: broker: one?two\nsignetd: broker: three\n");
+    setenv("JOURNAL_STREAM", "8:1", 1);
+    log_open("broker", LEVEL_INFO);
+    captured(two_lines, got, sizeof got);
+    unit_same_str("under systemd", got, "<6>one?two\n<3>three\n");
+}
+
+static void held(void)
+{
+    log_hold(true);
+    log_info("waits");
+}
+
+static void held_then_error(void)
+{
+    held();
+    log_error("does not");
+    log_info("waits");
+}
+
+static void held_lines_wait_and_errors_do_not(void)
+{
+    char got[256];
+    captured(held, got, sizeof got);
+    unit_same_str("held", got, "");
+    captured(log_flush, got, sizeof got);
+    unit_same_str("flushed", got, "<6>waits\n");
+    captured(held_then_error, got, sizeof got);
+    unit_same_str("in order", got, "<6>waits\n<3>does not\n");
+    captured(log_flush, got, sizeof got);
+    log_hold(false);
+}
+
+static void a_long_line(void)
+{
+    char text[3 * LOG_MAX_LINE];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    log_info("%s", text);
+}
+
+static void a_long_line_is_cut(void)
+{
+    char got[4 * LOG_MAX_LINE];
+    captured(a_long_line, got, sizeof got);
+    unit_same_int("length", (long long)strlen(got), LOG_MAX_LINE);
+    unit_same_int("ends in a line end", got[LOG_MAX_LINE - 1], '\n');
+}
+
+static const struct unit_case cases[] = {
+    { "a peer's bytes are quoted", quoting },
+    { "quoting never writes past its buffer", quoting_never_writes_past_its_buffer },
+    { "a fact is one line", a_line_is_one_line },
+    { "held lines wait, errors do not", held_lines_wait_and_errors_do_not },
+    { "a long line is cut", a_long_line_is_cut },
+};
+UNIT_MAIN(cases)
