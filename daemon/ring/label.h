@@ -16,10 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LABEL_MAX 160                    /* bytes with NUL */
+#define LABEL_MAX 256                    /* bytes with NUL */
 #define LABEL_MAX_TIME 253402300799ll    /* the end of year 9999 */
 #define RING_MAX_NAME 32                 /* [a-z0-9-] */
-#define RING_MAX_KID 256
+#define RING_MAX_KID 128                 /* bytes: a thumbprint has 43, an HMAC key's CKA_ID of 64 bytes 86 */
 
 enum label_kind { LABEL_KEY, LABEL_REVOKED, LABEL_PROMOTE };
 

@@ -1,0 +1,139 @@
+/*
+ * What is to be done, most urgent first: a ring that cannot sign, then a key
+ * to come, then what may go. Each rule answers with a moment; the earliest
+ * of the due ones wins by this order, else the soonest.
+ */
+#include "daemon/ring/ring_private.h"
+
+#include <string.h>
+
+static const struct ring_next nothing = { RING_NOTHING, INT64_MAX, 0, NULL };
+
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Daemons that act apart then choose the same second. */
+static int64_t rounded_up(int64_t t, int64_t step)
+{
+    return step > 0 ? (t + step - 1) / step * step : t;
+}
+
+/* publish_ahead, or what the published keys' own promises ask for, whichever is longer. */
+static int64_t publish_ahead(const struct ring *r, int64_t now)
+{
+    const struct ring_settings *s = &r->s;
+    int64_t ahead = s->publish_ahead;
+
+    for (size_t i = 0; i < r->n; i++)
+        if (ring_published(r, i, now))
+            ahead = most(ahead, r->places[i].key.max_age + s->refresh + s->skew + s->generation_time);
+    return ahead;
+}
+
+/* The active key cannot sign: the standby steps in, or the panic button's work goes on. */
+static struct ring_next rescue(const struct ring *r, int64_t now)
+{
+    ptrdiff_t active = ring_active(r, now), coming = ring_coming(r, now);
+
+    if (r->n == 0 && r->s.create)
+        return (struct ring_next){ RING_GENERATE, now, now, NULL };
+    if (active < 0)
+        return nothing;
+    const struct ring_place *p = &r->places[active];
+    bool broken = p->revoked || p->key.gone;
+    if (broken && coming >= 0 && (p->revoked || r->s.standby))
+        return (struct ring_next){ RING_PROMOTE, now, 0, &r->places[coming].key };
+    if (p->revoked && coming < 0)
+        return (struct ring_next){ RING_GENERATE, now, most(now, p->key.activates_at + 1), NULL };
+    return nothing;
+}
+
+static struct ring_next rotate(const struct ring *r, int64_t now)
+{
+    const struct ring_settings *s = &r->s;
+    ptrdiff_t active = ring_active(r, now);
+
+    if (s->rotate_every == 0 || active < 0 || ring_coming(r, now) >= 0)
+        return nothing;
+    int64_t turn = r->places[active].key.activates_at + s->rotate_every, ahead = publish_ahead(r, now);
+    int64_t due = s->standby ? now : turn - ahead;
+    int64_t activates_at = rounded_up(most(turn, most(due, now) + ahead), s->refresh);
+    /* After every place that is held already by one that cannot sign. */
+    for (size_t i = (size_t)active + 1; i < r->n; i++)
+        if (r->places[i].revoked && r->places[i].key.activates_at >= activates_at)
+            activates_at = rounded_up(r->places[i].key.activates_at + 1, s->refresh);
+    return (struct ring_next){ RING_GENERATE, due, activates_at, NULL };
+}
+
+/* Of two keys that two daemons made for one moment the larger kid goes, while nobody can have used either. */
+static bool is_spare_twin(const struct ring *r, size_t i, int64_t now)
+{
+    const struct ring_place *p = &r->places[i];
+
+    if (i + 1 >= r->n || p->key.activates_at - now <= r->s.refresh + r->s.skew)
+        return false;
+    const struct ring_place *q = &r->places[i + 1];
+    return q->key.activates_at == p->key.activates_at && q->key.proved && !q->revoked && !q->key.gone &&
+           q->key.origin == KEY_GENERATED && p->key.proved;
+}
+
+/* When a key that signet made may go; INT64_MAX: never by itself. */
+static int64_t destroyed_at(const struct ring *r, size_t i, int64_t now)
+{
+    const struct ring_place *p = &r->places[i];
+    enum key_state state = ring_state(r, i, now);
+
+    if (!p->on_token || p->key.origin != KEY_GENERATED)
+        return INT64_MAX;
+    if (state == KEY_REVOKED) {
+        /* Only when the ring signs again with another, else the bad key is all there is to look at. */
+        struct err e;
+        return p->key.activates_at > now || ring_signer(r, now, &e) ? now : INT64_MAX;
+    }
+    if (state == KEY_ORPHAN && !p->key.proved) {
+        int64_t at = p->key.seen_since + r->s.generation_time;
+        return at < p->key.activates_at ? at : INT64_MAX;
+    }
+    if (state == KEY_NEXT)
+        return is_spare_twin(r, i, now) ? now : INT64_MAX;
+    if (state == KEY_RETIRED || state == KEY_EXPIRED)
+        return ring_ends_at(r, i) + r->s.destroy_after;
+    return INT64_MAX;
+}
+
+static struct ring_next sweep(const struct ring *r, int64_t now)
+{
+    struct ring_next best = nothing;
+
+    /* In the order of activation: the oldest first. */
+    for (size_t i = 0; i < r->n; i++) {
+        const struct ring_place *p = &r->places[i];
+        int64_t at = destroyed_at(r, i, now);
+        if (at < best.at)
+            best = (struct ring_next){ RING_DESTROY, at, 0, &p->key };
+        if (r->s.destroy_retired_private && p->on_token && p->key.has_private && p->key.origin == KEY_GENERATED &&
+            ring_state(r, i, now) == KEY_RETIRED) {
+            /* A signature begun before the turn may still be under way. */
+            int64_t drained = ring_retires_at(r, i) + r->s.refresh + r->s.skew;
+            if (drained < best.at)
+                best = (struct ring_next){ RING_DESTROY_PRIVATE, drained, 0, &p->key };
+        }
+    }
+    return best;
+}
+
+struct ring_next ring_next(const struct ring *r, int64_t now)
+{
+    struct ring_next best = rescue(r, now), rotation = rotate(r, now), end = sweep(r, now);
+
+    if (best.at <= now)
+        return best;
+    if (rotation.at <= now)
+        return rotation;
+    if (end.at <= now)
+        return end;
+    best = rotation.at <= end.at ? rotation : end;
+    return best;
+}

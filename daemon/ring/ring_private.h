@@ -1,0 +1,29 @@
+/* ring_private: a ring's inside, shared by ring (what is) and plan (what is to be done). */
+#ifndef SIGNET_RING_PRIVATE_H
+#define SIGNET_RING_PRIVATE_H
+
+#include "daemon/ring/ring.h"
+
+/*
+ * A place in the order of activation: (activates_at, then the larger kid
+ * first), so that the last whose time has come is the one that signs: a tie
+ * goes to the smaller kid. A revoked key holds its place though it is gone.
+ */
+struct ring_place {
+    struct ring_key key;        /* activates_at with the promotion applied */
+    bool revoked;
+    bool on_token;              /* an object is there; else only the revoked fact */
+};
+
+struct ring {
+    struct ring_settings s;
+    struct ring_place *places;
+    size_t n;
+};
+
+/* The index of the last place whose time has come; -1: none. */
+ptrdiff_t ring_active(const struct ring *r, int64_t now);
+/* The index of the first proved key to come that counts; -1: none. */
+ptrdiff_t ring_coming(const struct ring *r, int64_t now);
+
+#endif

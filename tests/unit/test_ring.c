@@ -1,0 +1,331 @@
+#include "daemon/ring/ring.h"
+
+#include "tests/support/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DAY 86400
+
+static const struct { const char *text; bool ok; } label_case[] = {
+    { "signet:web:ES256:1700000000:28800:60:900", true },
+    { "signet:w-1:EdDSA:0:0:0:0", true },
+    { "signet:web:revoked:43-letters-of-a-thumbprint:1700000000", true },
+    { "signet:web:promote:43-letters-of-a-thumbprint:1700000000", true },
+    { "signet:web:ES256:253402300799:1:1:1", true },
+    { "signet:web:ES256:253402300800:1:1:1", false },
+    { "signet:web:ES256:01:1:1:1", false },
+    { "signet:web:ES256:+1:1:1:1", false },
+    { "signet:web:ES256:-1:1:1:1", false },
+    { "signet:web:ES256:1:1:1", false },
+    { "signet:web:ES256:1:1:1:1:1", false },
+    { "signet:web:ES256:1:1:1:1:", false },
+    { "signet:web:ES256:1:1:1:", false },
+    { "signet:web::1:1:1:1", false },
+    { "signet::ES256:1:1:1:1", false },
+    { "signet:Web:ES256:1:1:1:1", false },
+    { "signet:web:ES 256:1:1:1:1", false },
+    { "signet:abcdefghijabcdefghijabcdefghij12:ES256:1:1:1:1", true },
+    { "signet:abcdefghijabcdefghijabcdefghij123:ES256:1:1:1:1", false },
+    { "signet:web:ES256:99999999999999999999999:1:1:1", false },
+    { "signet:web:revoked::1", false },
+    { "signet:web:revoked:k", false },
+    { "signet:web", false }, { "signet:", false }, { "signet", false }, { "", false }, { "Signet:web:ES256:1:1:1:1", false },
+};
+
+static void labels_have_one_spelling(void)
+{
+    for (size_t i = 0; i < sizeof label_case / sizeof *label_case; i++) {
+        struct label l;
+        char out[LABEL_MAX];
+        bool ok = label_parse(&l, label_case[i].text, strlen(label_case[i].text));
+        unit_same_int(label_case[i].text, ok, label_case[i].ok);
+        if (ok && label_write(&l, out))
+            unit_same_str("written again", out, label_case[i].text);
+    }
+    CU_ASSERT_FALSE(label_parse(&(struct label){ 0 }, "signet:web:ES256:1:1:1:1\0x", 26));
+    struct label bad = { .kind = LABEL_KEY, .ring = "web", .alg = "ES:256", .at = 1 };
+    char out[LABEL_MAX];
+    CU_ASSERT_FALSE(label_write(&bad, out));
+}
+
+static const struct ring_settings plain = {
+    .name = "web", .rotate_every = 100, .publish_ahead = 30, .max_ttl = 20, .skew = 2, .max_age = 10, .refresh = 5,
+    .destroy_after = 50, .generation_time = 3,
+};
+
+static struct ring_key key(const char *kid, int64_t at)
+{
+    struct ring_key k = { .activates_at = at, .max_ttl = 20, .skew = 2, .max_age = 10, .proved = true, .has_private = true };
+    snprintf(k.kid, sizeof k.kid, "%s", kid);
+    return k;
+}
+
+static struct ring_fact fact(enum label_kind kind, const char *kid, int64_t at)
+{
+    struct ring_fact f = { .kind = kind, .at = at };
+    snprintf(f.kid, sizeof f.kid, "%s", kid);
+    return f;
+}
+
+static struct ring *ring_of(const struct ring_settings *s, const struct ring_key *k, size_t n, const struct ring_fact *f,
+                            size_t n_f)
+{
+    struct err e;
+    struct ring *r = ring_new(s, k, n, f, n_f, &e);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+    return r;
+}
+
+static size_t index_of(const struct ring *r, const char *kid)
+{
+    for (size_t i = 0; i < ring_size(r); i++)
+        if (strcmp(ring_key(r, i)->kid, kid) == 0)
+            return i;
+    CU_FAIL_FATAL("no such key");
+    return 0;
+}
+
+/* "a" activates at 100, "b" at 200; both promise 20 s of life and 2 s of skew. */
+static const struct { const char *name, *kid; int64_t now; enum key_state want; bool published; } state_case[] = {
+    { "a second before activation", "a", 99, KEY_NEXT, true },
+    { "the second of activation", "a", 100, KEY_ACTIVE, true },
+    { "the last second before its successor", "a", 199, KEY_ACTIVE, true },
+    { "its successor's first second", "a", 200, KEY_RETIRED, true },
+    { "the last second that a token of it may live", "a", 221, KEY_RETIRED, true },
+    { "past that", "a", 222, KEY_EXPIRED, false },
+    { "the successor, before", "b", 199, KEY_NEXT, true },
+    { "the successor, in its first second", "b", 200, KEY_ACTIVE, true },
+    { "the last key stays active", "b", 100000, KEY_ACTIVE, true },
+};
+
+static void states_follow_from_dates_and_now(void)
+{
+    struct ring_key k[] = { key("b", 200), key("a", 100) };
+    struct ring *r = ring_of(&plain, k, 2, NULL, 0);
+
+    for (size_t i = 0; i < sizeof state_case / sizeof *state_case; i++) {
+        size_t at = index_of(r, state_case[i].kid);
+        unit_same_str(state_case[i].name, key_state_name(ring_state(r, at, state_case[i].now)),
+                      key_state_name(state_case[i].want));
+        unit_same_int(state_case[i].name, ring_published(r, at, state_case[i].now), state_case[i].published);
+    }
+    unit_same_int("changes", ring_changes_at(r, 0), 100);
+    unit_same_int("changes", ring_changes_at(r, 100), 200);
+    unit_same_int("changes", ring_changes_at(r, 200), 222);
+    unit_same_int("changes", ring_changes_at(r, 222), INT64_MAX);
+    ring_free(r);
+}
+
+static void the_last_activated_signs_or_nothing_does(void)
+{
+    struct err e;
+    struct ring_key k[] = { key("a", 100), key("b", 200), key("c", 200), key("d", 300) };
+    k[3].proved = false;
+    struct ring *r = ring_of(&plain, k, 4, NULL, 0);
+
+    CU_ASSERT_PTR_NULL(ring_signer(r, 99, &e));
+    unit_same_str("before", err_reason_name(e.reason), "NO_ACTIVE_KEY");
+    unit_same_str("first", ring_signer(r, 199, &e)->kid, "a");
+    unit_same_str("a tie goes to the smaller kid", ring_signer(r, 200, &e)->kid, "b");
+    unit_same_str("its twin", key_state_name(ring_state(r, index_of(r, "c"), 200)), "retired");
+    CU_ASSERT_PTR_NULL(ring_signer(r, 300, &e));
+    unit_same_str("a half key holds its place", err_reason_name(e.reason), "KEY_UNPROVED");
+    unit_same_str("and retires the one before", key_state_name(ring_state(r, index_of(r, "b"), 300)), "retired");
+    unit_same_str("before its time it is an orphan", key_state_name(ring_state(r, index_of(r, "d"), 250)), "orphan");
+    ring_free(r);
+
+    struct ring_key gone[] = { key("a", 100), key("b", 200) };
+    gone[1].gone = true;
+    r = ring_of(&plain, gone, 2, NULL, 0);
+    CU_ASSERT_PTR_NULL(ring_signer(r, 200, &e));
+    CU_ASSERT_PTR_NOT_NULL(strstr(e.text, "gone"));
+    ring_free(r);
+}
+
+static void a_revoked_key_is_dead_and_holds_its_place(void)
+{
+    struct err e;
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+    struct ring_fact f[] = { fact(LABEL_REVOKED, "b", 200) };
+
+    for (size_t with = 1; with <= 2; with++) {      /* the key destroyed, and brought back by a backup */
+        struct ring *r = ring_of(&plain, k, with, f, 1);
+        unit_same_str("state", key_state_name(ring_state(r, index_of(r, "b"), 250)), "revoked");
+        CU_ASSERT_FALSE(ring_published(r, index_of(r, "b"), 250));
+        CU_ASSERT_PTR_NULL(ring_signer(r, 250, &e));
+        unit_same_str("no older key steps in", err_reason_name(e.reason), "NO_ACTIVE_KEY");
+        struct ring_next next = ring_next(r, 250);
+        unit_same_int("the panic button's work goes on", next.action, RING_GENERATE);
+        unit_same_int("at once", next.activates_at, 250);
+        ring_free(r);
+    }
+}
+
+static void a_promotion_counts_once_and_the_earliest(void)
+{
+    struct err e;
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+    struct ring_fact f[] = { fact(LABEL_PROMOTE, "b", 170), fact(LABEL_PROMOTE, "b", 150), fact(LABEL_PROMOTE, "x", 1),
+                             fact(LABEL_PROMOTE, "b", 900) };
+    struct ring *r = ring_of(&plain, k, 2, f, 4);
+
+    unit_same_str("before", ring_signer(r, 149, &e)->kid, "a");
+    unit_same_str("from then on", ring_signer(r, 150, &e)->kid, "b");
+    unit_same_int("places", (long long)ring_size(r), 2);
+    ring_free(r);
+}
+
+static void a_key_of_a_wrong_clock_does_not_count(void)
+{
+    struct ring_key k[] = { key("a", 100), key("b", 100 + 100 + 30 + 5 + 2 + 1) };
+    struct ring *r = ring_of(&plain, k, 2, NULL, 0);
+
+    CU_ASSERT_TRUE(ring_too_far(r, 1, 150));
+    CU_ASSERT_FALSE(ring_published(r, 1, 150));
+    unit_same_int("a key is made though", ring_next(r, 170).action, RING_GENERATE);
+    CU_ASSERT_FALSE(ring_too_far(r, 1, 201));
+    k[1].origin = KEY_OUTSIDE;
+    ring_free(r);
+    r = ring_of(&plain, k, 2, NULL, 0);
+    CU_ASSERT_FALSE(ring_too_far(r, 1, 150));
+    ring_free(r);
+}
+
+static void check_next(const char *what, struct ring_next got, enum ring_action action, int64_t at, int64_t activates_at,
+                       const char *kid)
+{
+    unit_same_int(what, got.action, action);
+    unit_same_int(what, got.at, at);
+    unit_same_int(what, got.activates_at, activates_at);
+    unit_same_str(what, got.key ? got.key->kid : "", kid);
+}
+
+static void rotation_is_planned_ahead(void)
+{
+    struct ring_settings s = plain;
+    struct ring_key k[] = { key("a", 100), key("b", 200), key("c", 300) };
+    struct ring *r = ring_of(&s, k, 1, NULL, 0);
+
+    check_next("not yet", ring_next(r, 100), RING_GENERATE, 170, 200, "");
+    check_next("due", ring_next(r, 170), RING_GENERATE, 170, 200, "");
+    check_next("late: never sooner than publish_ahead", ring_next(r, 191), RING_GENERATE, 170, 225, "");
+    ring_free(r);
+    r = ring_of(&s, k, 2, NULL, 0);
+    check_next("done: nothing until the turn", ring_next(r, 180), RING_NOTHING, INT64_MAX, 0, "");
+    check_next("then the old one's end", ring_next(r, 200), RING_DESTROY, 200 + 22 + 50, 0, "a");
+    ring_free(r);
+    s.destroy_retired_private = true;
+    r = ring_of(&s, k, 2, NULL, 0);
+    check_next("the private half once drained", ring_next(r, 201), RING_DESTROY_PRIVATE, 207, 0, "a");
+    ring_free(r);
+    s.rotate_every = 0;
+    r = ring_of(&s, k, 1, NULL, 0);
+    check_next("never", ring_next(r, 100000), RING_NOTHING, INT64_MAX, 0, "");
+    ring_free(r);
+    s = plain;
+    k[0].max_age = 60;      /* an older, longer promise */
+    r = ring_of(&s, k, 1, NULL, 0);
+    check_next("a published key's promise counts", ring_next(r, 100), RING_GENERATE, 200 - 70, 200, "");
+    ring_free(r);
+}
+
+static void a_restart_makes_no_key_but_create_begins_a_ring(void)
+{
+    struct ring_settings s = plain;
+    struct ring *r = ring_of(&s, NULL, 0, NULL, 0);
+    check_next("an empty ring", ring_next(r, 50), RING_NOTHING, INT64_MAX, 0, "");
+    ring_free(r);
+    s.create = true;
+    r = ring_of(&s, NULL, 0, NULL, 0);
+    check_next("create", ring_next(r, 50), RING_GENERATE, 50, 50, "");
+    ring_free(r);
+}
+
+static void a_standby_steps_in(void)
+{
+    struct ring_settings s = plain;
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+    struct ring_fact f[] = { fact(LABEL_REVOKED, "a", 100) };
+
+    s.standby = true;
+    struct ring *r = ring_of(&s, k, 1, NULL, 0);
+    check_next("always one to come", ring_next(r, 110), RING_GENERATE, 110, 200, "");
+    ring_free(r);
+    k[0].gone = true;
+    r = ring_of(&s, k, 2, NULL, 0);
+    check_next("for a key that is gone", ring_next(r, 150), RING_PROMOTE, 150, 0, "b");
+    ring_free(r);
+    k[0].gone = false;
+    r = ring_of(&plain, k, 2, f, 1);
+    check_next("for a revoked key any next one", ring_next(r, 150), RING_PROMOTE, 150, 0, "b");
+    ring_free(r);
+    struct ring_fact done[] = { f[0], fact(LABEL_PROMOTE, "b", 150) };
+    r = ring_of(&plain, k, 2, done, 2);
+    check_next("then the bad key goes", ring_next(r, 150), RING_DESTROY, 150, 0, "a");
+    ring_free(r);
+}
+
+static void only_what_signet_made_is_destroyed(void)
+{
+    struct ring_key k[] = { key("a", 100), key("b", 200), key("c", 300), key("d", 300) };
+    struct ring *r = ring_of(&plain, k, 4, NULL, 0);
+
+    check_next("of twins the larger kid", ring_next(r, 250), RING_DESTROY, 250, 0, "d");
+    CU_ASSERT_NOT_EQUAL(ring_next(r, 293).key, ring_key(r, index_of(r, "d")));
+    ring_free(r);
+    k[3].origin = KEY_IMPORTED;
+    r = ring_of(&plain, k, 4, NULL, 0);
+    CU_ASSERT_PTR_NOT_EQUAL(ring_next(r, 250).key, ring_key(r, index_of(r, "d")));
+    ring_free(r);
+    k[0].origin = KEY_OUTSIDE;
+    struct ring_settings never = plain;
+    never.rotate_every = 0;
+    r = ring_of(&never, k, 3, NULL, 0);
+    unit_same_str("the oldest of ours", ring_next(r, 100000).key ? ring_next(r, 100000).key->kid : "", "b");
+    ring_free(r);
+    struct ring_key orphan[] = { key("a", 100), key("b", 200) };
+    orphan[1].proved = false;
+    orphan[1].seen_since = 160;
+    r = ring_of(&plain, orphan, 2, NULL, 0);
+    check_next("an orphan, seen so long enough", ring_next(r, 161), RING_DESTROY, 163, 0, "b");
+    unit_same_int("never once its time has come", ring_next(r, 200).action, RING_GENERATE);
+    ring_free(r);
+}
+
+static const struct { const char *name; struct ring_settings s; const char *want; } check_case[] = {
+    { "sound", { .rotate_every = 100, .publish_ahead = 30, .max_ttl = 20, .skew = 2, .max_age = 10, .refresh = 5 }, NULL },
+    { "never rotated", { .max_ttl = 20 }, NULL },
+    { "published too late", { .rotate_every = 100, .publish_ahead = 17, .max_ttl = 20, .skew = 2, .max_age = 10,
+      .refresh = 5, .generation_time = 1 }, "10s + refresh 5s + skew 2s + generating it 1s = 18s" },
+    { "rotated too often", { .rotate_every = 59, .publish_ahead = 30, .max_ttl = 20 }, "twice publish_ahead 30s = 60s" },
+    { "tokens outlive two rotations", { .rotate_every = 100, .publish_ahead = 30, .max_ttl = 101 }, "max_ttl is 101s" },
+    { "standby without a rotation", { .standby = true }, "standby needs rotate_every" },
+};
+
+static void settings_that_cannot_keep_their_promise_are_refused(void)
+{
+    for (size_t i = 0; i < sizeof check_case / sizeof *check_case; i++) {
+        struct err e = { 0 };
+        bool ok = ring_settings_check(&check_case[i].s, &e);
+        unit_same_int(check_case[i].name, ok, check_case[i].want == NULL);
+        if (check_case[i].want && !strstr(e.text, check_case[i].want))
+            unit_same_str(check_case[i].name, e.text, check_case[i].want);
+    }
+}
+
+static const struct unit_case cases[] = {
+    { "labels have one spelling", labels_have_one_spelling },
+    { "states follow from dates and now", states_follow_from_dates_and_now },
+    { "the last activated signs, or nothing does", the_last_activated_signs_or_nothing_does },
+    { "a revoked key is dead and holds its place", a_revoked_key_is_dead_and_holds_its_place },
+    { "a promotion counts once, the earliest", a_promotion_counts_once_and_the_earliest },
+    { "a key of a wrong clock does not count", a_key_of_a_wrong_clock_does_not_count },
+    { "rotation is planned ahead", rotation_is_planned_ahead },
+    { "a restart makes no key, but create begins a ring", a_restart_makes_no_key_but_create_begins_a_ring },
+    { "a standby steps in", a_standby_steps_in },
+    { "only what signet made is destroyed", only_what_signet_made_is_destroyed },
+    { "settings that cannot keep their promise are refused", settings_that_cannot_keep_their_promise_are_refused },
+};
+
+UNIT_MAIN(cases)
