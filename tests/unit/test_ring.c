@@ -213,7 +213,12 @@ static void rotation_is_planned_ahead(void)
     ring_free(r);
     r = ring_of(&s, k, 2, NULL, 0);
     check_next("done: nothing until the turn", ring_next(r, 180), RING_NOTHING, INT64_MAX, 0, "");
+    unit_same_int("the turn after that is planned first", ring_next(r, 200).at, 270);
+    ring_free(r);
+    s.rotate_every = 0;
+    r = ring_of(&s, k, 2, NULL, 0);
     check_next("then the old one's end", ring_next(r, 200), RING_DESTROY, 200 + 22 + 50, 0, "a");
+    s.rotate_every = plain.rotate_every;
     ring_free(r);
     s.destroy_retired_private = true;
     r = ring_of(&s, k, 2, NULL, 0);
