@@ -23,12 +23,13 @@ struct caller {
     const char *name;              /* uid's user name in the supervisor's snapshot; NULL: none */
 };
 
-/* Who may: config fills it. The overflow uid is never allowed. */
+/* Who may: config fills it. */
 struct allow {
-    bool any;
+    bool any;                      /* but never the overflow uid */
     uid_t *uids; size_t n_uids;
     gid_t *gids; size_t n_gids;
 };
+void allow_clear(struct allow *a);
 bool allow_has(const struct allow *a, const struct caller *c);
 
 struct profile_claim { char *name; char *json; };   /* fixed: value as compact JSON */
