@@ -55,9 +55,16 @@ struct token_listing { struct token_key *keys; size_t n_keys; struct token_data 
 bool token_list(struct token *t, struct token_listing *out, struct err *e);
 void token_listing_clear(struct token_listing *l);
 
-/* Whether a key of the last listing matches an RFC 7512 URI's object, id and type. */
-bool token_uri_matches(const char *uri, const struct token_key *k);
+/*
+ * RFC 7512. A URI that names a token, or with `wants_object` a key on it (by
+ * object or id), without what p11-kit would drop in silence: a part twice or
+ * unknown, blanks. Slot numbers (they change) and a PIN in it are refused.
+ */
 bool token_uri_ok(const char *uri, bool wants_object, struct err *e);
+/* Whether a key matches a URI's object, id and type. */
+bool token_uri_matches(const char *uri, const struct token_key *k);
+/* The file its pin-source names, as a path; NULL: it names none. Freed by the caller. */
+char *token_uri_pin_file(const char *uri);
 
 /*
  * Signs with key `id` of the last listing. `input` is the digest where
