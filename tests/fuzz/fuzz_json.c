@@ -4,6 +4,14 @@
 #include "proto/cleanup.h"
 #include "proto/jose/json.h"
 
+/* A number past int64 anywhere makes every number of its object a real one: `flags`. */
+static bool reads_as(const struct json_member *m, size_t flags)
+{
+    flags |= JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    CLEANUP(json_decrefp) json_t *again = json_loadb(m->text, m->text_len, flags, NULL);
+    return again && json_equal(again, m->value);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
 {
     struct err e = { 0 };
@@ -23,9 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
         MUST(text > after && text + member[i].text_len < in + len);
         after = text + member[i].text_len;
         MUST(json_object_get(object, member[i].name) == member[i].value);
-        CLEANUP(json_decrefp) json_t *again =
-            json_loadb(member[i].text, member[i].text_len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
-        MUST(again && json_equal(again, member[i].value));
+        MUST(reads_as(&member[i], 0) || reads_as(&member[i], JSON_DECODE_INT_AS_REAL));
     }
     return 0;
 }
