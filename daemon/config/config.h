@@ -1,8 +1,11 @@
 /*
  * config: the one YAML file, parsed to the settings structs of the rooms.
- * Pure: text and names in, settings or all mistakes at once out (each
- * "file:line: …" on its own line). The supervisor reads the file and resolves
+ * Pure: text and resolved names in; settings, or all mistakes at once, out
+ * ("file:line: …", one a line). The supervisor reads the file and resolves
  * names; every role parses the same text.
+ *
+ * A setting is a row in settings.c's tables and a field in the room it
+ * belongs to.
  */
 #ifndef SIGNET_CONFIG_H
 #define SIGNET_CONFIG_H
@@ -13,29 +16,33 @@
 #include "proto/cleanup.h"
 #include "proto/jose/alg.h"
 
-/* Names as the supervisor resolved them. */
+#define CONFIG_MAX_TEXT (1024u * 1024)     /* bytes of a file */
+#define CONFIG_MAX_MISTAKES 50u            /* told at once; more are counted */
+
+/* User and group names as the supervisor resolved them; one that is not there does not exist. */
 struct name_id { char *name; uint32_t id; };
 struct names { struct name_id *users; size_t n_users; struct name_id *groups; size_t n_groups; };
 void names_clear(struct names *n);
 
 struct outside_key {                       /* made outside signet, named by URI */
-    char *uri;                             /* RFC 7512, parsed OK at load */
-    struct label label;                    /* ring, alg, activates_at and the promises */
+    char *uri;                             /* RFC 7512, well formed, names an object or id */
+    int64_t activates_at, max_ttl, skew, max_age;
 };
 struct ring_config {
     struct ring_settings settings;         /* ring's own */
     const struct alg *alg;
-    uint32_t rsa_bits;                     /* default 3072; RSA rings */
-    bool allow_exportable, allow_weak_secret, publish;   /* publish: a raw profile's ring in the key set */
-    uint32_t verify_every;                 /* 0: the default of the token's kind */
+    uint32_t rsa_bits;
+    bool allow_exportable, allow_weak_secret;
+    bool publish;                          /* a raw profile's ring in the key set */
+    uint32_t verify_every;                 /* 0: by the token's kind */
     struct outside_key *outside; size_t n_outside;
 };
 struct token_config {
-    char *module;                          /* path, or a p11-kit name */
+    char *module;                          /* path, or a name that p11-kit knows */
     char *uri;
-    char *pin_file, *pin_credential;       /* at most one; else the uri's pin-source */
+    char *pin_file, *pin_credential;       /* at most one; neither: the uri's pin-source */
     uint32_t n_signers;                    /* 0: auto */
-    uint32_t token_timeout_ms, generate_timeout_ms;
+    uint32_t timeout_ms, generate_timeout_ms;
 };
 struct daemon_config {
     char *socket, *admin_socket;
@@ -43,7 +50,7 @@ struct daemon_config {
     uint32_t max_request;                  /* bytes */
     uint32_t max_connections, max_connections_per_uid, max_in_flight, max_queue_per_uid;
     uint32_t n_verifiers;                  /* 0: auto */
-    uint32_t drain_timeout_ms, frame_timeout_ms;
+    uint32_t deadline_ms, drain_timeout_ms, frame_timeout_ms;
 };
 struct config {
     struct daemon_config daemon;
@@ -52,17 +59,14 @@ struct config {
     struct profile *profiles; size_t n_profiles;
 };
 
-/*
- * `mistakes` gets one line each; NULL is returned if there is any. With
- * names == NULL user and group names are collected only, not resolved.
- */
+/* NULL: `mistakes` holds every one. names NULL: user and group names are taken as existing (--check on another machine). */
 struct config *config_parse(const char *text, size_t len, const char *file, const struct names *names,
                             struct buf *mistakes);
 void config_free(struct config *c);
 DEFINE_CLEANUP(struct config, config_free)
 
 /* The user and group names that the text mentions, each once, ids unset: for the supervisor to resolve. */
-bool config_names(const char *text, size_t len, struct names *out);
+void config_names(const char *text, size_t len, struct names *out);
 
 const struct ring_config *config_ring(const struct config *c, const char *name);
 const struct profile *config_profile(const struct config *c, const char *name);

@@ -24,13 +24,12 @@ static void parse(const uint8_t *in, size_t len, const struct names *names)
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
 {
     struct names names = { 0 };
-    if (config_names((const char *)in, len, &names)) {
-        for (size_t i = 0; i < names.n_users; i++)
-            names.users[i].id = (uint32_t)i + 1;
-        for (size_t i = 0; i < names.n_groups; i++)
-            names.groups[i].id = (uint32_t)i + 1;
-        parse(in, len, &names);
-    }
+    config_names((const char *)in, len, &names);
+    for (size_t i = 0; i < names.n_users; i++)
+        names.users[i].id = (uint32_t)i + 1;
+    for (size_t i = 0; i < names.n_groups; i++)
+        names.groups[i].id = (uint32_t)i + 1;
+    parse(in, len, &names);
     names_clear(&names);
     parse(in, len, NULL);
     return 0;

@@ -1,0 +1,256 @@
+#include "daemon/config/checks.h"
+
+#include "daemon/token/token.h"
+#include "proto/jose/claims.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_SOCKET_PATH 107u       /* sockaddr_un */
+
+struct checking {
+    const struct config *c;
+    const struct tree *root;
+    struct mistakes *m;
+};
+
+/* Where root.section.entry.setting stands, or the nearest that does. */
+static size_t line_of(const struct checking *k, const char *section, const char *entry, const char *setting)
+{
+    const char *path[] = { section, entry, setting };
+    const struct tree *at = k->root;
+    size_t line = at->line;
+
+    for (size_t i = 0; i < ARRAY_LEN(path) && path[i] && at && tree_get(at, path[i]); i++) {
+        line = tree_line(at, path[i]);
+        at = tree_get(at, path[i]);
+    }
+    return line;
+}
+
+static bool is_set(const struct checking *k, const char *section, const char *entry, const char *setting)
+{
+    const struct tree *of = tree_get(k->root, section);
+
+    of = of ? tree_get(of, entry) : NULL;
+    return of && tree_get(of, setting);
+}
+
+/* --- daemon and token -------------------------------------------------------------------- */
+
+static void check_sockets(const struct checking *k)
+{
+    const struct daemon_config *d = &k->c->daemon;
+    const struct { const char *name, *path; } sockets[] = { { "socket", d->socket }, { "admin_socket", d->admin_socket } };
+
+    for (size_t i = 0; i < ARRAY_LEN(sockets); i++)
+        if (sockets[i].path && strlen(sockets[i].path) > MAX_SOCKET_PATH)
+            mistake(k->m, line_of(k, "daemon", sockets[i].name, NULL), "daemon.%s: has %zu bytes, and a socket's path"
+                    " has at most %u", sockets[i].name, strlen(sockets[i].path), MAX_SOCKET_PATH);
+    if (d->socket && d->admin_socket && strcmp(d->socket, d->admin_socket) == 0)
+        mistake(k->m, line_of(k, "daemon", "admin_socket", NULL), "daemon.admin_socket: is the same as daemon.socket");
+}
+
+/* A third: the first try hangs, a second signer's may too, and the third must still be in time. */
+static void check_deadline(const struct checking *k, uint32_t deadline_ms, const char *section, const char *entry,
+                           const char *setting)
+{
+    uint32_t timeout_ms = k->c->token.timeout_ms;
+
+    if (deadline_ms && 3ull * timeout_ms > deadline_ms)
+        mistake(k->m, line_of(k, section, entry, setting), "%s%s%s.deadline: %u ms is less than 3 x token.token_timeout"
+                " = 3 x %u ms = %llu ms: work that a hung signer had could not be given on in time", section,
+                entry ? "." : "", entry ? entry : "", deadline_ms, timeout_ms, 3ull * timeout_ms);
+}
+
+static void check_token(const struct checking *k)
+{
+    const struct token_config *t = &k->c->token;
+    struct err e;
+
+    if (t->pin_file && t->pin_credential)
+        mistake(k->m, line_of(k, "token", "pin_credential", NULL),
+                "token: both pin_file and pin_credential are there: the PIN has one source");
+    if (!t->uri)
+        return;
+    if (!token_uri_ok(t->uri, false, &e)) {
+        mistake(k->m, line_of(k, "token", "uri", NULL), "token.uri: %s", e.text);
+        return;
+    }
+    CLEANUP(freep) char *source = token_uri_pin_file(t->uri);
+    if (source && (t->pin_file || t->pin_credential))
+        mistake(k->m, line_of(k, "token", "uri", NULL), "token.uri: names a pin-source beside %s: the PIN has one source",
+                t->pin_file ? "pin_file" : "pin_credential");
+}
+
+/* --- rings --------------------------------------------------------------------------------- */
+
+static void check_outside(const struct checking *k, const struct ring_config *r)
+{
+    size_t line = line_of(k, "rings", r->settings.name, "keys");
+    struct err e;
+
+    for (size_t i = 0; i < r->n_outside; i++) {
+        if (r->outside[i].uri && !token_uri_ok(r->outside[i].uri, true, &e))
+            mistake(k->m, line, "rings.%s.keys: %s", r->settings.name, e.text);
+        for (size_t j = 0; j < i; j++)
+            if (r->outside[i].uri && r->outside[j].uri && strcmp(r->outside[i].uri, r->outside[j].uri) == 0)
+                mistake(k->m, line, "rings.%s.keys: '%.80s' stands twice", r->settings.name, r->outside[i].uri);
+    }
+}
+
+static void check_ring(const struct checking *k, const struct ring_config *r)
+{
+    const char *name = r->settings.name;
+    bool hmac = r->alg && r->alg->family == ALG_HMAC, rsa = r->alg && strcmp(r->alg->kty, "RSA") == 0;
+    const struct { const char *setting; bool wrong; const char *why; } rules[] = {
+        { "bits", r->alg && !rsa && is_set(k, "rings", name, "bits"), "only RSA keys have a number of bits to choose" },
+        { "allow_weak_secret", r->alg && !hmac && r->allow_weak_secret, "only HMAC keys are secrets" },
+        { "destroy_retired_private", hmac && r->settings.destroy_retired_private,
+          "an HMAC key has one half, and verifying needs it" },
+        { "publish", hmac && r->publish, "an HMAC key has no public half: who could verify with it could sign" },
+    };
+    struct err e;
+
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+        if (rules[i].wrong)
+            mistake(k->m, line_of(k, "rings", name, rules[i].setting), "rings.%s.%s: %s", name, rules[i].setting,
+                    rules[i].why);
+    if (!ring_settings_check(&r->settings, &e))
+        mistake(k->m, line_of(k, "rings", name, NULL), "rings.%s: %s", name, e.text);
+    check_outside(k, r);
+}
+
+/* --- profiles ------------------------------------------------------------------------------- */
+
+static void about(const struct checking *k, const struct profile *p, const char *setting, const char *why)
+{
+    mistake(k->m, line_of(k, "profiles", p->name, setting), "profiles.%s%s%s: %s", p->name, setting ? "." : "",
+            setting ? setting : "", why);
+}
+
+static bool has(char *const *names, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool is_fixed(const struct profile *p, const char *name)
+{
+    for (size_t i = 0; i < p->n_fixed; i++)
+        if (strcmp(p->fixed[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* A raw profile's payload is the caller's alone: nothing that would shape or judge claims has a meaning. */
+static void check_raw(const struct checking *k, const struct profile *p)
+{
+    static const char *const shaping[] = { "issuer", "audiences", "ttl", "max_ttl", "leeway", "subject", "claims" };
+
+    for (size_t i = 0; i < ARRAY_LEN(shaping); i++)
+        if (is_set(k, "profiles", p->name, shaping[i]))
+            about(k, p, shaping[i], "a raw profile signs any payload as it is: leave this out");
+}
+
+static void check_claim_names(const struct checking *k, const struct profile *p)
+{
+    const struct { char *const *names; size_t n; const char *list; } lists[] = {
+        { p->allowed, p->n_allowed, "allowed" }, { p->required, p->n_required, "required" },
+        { p->forbidden, p->n_forbidden, "forbidden" },
+    };
+    char why[160];
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        for (size_t j = 0; j < lists[i].n; j++) {
+            const char *name = lists[i].names[j];
+            bool sub = lists[i].names == p->required && strcmp(name, "sub") == 0;
+            if (claims_registered(name) && !sub) {
+                snprintf(why, sizeof why, "'%.60s' in '%s' is the daemon's to set", name, lists[i].list);
+                about(k, p, "claims", why);
+            }
+        }
+    for (size_t j = 0; j < p->n_required; j++)
+        if (!p->any_claim && strcmp(p->required[j], "sub") != 0 && !has(p->allowed, p->n_allowed, p->required[j]) &&
+            !is_fixed(p, p->required[j])) {
+            snprintf(why, sizeof why, "'%.60s' is required but not allowed", p->required[j]);
+            about(k, p, "claims", why);
+        }
+    for (size_t j = 0; j < p->n_forbidden; j++)
+        if (has(p->allowed, p->n_allowed, p->forbidden[j])) {
+            snprintf(why, sizeof why, "'%.60s' is both allowed and forbidden", p->forbidden[j]);
+            about(k, p, "claims", why);
+        }
+}
+
+static void check_jwt(const struct checking *k, const struct profile *p)
+{
+    if (!p->issuer)
+        about(k, p, NULL, "'issuer' is missing: who says so? (a raw profile has none)");
+    if (p->n_audiences == 0)
+        about(k, p, NULL, "'audiences' is missing: for whom are its tokens? (a raw profile has none)");
+    if (p->ttl_s > p->max_ttl_s)
+        about(k, p, "ttl", "is longer than max_ttl");
+    check_claim_names(k, p);
+}
+
+static void check_profile(const struct checking *k, const struct profile *p)
+{
+    if (p->ring && !config_ring(k->c, p->ring))
+        about(k, p, "ring", "no such ring under 'rings'");
+    (p->raw ? check_raw : check_jwt)(k, p);
+    if (is_set(k, "profiles", p->name, "deadline"))
+        check_deadline(k, p->deadline_ms, "profiles", p->name, "deadline");
+}
+
+static bool share_audience(const struct profile *a, const struct profile *b)
+{
+    for (size_t i = 0; i < a->n_audiences; i++)
+        if (has(b->audiences, b->n_audiences, a->audiences[i]))
+            return true;
+    return false;
+}
+
+static bool is_explicit(const struct profile *p)
+{
+    return p->typ && !claims_typ_same(p->typ, "JWT");
+}
+
+/* RFC 8725 section 3.12: no token of one profile may pass as the other's. */
+static void check_pair(const struct checking *k, const struct profile *a, const struct profile *b)
+{
+    char why[300];
+
+    if (a->ring && b->ring && strcmp(a->ring, b->ring) == 0 && (a->raw || b->raw)) {
+        snprintf(why, sizeof why, "shares ring '%s' with profile '%.60s', and a raw profile could forge any token of it",
+                 a->ring, b->name);
+        about(k, a, "ring", why);
+    }
+    if (!a->issuer || !b->issuer || strcmp(a->issuer, b->issuer) != 0 || !share_audience(a, b))
+        return;
+    if (is_explicit(a) && is_explicit(b) && !claims_typ_same(a->typ, b->typ))
+        return;
+    snprintf(why, sizeof why, "its tokens could pass as those of profile '%.60s': same issuer, an audience in common,"
+             " and no two different explicit typs ('JWT' is none): give each an audience or a typ of its own", b->name);
+    about(k, a, NULL, why);
+}
+
+void checks_run(const struct config *c, const struct tree *root, struct mistakes *m)
+{
+    struct checking k = { c, root, m };
+
+    check_sockets(&k);
+    check_deadline(&k, c->daemon.deadline_ms, "daemon", NULL, NULL);
+    check_token(&k);
+    for (size_t i = 0; i < c->n_rings; i++)
+        check_ring(&k, &c->rings[i]);
+    for (size_t i = 0; i < c->n_profiles; i++) {
+        check_profile(&k, &c->profiles[i]);
+        for (size_t j = 0; j < i; j++)
+            check_pair(&k, &c->profiles[i], &c->profiles[j]);
+    }
+    if (c->n_profiles == 0)
+        mistake(m, line_of(&k, "profiles", NULL, NULL), "profiles: there is none: nobody could sign or verify");
+}

@@ -1,0 +1,477 @@
+#include "daemon/config/config.h"
+
+#include "daemon/config/checks.h"
+#include "daemon/config/setting.h"
+#include "daemon/config/value.h"
+#include "proto/jose/claims.h"
+#include "proto/jose/jwk.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_RINGS 256u
+#define MAX_PROFILES 1024u
+#define MAX_OUTSIDE 64u            /* keys of a ring made outside */
+#define MAX_PROFILE_NAME 64u
+#define DAY 86400
+#define YEAR (366 * DAY)
+#define MAX_ID 1024                /* bytes of an issuer, audience */
+#define MAX_CLAIM_NAME 128         /* bytes */
+#define MAX_PATH_LEN 4096          /* bytes */
+
+/* --- the tables ------------------------------------------------------------------------- */
+
+#define D(field) offsetof(struct daemon_config, field)
+static const struct setting daemon_settings[] = {
+    { "socket", setting_path, D(socket), .max = MAX_PATH_LEN, .unset = "/run/signet/signet.sock", .flags = SETTING_RESTART },
+    { "admin_socket", setting_path, D(admin_socket), .max = MAX_PATH_LEN, .unset = "/run/signet/admin.sock",
+      .flags = SETTING_RESTART },
+    { "admin", setting_allow, .offset = D(admin) },
+    { "max_request", setting_size, D(max_request), .min = 4096, .max = 1 << 20, .unset = "64KiB" },
+    { "max_connections", setting_number, D(max_connections), .min = 1, .max = 65536, .unset = "1024" },
+    { "max_connections_per_uid", setting_number, D(max_connections_per_uid), .min = 1, .max = 65536, .unset = "256" },
+    { "max_in_flight", setting_number, D(max_in_flight), .min = 1, .max = 65536, .unset = "512" },
+    { "max_queue", setting_number, D(max_queue_per_uid), .min = 1, .max = 1 << 20, .unset = "4096" },
+    { "verifiers", setting_auto, D(n_verifiers), .min = 1, .max = 16, .unset = "auto" },
+    { "deadline", setting_ms, D(deadline_ms), .min = 10, .max = 60000, .unset = "2s" },
+    { "drain_timeout", setting_ms, D(drain_timeout_ms), .min = 100, .max = 600000, .unset = "10s" },
+    { "frame_timeout", setting_ms, D(frame_timeout_ms), .min = 100, .max = 600000, .unset = "5s" },
+};
+#undef D
+
+#define T(field) offsetof(struct token_config, field)
+static const struct setting token_settings[] = {
+    { "module", setting_text, T(module), .max = MAX_PATH_LEN, .flags = SETTING_REQUIRED | SETTING_RESTART },
+    { "uri", setting_text, T(uri), .max = MAX_ID, .flags = SETTING_REQUIRED | SETTING_RESTART },
+    { "pin_file", setting_path, T(pin_file), .max = MAX_PATH_LEN, .flags = SETTING_RESTART },
+    { "pin_credential", setting_text, T(pin_credential), .max = 255, .flags = SETTING_RESTART },
+    { "signers", setting_auto, T(n_signers), .min = 1, .max = 64, .unset = "auto", .flags = SETTING_RESTART },
+    { "token_timeout", setting_ms, T(timeout_ms), .min = 10, .max = 60000, .unset = "500ms" },
+    { "generate_timeout", setting_ms, T(generate_timeout_ms), .min = 1000, .max = 600000, .unset = "60s" },
+};
+#undef T
+
+#define O(field) offsetof(struct outside_key, field)
+static const struct setting outside_settings[] = {
+    { "uri", setting_text, O(uri), .max = MAX_ID, .flags = SETTING_REQUIRED },
+    { "activates_at", setting_time, O(activates_at), .flags = SETTING_REQUIRED },
+    { "max_ttl", setting_span, O(max_ttl), .min = 1, .max = 10ll * YEAR },
+    { "skew", setting_span, O(skew), .min = 0, .max = 3600 },
+    { "max_age", setting_span, O(max_age), .min = 1, .max = 30 * DAY },
+};
+#undef O
+
+static setting_reader read_outside, read_claims, read_allowed, read_fixed, read_subject;
+
+#define R(field) offsetof(struct ring_config, field)
+static const struct setting ring_table[] = {
+    { "alg", setting_alg, R(alg), .flags = SETTING_REQUIRED },
+    { "bits", setting_number, R(rsa_bits), .min = JWK_MIN_RSA_BITS, .max = JWK_MAX_RSA_BITS, .unset = "3072" },
+    { "create", setting_bool, R(settings.create), .unset = "no" },
+    { "rotate_every", setting_span_or_never, R(settings.rotate_every), .min = 60, .max = 10ll * YEAR, .unset = "30d" },
+    { "publish_ahead", setting_span, R(settings.publish_ahead), .min = 1, .max = YEAR, .unset = "2d" },
+    { "max_ttl", setting_span, R(settings.max_ttl), .min = 1, .max = 10ll * YEAR, .unset = "12h" },
+    { "skew", setting_span, R(settings.skew), .min = 0, .max = 3600, .unset = "1m" },
+    { "jwks_max_age", setting_span, R(settings.max_age), .min = 1, .max = 30 * DAY, .unset = "15m" },
+    { "refresh", setting_span, R(settings.refresh), .min = 1, .max = DAY, .unset = "30s" },
+    { "destroy_after", setting_span, R(settings.destroy_after), .min = 0, .max = 10ll * YEAR, .unset = "7d" },
+    { "standby", setting_bool, R(settings.standby), .unset = "no" },
+    { "destroy_retired_private", setting_bool, R(settings.destroy_retired_private), .unset = "no" },
+    { "allow_exportable", setting_bool, R(allow_exportable), .unset = "no" },
+    { "allow_weak_secret", setting_bool, R(allow_weak_secret), .unset = "no" },
+    { "publish", setting_bool, R(publish), .unset = "no" },
+    { "verify_every", setting_auto, R(verify_every), .min = 1, .max = 1000000, .unset = "auto" },
+    { "keys", read_outside, .offset = R(outside) },
+};
+#undef R
+
+#define P(field) offsetof(struct profile, field)
+static const struct setting profile_table[] = {
+    { "ring", setting_text, P(ring), .max = RING_MAX_NAME, .flags = SETTING_REQUIRED },
+    { "raw", setting_bool, P(raw), .unset = "no" },
+    { "kid", setting_bool, P(kid), .unset = "yes" },
+    { "issuer", setting_text, P(issuer), .max = MAX_ID },
+    { "audiences", setting_list, P(audiences), P(n_audiences), .max = MAX_ID },
+    { "ttl", setting_s, P(ttl_s), .min = 1, .max = YEAR, .unset = "15m" },
+    { "max_ttl", setting_s, P(max_ttl_s), .min = 1, .max = YEAR },
+    { "leeway", setting_s, P(leeway_s), .min = 0, .max = CLAIMS_MAX_LEEWAY, .unset = "30s" },
+    { "typ", setting_text, P(typ), .max = 64, .unset = "JWT" },
+    { "subject", read_subject, P(subject_is_caller), .unset = "any" },
+    { "claims", .read = read_claims },
+    { "sign", setting_allow, .offset = P(sign) },
+    { "verify", setting_allow, .offset = P(verify) },
+    { "rate", setting_rate, P(rate_per_s), .min = 1, .max = 10000000 },
+    { "deadline", setting_ms, P(deadline_ms), .min = 10, .max = 60000 },
+};
+
+static const struct setting claims_table[] = {
+    { "allowed", read_allowed, P(allowed), P(n_allowed), .max = MAX_CLAIM_NAME },
+    { "required", setting_list, P(required), P(n_required), .max = MAX_CLAIM_NAME },
+    { "fixed", read_fixed, P(fixed), P(n_fixed), .max = MAX_CLAIM_NAME },
+    { "forbidden", setting_list, P(forbidden), P(n_forbidden), .max = MAX_CLAIM_NAME },
+};
+#undef P
+
+/* --- what has a shape of its own ------------------------------------------------------------ */
+
+static void read_subject(struct reading *r, const struct setting *s, const struct tree *v, void *record)
+{
+    struct profile *p = record;
+
+    if (v->kind == TREE_TEXT && (strcmp(v->text, "any") == 0 || strcmp(v->text, "caller") == 0))
+        p->subject_is_caller = strcmp(v->text, "caller") == 0;
+    else
+        setting_mistake(r, s, v, "is 'any' or 'caller' (bound to the caller's user name)");
+}
+
+static void read_allowed(struct reading *r, const struct setting *s, const struct tree *v, void *record)
+{
+    struct profile *p = record;
+
+    if (v->kind == TREE_TEXT && strcmp(v->text, "any") == 0)
+        p->any_claim = true;
+    else
+        setting_list(r, s, v, record);
+}
+
+static bool append_json_text(struct buf *out, const char *text)
+{
+    json_t *v = json_string(text);
+    char *json = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
+    bool ok = json && buf_append_str(out, json);
+
+    free(json);
+    json_decref(v);
+    return ok;
+}
+
+/* A plain word that JSON reads as a number or a name of its own; its text is then kept as written. */
+static bool is_json_word(const char *text)
+{
+    json_t *v = json_loads(text, JSON_DECODE_ANY, NULL);
+    bool word = v && !json_is_string(v) && !json_is_object(v) && !json_is_array(v);
+
+    json_decref(v);
+    return word;
+}
+
+static bool append_json(struct buf *out, const struct tree *v)
+{
+    bool map = v->kind == TREE_MAP, ok;
+
+    if (v->kind == TREE_TEXT)
+        return !v->quoted && is_json_word(v->text) ? buf_append_str(out, v->text) : append_json_text(out, v->text);
+    ok = buf_append_char(out, map ? '{' : '[');
+    for (size_t i = 0; ok && i < v->n; i++)
+        ok = (i == 0 || buf_append_char(out, ',')) &&
+             (!map || (append_json_text(out, v->keys[i]->text) && buf_append_char(out, ':'))) &&
+             append_json(out, v->items[i]);
+    return ok && buf_append_char(out, map ? '}' : ']');
+}
+
+static bool read_fixed_one(struct profile_claim *claim, const struct tree *key, const struct tree *v)
+{
+    struct buf json;
+
+    buf_init(&json, 8192);
+    if (append_json(&json, v) && buf_append_char(&json, '\0')) {
+        claim->name = strdup(key->text);
+        claim->json = strdup((const char *)json.data);
+    }
+    buf_clear(&json);
+    return claim->name && claim->json;
+}
+
+static void read_fixed(struct reading *r, const struct setting *s, const struct tree *v, void *record)
+{
+    struct profile *p = record;
+
+    if (v->kind != TREE_MAP || v->n > 64 || !(p->fixed = calloc(v->n + 1, sizeof *p->fixed))) {
+        setting_mistake(r, s, v, "wants a map {name: value} of at most 64");
+        return;
+    }
+    for (size_t i = 0; i < v->n; i++) {
+        const char *name = v->keys[i]->text;
+        if (claims_registered(name) || strlen(name) > MAX_CLAIM_NAME || !*name)
+            setting_mistake(r, s, v->keys[i], "'%.60s' %s", name,
+                            claims_registered(name) ? "is the daemon's to set" : "is no name of at most 128 bytes");
+        if (!read_fixed_one(&p->fixed[p->n_fixed++], v->keys[i], v->items[i]))
+            setting_mistake(r, s, v->keys[i], "the value of '%.60s' is too long", name);
+    }
+}
+
+static void read_claims(struct reading *r, const struct setting *s, const struct tree *v, void *record)
+{
+    struct reading inner = *r;
+    char where[SETTING_MAX_WHERE];
+
+    snprintf(where, sizeof where, "%.110s.claims", r->where);
+    setting_map(&inner, where, v->line, v, claims_table, ARRAY_LEN(claims_table), record);
+}
+
+static void read_outside(struct reading *r, const struct setting *s, const struct tree *v, void *record)
+{
+    struct ring_config *ring = record;
+    struct reading inner = *r;
+    char where[SETTING_MAX_WHERE];
+
+    if (v->kind != TREE_LIST || v->n > MAX_OUTSIDE || !(ring->outside = calloc(v->n + 1, sizeof *ring->outside))) {
+        setting_mistake(r, s, v, "wants a list of at most %u, each {uri: …, activates_at: …}", MAX_OUTSIDE);
+        return;
+    }
+    snprintf(where, sizeof where, "%.110s.keys", r->where);
+    for (size_t i = 0; i < v->n; i++) {
+        struct outside_key *k = &ring->outside[ring->n_outside++];
+        *k = (struct outside_key){ .max_ttl = -1, .skew = -1, .max_age = -1 };
+        setting_map(&inner, where, v->items[i]->line, v->items[i], outside_settings, ARRAY_LEN(outside_settings), k);
+    }
+}
+
+/* --- sections --------------------------------------------------------------------------------- */
+
+static void read_daemon(struct reading *r, size_t line, const struct tree *v, struct config *c)
+{
+    setting_map(r, "daemon", line, v, daemon_settings, ARRAY_LEN(daemon_settings), &c->daemon);
+    /* Nobody named: root, who can do all of it anyway. */
+    struct allow *admin = &c->daemon.admin;
+    if (!(v && tree_get(v, "admin")) && (admin->uids = calloc(1, sizeof *admin->uids)))
+        admin->n_uids = 1;
+}
+
+static void read_token(struct reading *r, size_t line, const struct tree *v, struct config *c)
+{
+    setting_map(r, "token", line, v, token_settings, ARRAY_LEN(token_settings), &c->token);
+}
+
+/* What a key's own row leaves out is the ring's. */
+static void finish_ring(struct ring_config *ring, const struct config *c)
+{
+    struct ring_settings *s = &ring->settings;
+
+    s->generation_time = (c->token.generate_timeout_ms + 999) / 1000;
+    for (size_t i = 0; i < ring->n_outside; i++) {
+        struct outside_key *k = &ring->outside[i];
+        k->max_ttl = k->max_ttl < 0 ? s->max_ttl : k->max_ttl;
+        k->skew = k->skew < 0 ? s->skew : k->skew;
+        k->max_age = k->max_age < 0 ? s->max_age : k->max_age;
+    }
+}
+
+static void read_rings(struct reading *r, size_t line, const struct tree *v, struct config *c)
+{
+    char where[SETTING_MAX_WHERE];
+
+    if (!v || v->kind != TREE_MAP || v->n == 0 || v->n > MAX_RINGS || !(c->rings = calloc(v->n, sizeof *c->rings))) {
+        mistake(r->m, v ? v->line : line, "rings: wants a map of 1 to %u rings", MAX_RINGS);
+        return;
+    }
+    for (size_t i = 0; i < v->n; i++) {
+        const char *name = v->keys[i]->text;
+        struct ring_config *ring = &c->rings[c->n_rings++];
+        if (!ring_name_ok(name, strlen(name)))
+            mistake(r->m, v->keys[i]->line, "rings: '%.60s' is no ring's name: a-z, 0-9 and '-', at most %d", name,
+                    RING_MAX_NAME);
+        snprintf(ring->settings.name, sizeof ring->settings.name, "%s", name);
+        snprintf(where, sizeof where, "rings.%.100s", name);
+        setting_map(r, where, v->keys[i]->line, v->items[i], ring_table, ARRAY_LEN(ring_table), ring);
+        finish_ring(ring, c);
+    }
+}
+
+static bool profile_name_ok(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len > 0 && len <= MAX_PROFILE_NAME &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
+}
+
+static void read_profiles(struct reading *r, size_t line, const struct tree *v, struct config *c)
+{
+    char where[SETTING_MAX_WHERE];
+
+    if (!v || v->kind != TREE_MAP || v->n > MAX_PROFILES || !(c->profiles = calloc(v->n + 1, sizeof *c->profiles))) {
+        mistake(r->m, v ? v->line : line, "profiles: wants a map of 1 to %u profiles", MAX_PROFILES);
+        return;
+    }
+    for (size_t i = 0; i < v->n; i++) {
+        const char *name = v->keys[i]->text;
+        struct profile *p = &c->profiles[c->n_profiles++];
+        if (!profile_name_ok(name))
+            mistake(r->m, v->keys[i]->line, "profiles: '%.60s' is no profile's name: letters, digits, '.', '_' and"
+                    " '-', at most %u", name, MAX_PROFILE_NAME);
+        p->name = strdup(name);
+        snprintf(where, sizeof where, "profiles.%.100s", name);
+        setting_map(r, where, v->keys[i]->line, v->items[i], profile_table, ARRAY_LEN(profile_table), p);
+        p->max_ttl_s = p->max_ttl_s ? p->max_ttl_s : p->ttl_s;
+        p->deadline_ms = p->deadline_ms ? p->deadline_ms : c->daemon.deadline_ms;
+    }
+}
+
+/* In this order: later ones look at earlier ones. */
+static const struct {
+    const char *name;
+    void (*read)(struct reading *r, size_t line, const struct tree *v, struct config *c);
+} sections[] = {
+    { "daemon", read_daemon }, { "token", read_token }, { "rings", read_rings }, { "profiles", read_profiles },
+};
+
+static void read_sections(struct reading *r, const struct tree *root, struct config *c)
+{
+    const char *known[ARRAY_LEN(sections)];
+
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+        known[i] = sections[i].name;
+        sections[i].read(r, tree_line(root, sections[i].name), tree_get(root, sections[i].name), c);
+    }
+    snprintf(r->where, sizeof r->where, "the file");
+    for (size_t i = 0; i < root->n; i++) {
+        const char *name = root->keys[i]->text;
+        bool ours = false;
+        for (size_t k = 0; k < ARRAY_LEN(known); k++)
+            ours |= strcmp(name, known[k]) == 0;
+        if (!ours)
+            setting_unknown(r, root->keys[i]->line, name, known, ARRAY_LEN(known));
+    }
+}
+
+struct config *config_parse(const char *text, size_t len, const char *file, const struct names *names,
+                            struct buf *mistakes)
+{
+    struct mistakes m = { mistakes, file, 0 };
+    struct reading r = { .m = &m, .names = names };
+    CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &m);
+    CLEANUP(config_freep) struct config *c = root ? calloc(1, sizeof *c) : NULL;
+
+    if (root && !c)
+        mistake(&m, 1, "no memory to read it");
+    if (c) {
+        read_sections(&r, root, c);
+        checks_run(c, root, &m);
+    }
+    if (m.n > CONFIG_MAX_MISTAKES)
+        buf_printf(mistakes, "%s: and %zu more\n", file, m.n - CONFIG_MAX_MISTAKES);
+    return m.n == 0 ? TAKE(c) : NULL;
+}
+
+/* --- the rest of its life ------------------------------------------------------------------------ */
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    free(c->daemon.socket);
+    free(c->daemon.admin_socket);
+    allow_clear(&c->daemon.admin);
+    free(c->token.module);
+    free(c->token.uri);
+    free(c->token.pin_file);
+    free(c->token.pin_credential);
+    for (size_t i = 0; i < c->n_rings; i++) {
+        for (size_t k = 0; k < c->rings[i].n_outside; k++)
+            free(c->rings[i].outside[k].uri);
+        free(c->rings[i].outside);
+    }
+    free(c->rings);
+    for (size_t i = 0; i < c->n_profiles; i++)
+        profile_clear(&c->profiles[i]);
+    free(c->profiles);
+    free(c);
+}
+
+const struct ring_config *config_ring(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_rings; i++)
+        if (strcmp(c->rings[i].settings.name, name) == 0)
+            return &c->rings[i];
+    return NULL;
+}
+
+const struct profile *config_profile(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_profiles; i++)
+        if (strcmp(c->profiles[i].name, name) == 0)
+            return &c->profiles[i];
+    return NULL;
+}
+
+static const char *differs(const char *section, const struct setting *table, size_t n, const void *a, const void *b)
+{
+    static char name[64];
+
+    for (size_t i = 0; i < n; i++)
+        if (table[i].flags & SETTING_RESTART && !setting_same(&table[i], a, b)) {
+            snprintf(name, sizeof name, "%s.%s", section, table[i].name);
+            return name;
+        }
+    return NULL;
+}
+
+const char *config_needs_restart(const struct config *was, const struct config *is)
+{
+    const char *name = differs("daemon", daemon_settings, ARRAY_LEN(daemon_settings), &was->daemon, &is->daemon);
+
+    return name ? name : differs("token", token_settings, ARRAY_LEN(token_settings), &was->token, &is->token);
+}
+
+/* --- names -------------------------------------------------------------------------------------------- */
+
+void names_clear(struct names *n)
+{
+    for (size_t i = 0; i < n->n_users; i++)
+        free(n->users[i].name);
+    for (size_t i = 0; i < n->n_groups; i++)
+        free(n->groups[i].name);
+    free(n->users);
+    free(n->groups);
+    *n = (struct names){ 0 };
+}
+
+static void name_add(struct name_id **list, size_t *n, const char *name)
+{
+    int64_t number;
+
+    if (value_number(name, &number))
+        return;
+    for (size_t i = 0; i < *n; i++)
+        if (strcmp((*list)[i].name, name) == 0)
+            return;
+    struct name_id *more = reallocarray(*list, *n + 1, sizeof **list);
+    if (!more)
+        return;
+    *list = more;
+    if ((more[*n].name = strdup(name)))
+        more[(*n)++].id = 0;
+}
+
+static void names_of(const struct tree *allow, struct names *out)
+{
+    const struct tree *users = allow ? tree_get(allow, "users") : NULL;
+    const struct tree *groups = allow ? tree_get(allow, "groups") : NULL;
+
+    for (size_t i = 0; users && users->kind == TREE_LIST && i < users->n; i++)
+        if (users->items[i]->kind == TREE_TEXT)
+            name_add(&out->users, &out->n_users, users->items[i]->text);
+    for (size_t i = 0; groups && groups->kind == TREE_LIST && i < groups->n; i++)
+        if (groups->items[i]->kind == TREE_TEXT)
+            name_add(&out->groups, &out->n_groups, groups->items[i]->text);
+}
+
+void config_names(const char *text, size_t len, struct names *out)
+{
+    struct buf unread;
+    struct mistakes m = { &unread, "", 0 };
+
+    buf_init(&unread, 0);          /* config_parse tells what is wrong */
+    CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &m);
+    const struct tree *daemon = root ? tree_get(root, "daemon") : NULL;
+    const struct tree *profiles = root ? tree_get(root, "profiles") : NULL;
+    if (daemon)
+        names_of(tree_get(daemon, "admin"), out);
+    for (size_t i = 0; profiles && profiles->kind == TREE_MAP && i < profiles->n; i++) {
+        names_of(tree_get(profiles->items[i], "sign"), out);
+        names_of(tree_get(profiles->items[i], "verify"), out);
+    }
+    buf_clear(&unread);
+}

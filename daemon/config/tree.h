@@ -1,0 +1,40 @@
+/*
+ * tree: the file as a tree that knows its lines, by libyaml's events: one
+ * document of maps, lists and scalars; no aliases, anchors, tags, duplicate
+ * names or NUL, bounded in depth and size. And the list of mistakes that
+ * everyone who reads the tree adds to.
+ */
+#ifndef SIGNET_CONFIG_TREE_H
+#define SIGNET_CONFIG_TREE_H
+
+#include "proto/buf.h"
+#include "proto/cleanup.h"
+
+enum tree_kind { TREE_TEXT, TREE_MAP, TREE_LIST };
+
+struct tree {
+    enum tree_kind kind;
+    size_t line;                 /* from 1 */
+    char *text;                  /* TREE_TEXT: UTF-8, NUL-terminated */
+    bool quoted;
+    struct tree **keys;          /* TREE_MAP: TREE_TEXT each */
+    struct tree **items;         /* values of a map, items of a list */
+    size_t n;
+};
+
+struct mistakes { struct buf *out; const char *file; size_t n; };
+
+/* One line "file:line: …". */
+void mistake(struct mistakes *m, size_t line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* The root map, or NULL with the mistake told. */
+struct tree *tree_read(const char *text, size_t len, struct mistakes *m);
+void tree_free(struct tree *y);
+DEFINE_CLEANUP(struct tree, tree_free)
+
+/* A map's value, or NULL. */
+const struct tree *tree_get(const struct tree *map, const char *name);
+/* Where that name stands; the map's own line where it does not. */
+size_t tree_line(const struct tree *map, const char *name);
+
+#endif

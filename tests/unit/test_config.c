@@ -1,0 +1,313 @@
+#include "daemon/config/config.h"
+#include "daemon/config/value.h"
+#include "tests/support/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char whole[] =
+    "daemon:\n"
+    "  socket: /run/signet/signet.sock\n"
+    "  admin: {groups: [signet-admin]}\n"
+    "token:\n"
+    "  module: /usr/lib/softhsm/libsofthsm2.so\n"
+    "  uri: pkcs11:token=signet\n"
+    "  pin_file: /etc/signet/pin\n"
+    "  signers: auto\n"
+    "  token_timeout: 500ms\n"
+    "rings:\n"
+    "  web:\n"
+    "    alg: ES256\n"
+    "    create: yes\n"
+    "    rotate_every: 30d\n"
+    "    publish_ahead: 2d\n"
+    "    max_ttl: 12h\n"
+    "  printed:\n"
+    "    alg: HS256\n"
+    "    rotate_every: never\n"
+    "    allow_weak_secret: yes\n"
+    "  old:\n"
+    "    alg: RS256\n"
+    "    keys: [{uri: 'pkcs11:object=ceremony', activates_at: 2026-01-01T00:00:00Z, max_ttl: 1h}]\n"
+    "profiles:\n"
+    "  web-session:\n"
+    "    ring: web\n"
+    "    issuer: https://login.example\n"
+    "    audiences: [shop, login]\n"
+    "    ttl: 15m\n"
+    "    max_ttl: 8h\n"
+    "    subject: caller\n"
+    "    claims: {allowed: [name, role], required: [name, sub], fixed: {tenant: blue, level: 3, rate: 0.1, on: true,"
+    " word: 'true', list: [1, two]}, forbidden: [debug]}\n"
+    "    sign: {users: [app, 1000], groups: [web]}\n"
+    "    verify: {users: any}\n"
+    "    rate: 2000/s\n"
+    "  example: {ring: printed, raw: yes, kid: no, sign: {users: any}, verify: {users: any}}\n";
+
+static struct name_id users[] = { { "app", 7 } }, groups[] = { { "web", 33 }, { "signet-admin", 44 } };
+static const struct names known = { users, 1, groups, 2 };
+
+static struct config *parse(const char *text, char *told, size_t size)
+{
+    struct buf mistakes;
+
+    buf_init(&mistakes, 256 * 1024);
+    struct config *c = config_parse(text, strlen(text), "signetd.conf", &known, &mistakes);
+    snprintf(told, size, "%.*s", (int)mistakes.len, mistakes.data ? (const char *)mistakes.data : "");
+    buf_clear(&mistakes);
+    return c;
+}
+
+static void the_whole_example_is_read(void)
+{
+    char told[4096];
+    CLEANUP(config_freep) struct config *c = parse(whole, told, sizeof told);
+
+    unit_same_str("mistakes", told, "");
+    if (!c)
+        return;
+    unit_same_str("socket", c->daemon.socket, "/run/signet/signet.sock");
+    unit_same_str("admin socket", c->daemon.admin_socket, "/run/signet/admin.sock");
+    unit_same_int("admin group", c->daemon.admin.gids[0], 44);
+    unit_same_int("no admin but those named", (long long)c->daemon.admin.n_uids, 0);
+    unit_same_int("signers", c->token.n_signers, 0);
+    unit_same_int("token_timeout", c->token.timeout_ms, 500);
+    const struct ring_config *web = config_ring(c, "web"), *old = config_ring(c, "old");
+    unit_same_str("alg", web->alg->name, "ES256");
+    unit_same_int("rotate_every", web->settings.rotate_every, 30 * 86400);
+    unit_same_int("create", web->settings.create, true);
+    unit_same_int("skew is 1m unless set", web->settings.skew, 60);
+    unit_same_int("generation time", web->settings.generation_time, 60);
+    unit_same_int("never", config_ring(c, "printed")->settings.rotate_every, 0);
+    unit_same_int("activates_at", old->outside[0].activates_at, 1767225600);
+    unit_same_int("its own max_ttl", old->outside[0].max_ttl, 3600);
+    unit_same_int("the ring's skew", old->outside[0].skew, 60);
+    const struct profile *p = config_profile(c, "web-session"), *raw = config_profile(c, "example");
+    unit_same_int("ttl", p->ttl_s, 900);
+    unit_same_int("max_ttl", p->max_ttl_s, 8 * 3600);
+    unit_same_int("subject", p->subject_is_caller, true);
+    unit_same_int("uids", (long long)p->sign.n_uids, 2);
+    unit_same_int("app", p->sign.uids[0], 7);
+    unit_same_int("1000", p->sign.uids[1], 1000);
+    unit_same_int("web", p->sign.gids[0], 33);
+    unit_same_int("rate", p->rate_per_s, 2000);
+    unit_same_int("deadline", p->deadline_ms, 2000);
+    static const char *const fixed[] = { "\"blue\"", "3", "0.1", "true", "\"true\"", "[1,\"two\"]" };
+    for (size_t i = 0; i < ARRAY_LEN(fixed) && i < p->n_fixed; i++)
+        unit_same_str(p->fixed[i].name, p->fixed[i].json, fixed[i]);
+    unit_same_int("raw", raw->raw, true);
+    unit_same_int("no kid", raw->kid, false);
+    unit_same_str("typ", raw->typ, "JWT");
+}
+
+/* The whole example with the first `from` made `to`, and what must then be told. */
+static const struct { const char *name, *from, *to, *want; } mistake_case[] = {
+    { "an unknown setting, with a suggestion", "    create: yes", "    creat: yes",
+      "signetd.conf:13: rings.web: unknown 'creat'; did you mean 'create'?\n" },
+    { "an unknown section", "daemon:", "demon:", "signetd.conf:1: the file: unknown 'demon'; did you mean 'daemon'?\n" },
+    { "an unknown word far from all", "  signers: auto", "  colour: red",
+      "signetd.conf:8: token: unknown 'colour'; signetd.conf(5) lists what there is\n" },
+    { "an algorithm that is none", "alg: ES256", "alg: ES265",
+      "signetd.conf:12: rings.web: unknown 'ES265'; did you mean 'ES256'?\n" },
+    { "a group that is not there", "[signet-admin]", "[nobody-knows]",
+      "signetd.conf:3: daemon.admin: group 'nobody-knows' does not exist on this machine\n" },
+    { "units", "sign: {users: [app, 1000], groups: [web]}", "sign: {units: [a.service]}",
+      "signetd.conf:33: profiles.web-session.sign: 'units' are not served by this version: name the unit's user\n" },
+    { "a duration in no unit", "ttl: 15m", "ttl: 15x",
+      "signetd.conf:29: profiles.web-session.ttl: '15x' is no duration: write 500ms, 30s, 15m, 12h or 30d\n" },
+    { "a number out of bounds", "signers: auto", "signers: 65",
+      "signetd.conf:8: token.signers: '65' is not between 1 and 64\n" },
+    { "a duration out of bounds", "token_timeout: 500ms", "token_timeout: 5ms",
+      "signetd.conf:9: token.token_timeout: '5ms' is not between 10ms and 1m\n" },
+    { "a deadline that no second try could keep", "token_timeout: 500ms", "token_timeout: 1s",
+      "signetd.conf:1: daemon.deadline: 2000 ms is less than 3 x token.token_timeout = 3 x 1000 ms = 3000 ms: work that a"
+      " hung signer had could not be given on in time\n" },
+    { "no module", "  module: /usr/lib/softhsm/libsofthsm2.so\n", "", "signetd.conf:4: token: 'module' is missing\n" },
+    { "a PIN in the URI", "pkcs11:token=signet", "'pkcs11:token=signet?pin-value=1234'",
+      "signetd.conf:6: token.uri: " },
+    { "a relative socket", "socket: /run/signet/signet.sock", "socket: signet.sock",
+      "signetd.conf:2: daemon.socket: 'signet.sock' is no absolute path\n" },
+    { "a ring that rotates too soon", "rotate_every: 30d", "rotate_every: 3d",
+      "signetd.conf:11: rings.web: rotate_every is 259200s, less than twice publish_ahead 172800s = 345600s\n" },
+    { "bits of a curve", "    create: yes", "    bits: 2048",
+      "signetd.conf:13: rings.web.bits: only RSA keys have a number of bits to choose\n" },
+    { "no such ring", "ring: web\n", "ring: wob\n",
+      "signetd.conf:26: profiles.web-session.ring: no such ring under 'rings'\n" },
+    { "a raw profile's ring that serves another", "{ring: printed", "{ring: web",
+      "signetd.conf:36: profiles.example.ring: shares ring 'web' with profile 'web-session', and a raw profile could"
+      " forge any token of it\n" },
+    { "a raw profile with an issuer", "{ring: printed", "{issuer: a, ring: printed",
+      "signetd.conf:36: profiles.example.issuer: a raw profile signs any payload as it is: leave this out\n" },
+    { "no issuer", "    issuer: https://login.example\n", "",
+      "signetd.conf:25: profiles.web-session: 'issuer' is missing: who says so? (a raw profile has none)\n" },
+    { "no audience", "    audiences: [shop, login]\n", "",
+      "signetd.conf:25: profiles.web-session: 'audiences' is missing: for whom are its tokens? (a raw profile has none)\n" },
+    { "a ttl beyond the greatest", "max_ttl: 8h", "max_ttl: 8m",
+      "signetd.conf:29: profiles.web-session.ttl: is longer than max_ttl\n" },
+    { "a registered claim", "allowed: [name, role]", "allowed: [name, EXP]",
+      "signetd.conf:32: profiles.web-session.claims: 'EXP' in 'allowed' is the daemon's to set\n" },
+    { "required but not allowed", "required: [name, sub]", "required: [colour]",
+      "signetd.conf:32: profiles.web-session.claims: 'colour' is required but not allowed\n" },
+    { "allowed and forbidden", "forbidden: [debug]", "forbidden: [role]",
+      "signetd.conf:32: profiles.web-session.claims: 'role' is both allowed and forbidden\n" },
+    { "an audience twice", "[shop, login]", "[shop, shop]",
+      "signetd.conf:28: profiles.web-session.audiences: 'shop' stands twice\n" },
+    { "a rate without its unit", "rate: 2000/s", "rate: 2000",
+      "signetd.conf:35: profiles.web-session.rate: '2000' is no rate: write 2000/s\n" },
+    { "a word for yes that is none", "kid: no", "kid: maybe",
+      "signetd.conf:36: profiles.example.kid: 'maybe' is neither yes nor no\n" },
+    { "two sources of the PIN", "pin_file: /etc/signet/pin", "pin_file: /etc/signet/pin\n  pin_credential: pin",
+      "signetd.conf:8: token: both pin_file and pin_credential are there: the PIN has one source\n" },
+    { "a name twice", "    create: yes", "    alg: ES256",
+      "signetd.conf:13: 'alg' stands twice; it stood already in line 12\n" },
+    { "an alias", "audiences: [shop, login]", "audiences: *a", "signetd.conf:28: an alias ('*a'): write the value out\n" },
+    { "half written", "profiles:", "profiles: [", "signetd.conf:" },
+};
+
+static void edit(char *out, size_t size, const char *from, const char *to)
+{
+    const char *at = strstr(whole, from);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+    snprintf(out, size, "%.*s%s%s", (int)(at - whole), whole, to, at + strlen(from));
+}
+
+static void each_mistake_is_told_with_its_line(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(mistake_case); i++) {
+        char text[4096], told[4096], start[4096];
+        edit(text, sizeof text, mistake_case[i].from, mistake_case[i].to);
+        CLEANUP(config_freep) struct config *c = parse(text, told, sizeof told);
+        CU_ASSERT_PTR_NULL(c);
+        snprintf(start, sizeof start, "%.*s", (int)strlen(mistake_case[i].want), told);
+        unit_same_str(mistake_case[i].name, start, mistake_case[i].want);
+    }
+}
+
+static void all_mistakes_are_told_at_once(void)
+{
+    char told[8192];
+    CLEANUP(config_freep) struct config *c = parse("daemon: {deadlin: 1s}\ntoken: {module: x}\nrings: {A: {alg: none}}\n"
+                                                   "profiles: {p: {ring: q, typ: ''}}\n", told, sizeof told);
+    CU_ASSERT_PTR_NULL(c);
+    static const char *const want[] = {
+        "signetd.conf:1: daemon: unknown 'deadlin'; did you mean 'deadline'?\n",
+        "signetd.conf:2: token: 'uri' is missing\n",
+        "signetd.conf:3: rings: 'A' is no ring's name",
+        "signetd.conf:3: rings.A: unknown 'none'",
+        "signetd.conf:4: profiles.p.typ: is empty",
+        "signetd.conf:4: profiles.p.ring: no such ring",
+        "signetd.conf:4: profiles.p: 'issuer' is missing",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        unit_same_int(want[i], strstr(told, want[i]) != NULL, true);
+}
+
+static void mistakes_are_bounded(void)
+{
+    static char text[65536], told[256 * 1024];
+    size_t len = (size_t)sprintf(text, "daemon:\n");
+
+    for (int i = 0; i < 1000; i++)
+        len += (size_t)sprintf(text + len, "  unknown%d: 1\n", i);
+    CLEANUP(config_freep) struct config *c = parse(text, told, sizeof told);
+    CU_ASSERT_PTR_NULL(c);
+    CU_ASSERT_PTR_NOT_NULL(strstr(told, "signetd.conf: and 95"));
+}
+
+/* Two profiles of one issuer: what keeps their tokens apart. */
+static const struct { const char *name, *first, *second; bool apart; } pair_case[] = {
+    { "an audience in common, no typ", "audiences: [a, b]", "audiences: [b]", false },
+    { "audiences of their own", "audiences: [a]", "audiences: [b]", true },
+    { "typs of their own", "audiences: [a], typ: a+jwt", "audiences: [a], typ: b+jwt", true },
+    { "JWT is no typ of its own", "audiences: [a], typ: a+jwt", "audiences: [a]", false },
+    { "the same typ in other letters", "audiences: [a], typ: a+jwt", "audiences: [a], typ: application/A+JWT", false },
+};
+
+static void profiles_of_one_issuer_are_kept_apart(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(pair_case); i++) {
+        char text[4096], told[4096];
+        snprintf(text, sizeof text, "token: {module: m, uri: 'pkcs11:token=t'}\nrings: {r: {alg: ES256}}\nprofiles:\n"
+                 "  p: {ring: r, issuer: i, %s}\n  q: {ring: r, issuer: i, %s}\n", pair_case[i].first, pair_case[i].second);
+        CLEANUP(config_freep) struct config *c = parse(text, told, sizeof told);
+        unit_same_int(pair_case[i].name, c != NULL, pair_case[i].apart);
+    }
+}
+
+static void what_needs_a_restart_is_named(void)
+{
+    static const struct { const char *from, *to, *want; } cases[] = {
+        { "signet.sock", "other.sock", "daemon.socket" },
+        { "token=signet", "token=other", "token.uri" },
+        { "signers: auto", "signers: 3", "token.signers" },
+        { "pin_file: /etc/signet/pin\n", "pin_credential: pin\n", "token.pin_file" },
+        { "ttl: 15m", "ttl: 14m", NULL },
+        { "token_timeout: 500ms", "token_timeout: 400ms", NULL },
+    };
+    char told[4096], text[4096];
+    CLEANUP(config_freep) struct config *was = parse(whole, told, sizeof told);
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        edit(text, sizeof text, cases[i].from, cases[i].to);
+        CLEANUP(config_freep) struct config *is = parse(text, told, sizeof told);
+        unit_same_str("mistakes", told, "");
+        const char *name = is ? config_needs_restart(was, is) : "unread";
+        unit_same_str(cases[i].to, name ? name : "none", cases[i].want ? cases[i].want : "none");
+    }
+}
+
+static void names_are_collected_once(void)
+{
+    CLEANUP(names_clear) struct names n = { 0 };
+
+    config_names(whole, strlen(whole), &n);
+    unit_same_int("users", (long long)n.n_users, 1);
+    unit_same_int("groups", (long long)n.n_groups, 2);
+    if (n.n_users)
+        unit_same_str("user", n.users[0].name, "app");
+}
+
+static const struct { const char *text; int64_t want; } duration_case[] = {
+    { "0", 0 }, { "500ms", 500 }, { "30s", 30000 }, { "15m", 900000 }, { "12h", 43200000 }, { "30d", 2592000000 },
+    { "2w", 1209600000 }, { "1", -1 }, { "", -1 }, { "s", -1 }, { "-1s", -1 }, { "01s", -1 }, { "1 s", -1 },
+    { "1S", -1 }, { "1h30m", -1 }, { "9999999999999s", -1 }, { "1.5h", -1 },
+};
+
+static void durations_are_words(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(duration_case); i++) {
+        int64_t ms = -1;
+        if (!value_duration(duration_case[i].text, &ms))
+            ms = -1;
+        unit_same_int(duration_case[i].text, ms, duration_case[i].want);
+    }
+}
+
+static const struct { const char *text; int64_t want; } time_case[] = {
+    { "2026-11-24T10:00:00Z", 1795514400 }, { "1795514400", 1795514400 }, { "2026-02-30T00:00:00Z", -1 },
+    { "2026-11-24", -1 }, { "2026-11-24T10:00:00+01:00", -1 }, { "2026-11-24T10:00:00Z ", -1 },
+};
+
+static void times_are_rfc3339_or_seconds(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(time_case); i++) {
+        int64_t t = -1;
+        if (!value_time(time_case[i].text, &t))
+            t = -1;
+        unit_same_int(time_case[i].text, t, time_case[i].want);
+    }
+}
+
+static const struct unit_case cases[] = {
+    { "the whole example is read", the_whole_example_is_read },
+    { "each mistake is told with its line", each_mistake_is_told_with_its_line },
+    { "all mistakes are told at once", all_mistakes_are_told_at_once },
+    { "a thousand mistakes are fifty and a number", mistakes_are_bounded },
+    { "profiles of one issuer are kept apart", profiles_of_one_issuer_are_kept_apart },
+    { "what needs a restart is named", what_needs_a_restart_is_named },
+    { "names are collected once", names_are_collected_once },
+    { "durations are words", durations_are_words },
+    { "times are RFC 3339 or seconds", times_are_rfc3339_or_seconds },
+};
+UNIT_MAIN(cases)
