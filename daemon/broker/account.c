@@ -1,0 +1,66 @@
+#include "daemon/broker/account.h"
+
+#include "proto/cleanup.h"
+
+#define RATE_FULL_MS 1000      /* a bucket holds one second's worth */
+
+static struct account **bucket(struct accounts *a, uid_t uid)
+{
+    return &a->buckets[(uid * 2654435761u) >> 24];
+}
+
+struct account *account_of(struct accounts *a, uid_t uid)
+{
+    struct account **at = bucket(a, uid), *one;
+
+    for (one = *at; one; one = one->next)
+        if (one->uid == uid)
+            return one;
+    one = calloc(1, sizeof *one);
+    if (one) {
+        one->uid = uid;
+        one->next = *at;
+        *at = one;
+    }
+    return one;
+}
+
+static void account_free(struct account *one)
+{
+    free(one->rates);
+    free(one);
+}
+
+void accounts_sweep(struct accounts *a, int64_t now_ms)
+{
+    for (size_t i = 0; i < ARRAY_LEN(a->buckets); i++)
+        for (struct account **at = &a->buckets[i]; *at;) {
+            struct account *one = *at;
+            if (one->n_connections || one->n_requests || one->n_jobs || now_ms - one->seen_ms < RATE_FULL_MS) {
+                at = &one->next;
+            } else {
+                *at = one->next;
+                account_free(one);
+            }
+        }
+}
+
+void accounts_clear(struct accounts *a)
+{
+    for (size_t i = 0; i < ARRAY_LEN(a->buckets); i++)
+        while (a->buckets[i]) {
+            struct account *one = a->buckets[i];
+            a->buckets[i] = one->next;
+            account_free(one);
+        }
+}
+
+struct rate *account_rate(struct account *a, uint32_t generation, size_t n_profiles, size_t index)
+{
+    if (!a->rates || a->rates_of != generation) {
+        free(a->rates);
+        a->rates = calloc(n_profiles, sizeof *a->rates);
+        a->rates_of = generation;
+    }
+    return a->rates ? &a->rates[index] : NULL;
+}

@@ -1,0 +1,40 @@
+/*
+ * account: one for each uid that holds something here: what a caller makes
+ * the broker hold is charged to it.
+ */
+#ifndef SIGNET_BROKER_ACCOUNT_H
+#define SIGNET_BROKER_ACCOUNT_H
+
+#include "daemon/broker/queue.h"
+#include "daemon/policy/policy.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+enum account_lane { LANE_SIGNERS, LANE_VERIFIERS, N_LANES };
+
+struct account {
+    uid_t uid;
+    struct lane lanes[N_LANES];
+    size_t n_connections, n_requests;      /* alive */
+    size_t n_jobs;                         /* waiting or with a peer */
+    int64_t seen_ms;                       /* monotonic: its last request */
+    struct rate *rates;                    /* one a profile of the configuration `rates_of` */
+    uint32_t rates_of;
+    struct rate told;                      /* refusals logged */
+    uint64_t untold;                       /* refusals not logged since */
+    struct account *next;
+};
+
+struct accounts { struct account *buckets[256]; };
+
+/* NULL: no memory. */
+struct account *account_of(struct accounts *a, uid_t uid);
+/* Frees those that hold nothing and have asked nothing for long enough that their rates are full again. */
+void accounts_sweep(struct accounts *a, int64_t now_ms);
+void accounts_clear(struct accounts *a);
+
+/* The bucket of profile `index` of configuration `generation`; NULL: no memory. */
+struct rate *account_rate(struct account *a, uint32_t generation, size_t n_profiles, size_t index);
+
+#endif

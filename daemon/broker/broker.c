@@ -1,0 +1,389 @@
+/*
+ * The loop: callers, signers, verifiers and the supervisor are read as they
+ * come; what that made due is handed out and written once at the end of each
+ * turn, so that a busy loop writes in batches.
+ */
+#include "daemon/broker/broker.h"
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+#include "daemon/base/role.h"
+#include "daemon/broker/broker_private.h"
+#include "daemon/broker/connection.h"
+#include "daemon/broker/ops/ops.h"
+#include "daemon/broker/request.h"
+#include "daemon/broker/work.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TICK_MS 20                       /* how exact deadlines are */
+#define SWEEP_TICKS 50                   /* accounts are looked through each second */
+
+typedef Signet__Role__Message Message;
+#define OF(name) SIGNET__ROLE__MESSAGE__OF_##name
+
+/* --- to the supervisor ------------------------------------------------------------------------- */
+
+static void stop(struct broker *b, int status)
+{
+    b->stop = true;
+    b->exit_status = status;
+}
+
+static void flush_supervisor(struct broker *b)
+{
+    switch (channel_flush(b->supervisor)) {
+    case CHANNEL_MORE: event_add(b->on_write, NULL); break;
+    case CHANNEL_GONE: stop(b, 0); break;
+    case CHANNEL_IDLE: break;
+    }
+}
+
+void broker_tell(struct broker *b, const Message *m)
+{
+    struct err e;
+
+    if (channel_send(b->supervisor, m, -1, &e)) {
+        flush_supervisor(b);
+        return;
+    }
+    log_error("the supervisor cannot be told: %s", e.text);
+    stop(b, 1);
+}
+
+static void tell_ready(struct broker *b, uint32_t generation)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Ready ready = SIGNET__ROLE__READY__INIT;
+
+    ready.generation = generation;
+    m.of_case = OF(READY);
+    m.ready = &ready;
+    broker_tell(b, &m);
+}
+
+static void tell_refused(struct broker *b, uint32_t generation, const struct buf *mistakes)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Refused refused = SIGNET__ROLE__REFUSED__INIT;
+    CLEANUP(freep) char *text = strndup(mistakes->data ? (const char *)mistakes->data : "", mistakes->len);
+
+    refused.generation = generation;
+    refused.text = text ? text : refused.text;
+    m.of_case = OF(REFUSED);
+    m.refused = &refused;
+    broker_tell(b, &m);
+}
+
+/* --- what signers say by themselves ----------------------------------------------------------------- */
+
+static void take_mechanisms(struct peer *p, const Signet__Role__SignerState *s)
+{
+    memset(p->mechanisms, 0, sizeof p->mechanisms);
+    for (size_t i = 0; i < s->n_mechanisms; i++) {
+        const Signet__Role__Mechanism *m = s->mechanisms[i];
+        if (m->alg >= POOL_MAX_ALGS || !alg_at(m->alg))
+            continue;
+        struct mechanism *to = &p->mechanisms[m->alg];
+        snprintf(to->name, sizeof to->name, "%s", m->name);
+        to->digest = m->digest && alg_signs_digest(alg_at(m->alg));
+        to->proved = m->proved;
+    }
+}
+
+static void take_token(struct broker *b, const Signet__Role__SignerState *s)
+{
+    b->token.software = s->software;
+    b->token.tpm2_pkcs11 = s->tpm2_pkcs11;
+    snprintf(b->token.label, sizeof b->token.label, "%s", s->token_label);
+    snprintf(b->token.manufacturer, sizeof b->token.manufacturer, "%s", s->manufacturer);
+    snprintf(b->token.model, sizeof b->token.model, "%s", s->model);
+    snprintf(b->token.serial, sizeof b->token.serial, "%s", s->serial);
+}
+
+static void on_signer_says(void *ctx, struct peer *p, const Message *m)
+{
+    struct broker *b = ctx;
+    const Signet__Role__SignerState *s = m->signer_state;
+    struct err why = { 0 };
+
+    if (m->of_case != OF(SIGNER_STATE)) {
+        log_warning("signer %u says something that is not its to say (%d)", p->number, (int)m->of_case);
+        return;
+    }
+    if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__READY) {
+        bool first = pool_any(&b->signers) == NULL;
+        take_mechanisms(p, s);
+        take_token(b, s);
+        peer_ready(p);
+        if (first)
+            keys_refresh(b->keys);
+    } else if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__FAILED) {
+        if (s->why)
+            err_set(&why, (enum err_reason)s->why->reason, "%s", s->why->text);
+        else
+            err_set(&why, ERR_TOKEN_FAILED, "the signer does not say why it has no token");
+        peer_failed(p, &why);
+    }
+}
+
+static void on_verifier_says(void *ctx, struct peer *p, const Message *m)
+{
+    log_warning("verifier %u says something that is not its to say (%d)", p->number, (int)m->of_case);
+}
+
+static void on_hung(void *ctx, struct peer *p, const char *what)
+{
+    struct broker *b = ctx;
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Hung hung = SIGNET__ROLE__HUNG__INIT;
+
+    log_error("%s %u (pid %d): %s", p->pool->name, p->number, (int)p->pid, what);
+    hung.signer = p->number;
+    hung.peer = p->pool == &b->signers ? SIGNET__ROLE__PEER__PEER_SIGNER : SIGNET__ROLE__PEER__PEER_VERIFIER;
+    hung.text = (char *)(uintptr_t)what;
+    m.of_case = OF(HUNG);
+    m.hung = &hung;
+    broker_tell(b, &m);
+}
+
+/* --- what the supervisor says -------------------------------------------------------------------------- */
+
+static void take_config(struct broker *b, const Message *m, int *fd)
+{
+    struct buf mistakes;
+
+    buf_init(&mistakes, 64 * 1024);
+    conf_unref(TAKE(b->pending));
+    b->pending = conf_new(m->config, &mistakes);
+    if (b->pending)
+        tell_ready(b, m->config->generation);
+    else
+        tell_refused(b, m->config->generation, &mistakes);
+    buf_clear(&mistakes);
+}
+
+static void take_switch(struct broker *b, const Message *m, int *fd)
+{
+    if (!b->pending || b->pending->generation != m->switch_->generation) {
+        log_error("told to switch to configuration %u, which is not here", m->switch_->generation);
+        stop(b, 1);
+        return;
+    }
+    conf_unref(b->conf);
+    b->conf = TAKE(b->pending);
+    b->signers.max_queue = b->verifiers.max_queue = b->conf->config->daemon.max_queue_per_uid;
+    keys_use(b->keys, b->conf);
+    log_info("configuration %u is in force", b->conf->generation);
+}
+
+static void take_listener(struct broker *b, int *fd, bool admin)
+{
+    struct err e;
+
+    if (!b->conf || !listener_open(&b->listeners[admin], b, *fd, admin, &e)) {
+        log_error("the %s socket cannot be served", admin ? "admin" : "callers'");
+        stop(b, 1);
+    } else {
+        *fd = -1;
+    }
+}
+
+static void take_peer(struct broker *b, const Signet__Role__Attach *a, int *fd, struct pool *p)
+{
+    struct err e;
+    int taken = *fd;
+
+    *fd = -1;
+    if (!pool_attach(p, a->number, (pid_t)a->pid, a->restarts, taken, &e)) {
+        log_error("%s", e.text);
+    } else if (p == &b->verifiers) {
+        struct peer *peer = &p->peers[a->number - 1];
+        keys_tell(b->keys, peer);
+        peer_ready(peer);
+    }
+}
+
+static void take_attach(struct broker *b, const Message *m, int *fd)
+{
+    const Signet__Role__Attach *a = m->attach;
+
+    if (*fd < 0) {
+        log_error("the supervisor attached nothing");
+        return;
+    }
+    switch (a->peer) {
+    case SIGNET__ROLE__PEER__PEER_SOCKET:       take_listener(b, fd, false); break;
+    case SIGNET__ROLE__PEER__PEER_ADMIN_SOCKET: take_listener(b, fd, true); break;
+    case SIGNET__ROLE__PEER__PEER_SIGNER:       take_peer(b, a, fd, &b->signers); break;
+    case SIGNET__ROLE__PEER__PEER_VERIFIER:     take_peer(b, a, fd, &b->verifiers); break;
+    default:                                    log_error("the supervisor attached what is not known here"); break;
+    }
+}
+
+static void take_detach(struct broker *b, const Message *m, int *fd)
+{
+    bool signer = m->detach->peer == SIGNET__ROLE__PEER__PEER_SIGNER;
+
+    pool_detach(signer ? &b->signers : &b->verifiers, m->detach->number, m->detach->why);
+}
+
+static void take_drain(struct broker *b, const Message *m, int *fd)
+{
+    if (!b->draining)
+        log_info("draining: %zu requests are under way", b->n_requests);
+    b->draining = true;
+    listener_close(&b->listeners[0]);
+    listener_close(&b->listeners[1]);
+}
+
+static void take_reload_done(struct broker *b, const Message *m, int *fd)
+{
+    reload_ended(b, m->reload_done);
+}
+
+static const struct {
+    Signet__Role__Message__OfCase of;
+    void (*take)(struct broker *b, const Message *m, int *fd);
+} said[] = {
+    { OF(CONFIG), take_config }, { OF(SWITCH), take_switch }, { OF(ATTACH), take_attach },
+    { OF(DETACH), take_detach }, { OF(DRAIN), take_drain }, { OF(RELOAD_DONE), take_reload_done },
+};
+
+static void obey(struct broker *b, const Message *m, int *fd)
+{
+    for (size_t i = 0; i < ARRAY_LEN(said); i++)
+        if (said[i].of == m->of_case) {
+            said[i].take(b, m, fd);
+            return;
+        }
+    log_error("the supervisor says what a broker does not know (%d)", (int)m->of_case);
+}
+
+static void on_supervisor(evutil_socket_t sock, short what, void *arg)
+{
+    struct broker *b = arg;
+    enum channel_io io = channel_fill(b->supervisor);
+    bool bad = false;
+    Message *m;
+    int fd;
+
+    while (!b->stop && (m = channel_next(b->supervisor, &fd, &bad)) != NULL) {
+        obey(b, m, &fd);
+        closep(&fd);
+        channel_done(m);
+    }
+    if (bad)
+        stop(b, 1);
+    else if (io == CHANNEL_GONE)
+        stop(b, 0);
+}
+
+static void on_supervisor_writable(evutil_socket_t sock, short what, void *arg)
+{
+    flush_supervisor(arg);
+}
+
+/* --- the loop -------------------------------------------------------------------------------------------- */
+
+static void on_tick(evutil_socket_t sock, short what, void *arg)
+{
+    struct broker *b = arg;
+    int64_t now_ms = clock_mono_ms();
+    static unsigned n;
+
+    requests_tick(b, now_ms);
+    pool_tick(&b->signers, now_ms);
+    pool_tick(&b->verifiers, now_ms);
+    connections_tick(b, now_ms);
+    if (++n % SWEEP_TICKS == 0)
+        accounts_sweep(&b->accounts, now_ms);
+}
+
+static void tell_drained(struct broker *b)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Drained drained = SIGNET__ROLE__DRAINED__INIT;
+
+    m.of_case = OF(DRAINED);
+    m.drained = &drained;
+    broker_tell(b, &m);
+    b->draining = false;                 /* said once; nobody new can come */
+}
+
+static void turn(struct broker *b)
+{
+    int64_t now_ms = clock_mono_ms();
+
+    pool_flush(&b->signers, now_ms);
+    pool_flush(&b->verifiers, now_ms);
+    connections_flush(b, now_ms);
+    pool_flush(&b->signers, now_ms);     /* what connections with room again had still to ask */
+    pool_flush(&b->verifiers, now_ms);
+    requests_flush(b);
+    log_flush();
+    if (b->draining && b->n_requests == 0 && connections_idle(b))
+        tell_drained(b);
+}
+
+static bool init(struct broker *b, struct err *e)
+{
+    const struct pool_hooks signers = { b, on_signer_says, on_hung }, verifiers = { b, on_verifier_says, on_hung };
+
+    *b = (struct broker){ .started_at = clock_now(), .listeners = { { .fd = -1 }, { .fd = -1 } } };
+    b->base = event_base_new();
+    b->supervisor = channel_new(ROLE_CHANNEL_FD);
+    if (!b->base || !b->supervisor)
+        return err_set(e, ERR_NO_MEMORY, "no memory to begin");
+    pool_init(&b->signers, b->base, LANE_SIGNERS, "signer", &signers);
+    pool_init(&b->verifiers, b->base, LANE_VERIFIERS, "verifier", &verifiers);
+    b->keys = keys_new(b->base, &b->signers, &b->verifiers);
+    b->on_read = event_new(b->base, ROLE_CHANNEL_FD, EV_READ | EV_PERSIST, on_supervisor, b);
+    b->on_write = event_new(b->base, ROLE_CHANNEL_FD, EV_WRITE, on_supervisor_writable, b);
+    b->tick = event_new(b->base, -1, EV_PERSIST, on_tick, b);
+    if (!b->keys || !b->on_read || !b->on_write || !b->tick || event_add(b->on_read, NULL) < 0 ||
+        event_add(b->tick, &(struct timeval){ 0, TICK_MS * 1000 }) < 0)
+        return err_set(e, ERR_NO_MEMORY, "no memory to begin");
+    return true;
+}
+
+static void clear(struct broker *b)
+{
+    listener_close(&b->listeners[0]);
+    listener_close(&b->listeners[1]);
+    for (struct connection *c = b->connections; c; c = c->next)
+        connection_close(c);
+    connections_flush(b, 0);
+    requests_flush(b);
+    pool_clear(&b->signers);
+    pool_clear(&b->verifiers);
+    keys_free(b->keys);
+    accounts_clear(&b->accounts);
+    conf_unref(b->pending);
+    conf_unref(b->conf);
+    struct event *events[] = { b->on_read, b->on_write, b->tick };
+    for (size_t i = 0; i < ARRAY_LEN(events); i++)
+        if (events[i])
+            event_free(events[i]);
+    channel_free(b->supervisor);
+    if (b->base)
+        event_base_free(b->base);
+}
+
+int broker_main(void)
+{
+    struct broker *b = calloc(1, sizeof *b);
+    struct err e;
+
+    if (!b || !init(b, &e)) {
+        log_error("the broker cannot begin: %s", b ? e.text : "no memory");
+        return 1;
+    }
+    while (!b->stop && event_base_loop(b->base, EVLOOP_ONCE) == 0)
+        turn(b);
+    int status = b->exit_status;
+    clear(b);
+    free(b);
+    return status;
+}

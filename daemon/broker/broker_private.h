@@ -1,0 +1,72 @@
+/* broker_private: the broker's rooms seen together: what listeners, connections, requests and ops share. */
+#ifndef SIGNET_BROKER_PRIVATE_H
+#define SIGNET_BROKER_PRIVATE_H
+
+#include "daemon/broker/account.h"
+#include "daemon/broker/conf.h"
+#include "daemon/broker/keys.h"
+#include "daemon/broker/pool.h"
+
+#include <event2/event.h>
+
+/* Counted since the start, shown by status. */
+#define COUNTERS(X) \
+    X(signed_tokens)        /* released */ \
+    X(verified_tokens)      /* accepted */ \
+    X(rejected_tokens)      /* judged, and not to be trusted */ \
+    X(refused_requests)     /* by policy, limits or for what they are */ \
+    X(late_requests)        /* ended by their deadline */ \
+    X(unavailable_requests) /* not the caller's fault */ \
+    X(wrong_signatures)     /* by the token, not released */ \
+    X(accepted_connections) \
+    X(refused_connections) \
+    X(broken_connections)   /* closed for what they sent, or for sending half of it */
+
+struct counters {
+#define X(name) uint64_t name;
+    COUNTERS(X)
+#undef X
+};
+
+struct listener {
+    struct broker *broker;
+    int fd;                      /* -1: none */
+    struct event *on_ready, *again;
+    bool admin;
+};
+
+struct connection;
+struct request;
+
+struct broker {
+    struct event_base *base;
+    struct channel *supervisor;
+    struct event *on_read, *on_write, *tick;
+    struct conf *conf;           /* in force; NULL before the first Switch */
+    struct conf *pending;        /* said Ready to, not switched to yet */
+    struct pool signers, verifiers;
+    struct keys *keys;
+    struct accounts accounts;
+    struct listener listeners[2];        /* signet.sock, admin.sock */
+    struct connection *connections;
+    size_t n_connections;
+    struct request *requests;    /* unanswered */
+    struct request *ended;       /* to be freed at the end of this turn */
+    size_t n_requests;
+    struct counters counters;
+    struct { bool software, tpm2_pkcs11; char label[80], manufacturer[80], model[40], serial[40]; } token;
+    int64_t started_at;
+    uint64_t n_signatures;       /* for verify_every */
+    uint64_t next_reload;
+    bool draining, stop;
+    int exit_status;
+};
+
+/* listener.c */
+bool listener_open(struct listener *l, struct broker *b, int fd, bool admin, struct err *e);    /* takes fd */
+void listener_close(struct listener *l);
+
+/* broker.c: a message to the supervisor; one that cannot be sent ends the broker. */
+void broker_tell(struct broker *b, const Signet__Role__Message *m);
+
+#endif

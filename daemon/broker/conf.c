@@ -1,0 +1,75 @@
+#include "daemon/broker/conf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int by_id(const void *a, const void *b)
+{
+    uint32_t x = ((const struct name_id *)a)->id, y = ((const struct name_id *)b)->id;
+
+    return x < y ? -1 : x > y;
+}
+
+static bool copy_ids(Signet__Role__NameId *const *from, size_t n, struct name_id **out, size_t *out_n)
+{
+    struct name_id *list = calloc(n + 1, sizeof *list);
+
+    *out = list;
+    for (size_t i = 0; list && i < n; i++) {
+        list[*out_n] = (struct name_id){ strdup(from[i]->name), from[i]->id };
+        if (!list[(*out_n)++].name)
+            return false;
+    }
+    return list;
+}
+
+static struct conf *conf_empty(void)
+{
+    struct conf *c = calloc(1, sizeof *c);
+
+    if (c)
+        c->refs = 1;
+    return c;
+}
+
+struct conf *conf_new(const Signet__Role__Config *m, struct buf *mistakes)
+{
+    CLEANUP(conf_unrefp) struct conf *c = conf_empty();
+    CLEANUP(names_clear) struct names names = { 0 };
+
+    if (!c || !copy_ids(m->users, m->n_users, &names.users, &names.n_users) ||
+        !copy_ids(m->groups, m->n_groups, &names.groups, &names.n_groups) ||
+        !copy_ids(m->callers, m->n_callers, &c->callers, &c->n_callers)) {
+        buf_printf(mistakes, "%s: no memory to read it\n", m->file);
+        return NULL;
+    }
+    c->generation = m->generation;
+    qsort(c->callers, c->n_callers, sizeof *c->callers, by_id);
+    c->config = config_parse((const char *)m->text.data, m->text.len, m->file, &names, mistakes);
+    return c->config ? TAKE(c) : NULL;
+}
+
+struct conf *conf_ref(struct conf *c)
+{
+    c->refs++;
+    return c;
+}
+
+void conf_unref(struct conf *c)
+{
+    if (!c || --c->refs > 0)
+        return;
+    for (size_t i = 0; i < c->n_callers; i++)
+        free(c->callers[i].name);
+    free(c->callers);
+    config_free(c->config);
+    free(c);
+}
+
+const char *conf_user(const struct conf *c, uint32_t uid)
+{
+    struct name_id key = { NULL, uid };
+    const struct name_id *found = bsearch(&key, c->callers, c->n_callers, sizeof *c->callers, by_id);
+
+    return found ? found->name : NULL;
+}

@@ -1,0 +1,29 @@
+/*
+ * conf: the configuration that a request began with, and stays with to its
+ * end whatever is reloaded meanwhile: counted, with the users' names that came
+ * along, since a broker has no name service.
+ */
+#ifndef SIGNET_BROKER_CONF_H
+#define SIGNET_BROKER_CONF_H
+
+#include "daemon/channel/channel.h"
+#include "daemon/config/config.h"
+
+struct conf {
+    struct config *config;
+    uint32_t generation;
+    struct name_id *callers;       /* by uid */
+    size_t n_callers;
+    unsigned refs;
+};
+
+/* NULL: `mistakes` has a line for each. One reference, the caller's. */
+struct conf *conf_new(const Signet__Role__Config *m, struct buf *mistakes);
+struct conf *conf_ref(struct conf *c);
+void conf_unref(struct conf *c);   /* takes NULL */
+DEFINE_CLEANUP(struct conf, conf_unref)
+
+/* The user name of a uid, borrowed; NULL: none. */
+const char *conf_user(const struct conf *c, uint32_t uid);
+
+#endif

@@ -1,0 +1,366 @@
+#include "daemon/broker/connection.h"
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+#include "daemon/broker/request.h"
+#include "proto/frame.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define READ_CHUNK (64u * 1024)          /* bytes at a time */
+#define OUT_HIGH (256u * 1024)           /* bytes waiting: the caller is not read any more */
+#define OUT_MAX (4u * 1024 * 1024)       /* bytes: what the requests in flight may still add */
+#define STUCK_MS 30000                   /* output that nobody takes for so long ends the connection */
+#define KEEP_CAP (128u * 1024)           /* an empty buffer larger than this gives its memory back */
+
+/* --- its life -------------------------------------------------------------------------------- */
+
+static void connection_free(struct connection *c)
+{
+    if (c->on_read)
+        event_free(c->on_read);
+    if (c->on_write)
+        event_free(c->on_write);
+    buf_clear(&c->in);
+    buf_clear(&c->out);
+    free(c->groups);
+    close(c->fd);
+    free(c);
+}
+
+static void unlink_one(struct connection *c)
+{
+    struct broker *b = c->broker;
+
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        b->connections = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    b->n_connections--;
+    c->account->n_connections--;
+}
+
+void connection_close(struct connection *c)
+{
+    if (c->closed)
+        return;
+    c->closed = true;
+    event_del(c->on_read);
+    event_del(c->on_write);
+    requests_leave(c);
+}
+
+/* The peer as it was at connect(): uid, gid, pid, supplementary groups. */
+static bool identify(struct connection *c, struct err *e)
+{
+    struct ucred cred;
+    socklen_t len = sizeof cred;
+
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+        return err_sys(e, "the caller cannot be identified");
+    c->caller = (struct caller){ .uid = cred.uid, .gid = cred.gid, .pid = cred.pid };
+    len = POLICY_MAX_GROUPS * sizeof *c->groups;
+    c->groups = malloc(len);
+    if (!c->groups || getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, c->groups, &len) < 0)
+        return err_sys(e, "the groups of uid %u (at most %d) cannot be read", (unsigned)cred.uid, POLICY_MAX_GROUPS);
+    c->caller.groups = c->groups;
+    c->caller.n_groups = len / sizeof *c->groups;
+    return true;
+}
+
+static bool has_room(struct connection *c, struct err *e)
+{
+    const struct daemon_config *d = &c->broker->conf->config->daemon;
+
+    if (c->account->n_connections >= d->max_connections_per_uid)
+        return err_set(e, ERR_TOO_MANY_CONNECTIONS, "uid %u has %zu connections, the most that one may have",
+                       (unsigned)c->caller.uid, c->account->n_connections);
+    /* The administrator gets in however many callers there are. */
+    if (!c->admin && c->broker->n_connections >= d->max_connections)
+        return err_set(e, ERR_TOO_MANY_CONNECTIONS, "signetd has %zu connections, the most that it may have",
+                       c->broker->n_connections);
+    return true;
+}
+
+static void refuse_new(struct connection *c, struct err *e)
+{
+    c->broker->counters.refused_connections++;
+    log_debug("a connection of uid %u (pid %d) is refused: %s", (unsigned)c->caller.uid, (int)c->caller.pid, e->text);
+    e->retry_after_ms = 100;
+    connection_refuse(c, 0, e);
+    if (send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_debug("and it has left");
+    connection_free(c);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg);
+static void on_writable(evutil_socket_t fd, short what, void *arg);
+
+void connection_new(struct broker *b, int fd, bool admin)
+{
+    struct connection *c = calloc(1, sizeof *c);
+    struct err e = { 0 };
+
+    if (!c) {
+        close(fd);
+        return;
+    }
+    *c = (struct connection){ .broker = b, .fd = fd, .admin = admin };
+    buf_init_secret(&c->in, b->conf->config->daemon.max_request + FRAME_HEADER_LEN + READ_CHUNK);
+    buf_init(&c->out, OUT_MAX);
+    if (!identify(c, &e) || !(c->account = account_of(&b->accounts, c->caller.uid)) || !has_room(c, &e)) {
+        refuse_new(c, &e);
+        return;
+    }
+    c->on_read = event_new(b->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    c->on_write = event_new(b->base, fd, EV_WRITE, on_writable, c);
+    if (!c->on_read || !c->on_write || event_add(c->on_read, NULL) < 0) {
+        err_set(&e, ERR_NO_MEMORY, "no memory for another connection");
+        refuse_new(c, &e);
+        return;
+    }
+    c->next = b->connections;
+    if (c->next)
+        c->next->prev = c;
+    b->connections = c;
+    b->n_connections++;
+    c->account->n_connections++;
+    b->counters.accepted_connections++;
+}
+
+/* --- out --------------------------------------------------------------------------------------- */
+
+static bool append_reply(struct connection *c, const Signet__V1__Reply *r)
+{
+    size_t len = protobuf_c_message_get_packed_size(&r->base);
+
+    if (len > FRAME_MAX_REPLY || !buf_reserve(&c->out, FRAME_HEADER_LEN + len))
+        return false;
+    frame_header(c->out.data + c->out.len, len);
+    protobuf_c_message_pack(&r->base, c->out.data + c->out.len + FRAME_HEADER_LEN);
+    c->out.len += FRAME_HEADER_LEN + len;
+    c->dirty = true;
+    return true;
+}
+
+void connection_reply(struct connection *c, const Signet__V1__Reply *r)
+{
+    struct err e;
+
+    if (c->closed || append_reply(c, r))
+        return;
+    if (c->out.len - c->out_at > OUT_HIGH) {
+        log_info("uid %u (pid %d) reads none of its replies: its connection is closed", (unsigned)c->caller.uid,
+                 (int)c->caller.pid);
+        c->broker->counters.broken_connections++;
+        connection_close(c);
+        return;
+    }
+    err_set(&e, ERR_TOKEN_TOO_LARGE, "the reply would be longer than %u bytes: ask for less at once", FRAME_MAX_REPLY);
+    connection_refuse(c, r->request_id, &e);
+}
+
+void connection_refuse(struct connection *c, uint64_t request_id, const struct err *e)
+{
+    Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
+    Signet__V1__Error error;
+
+    request_error(&error, e);
+    r.request_id = request_id;
+    r.result_case = SIGNET__V1__REPLY__RESULT_ERROR;
+    r.error = &error;
+    if (!append_reply(c, &r))
+        connection_close(c);
+}
+
+static void write_out(struct connection *c)
+{
+    while (c->out_at < c->out.len) {
+        ssize_t n = send(c->fd, c->out.data + c->out_at, c->out.len - c->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            event_add(c->on_write, NULL);
+            if (!c->stuck_since_ms)
+                c->stuck_since_ms = clock_mono_ms();
+            return;
+        }
+        if (n < 0) {
+            connection_close(c);
+            return;
+        }
+        c->out_at += (size_t)n;
+        c->stuck_since_ms = 0;
+    }
+    c->out.len = c->out_at = 0;
+    if (c->out.cap > KEEP_CAP)
+        buf_clear(&c->out);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct connection *c = arg;
+
+    c->dirty = true;                     /* written at the end of this turn */
+}
+
+/* --- in ------------------------------------------------------------------------------------------ */
+
+static bool is_full(const struct connection *c)
+{
+    return c->n_in_flight >= c->broker->conf->config->daemon.max_in_flight || c->out.len - c->out_at >= OUT_HIGH;
+}
+
+/* Nothing after it can be trusted: the error is written, then the connection ends. */
+static void break_off(struct connection *c, const struct err *e)
+{
+    c->broker->counters.broken_connections++;
+    if (e)
+        connection_refuse(c, 0, e);
+    c->ending = true;
+    c->dirty = true;
+    c->in.len = c->in_at = 0;
+    event_del(c->on_read);
+}
+
+/* Takes all whole frames that there is room for. */
+static void take_frames(struct connection *c)
+{
+    size_t max = c->broker->conf->config->daemon.max_request;
+
+    while (!c->closed && !c->ending && !is_full(c)) {
+        size_t len = 0;
+        struct err e;
+        switch (frame_next(c->in.data + c->in_at, c->in.len - c->in_at, max, &len)) {
+        case FRAME_MORE:
+            if (c->in_at == c->in.len)
+                c->half_since_ms = 0;
+            else if (!c->half_since_ms)
+                c->half_since_ms = clock_mono_ms();
+            return;
+        case FRAME_READY:
+            c->half_since_ms = 0;
+            c->in_at += FRAME_HEADER_LEN + len;
+            request_new(c, c->in.data + c->in_at - len, len);
+            break;
+        case FRAME_IS_HTTP2:
+            break_off(c, NULL);
+            return;
+        case FRAME_BAD:
+            err_set(&e, ERR_REQUEST_TOO_LARGE, "a frame must have 1 to %zu bytes: either this request is too long, or"
+                    " the caller does not speak signet's protocol", max);
+            break_off(c, &e);
+            return;
+        }
+    }
+}
+
+static void compact(struct connection *c)
+{
+    buf_consume(&c->in, c->in_at);
+    c->in_at = 0;
+    if (c->in.len == 0 && c->in.cap > KEEP_CAP)
+        buf_clear(&c->in);
+}
+
+static void advance(struct connection *c)
+{
+    if (c->in.len)
+        take_frames(c);
+    if (c->closed || c->ending)
+        return;
+    compact(c);
+    bool pause = is_full(c);
+    if (pause == c->paused)
+        return;
+    c->paused = pause;
+    if (pause)
+        event_del(c->on_read);
+    else if (!c->eof)
+        event_add(c->on_read, NULL);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct connection *c = arg;
+
+    if (c->closed || c->ending)
+        return;
+    if (!buf_reserve(&c->in, READ_CHUNK)) {
+        connection_close(c);
+        return;
+    }
+    ssize_t n = recv(fd, c->in.data + c->in.len, READ_CHUNK, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n < 0) {
+        connection_close(c);
+        return;
+    }
+    if (n == 0) {
+        c->eof = true;
+        event_del(c->on_read);
+        c->dirty = true;
+        return;
+    }
+    c->in.len += (size_t)n;
+    advance(c);
+}
+
+void connection_done(struct connection *c, size_t n)
+{
+    c->n_in_flight -= n;
+    c->n_requests--;
+    c->dirty = true;
+}
+
+/* --- once a turn, and now and then ------------------------------------------------------------------ */
+
+void connections_flush(struct broker *b, int64_t now_ms)
+{
+    struct connection *next;
+
+    for (struct connection *c = b->connections; c; c = next) {
+        next = c->next;
+        if (!c->closed && c->dirty) {
+            c->dirty = false;
+            write_out(c);
+            if (!c->closed && !c->ending)
+                advance(c);
+            if (c->out_at == c->out.len && (c->ending || (c->eof && c->n_requests == 0)))
+                connection_close(c);
+        }
+        if (c->closed && c->n_requests == 0) {
+            unlink_one(c);
+            connection_free(c);
+        }
+    }
+}
+
+void connections_tick(struct broker *b, int64_t now_ms)
+{
+    uint32_t frame_timeout_ms = b->conf ? b->conf->config->daemon.frame_timeout_ms : 0;
+
+    for (struct connection *c = b->connections; c; c = c->next) {
+        bool half = c->half_since_ms && !c->paused && now_ms - c->half_since_ms > frame_timeout_ms;
+        bool stuck = c->stuck_since_ms && now_ms - c->stuck_since_ms > STUCK_MS;
+        if (c->closed || (!half && !stuck))
+            continue;
+        log_debug("uid %u (pid %d) %s: its connection is closed", (unsigned)c->caller.uid, (int)c->caller.pid,
+                  half ? "sent half a frame" : "takes no reply");
+        b->counters.broken_connections++;
+        connection_close(c);
+    }
+}
+
+bool connections_idle(const struct broker *b)
+{
+    for (const struct connection *c = b->connections; c; c = c->next)
+        if (!c->closed && c->out_at < c->out.len)
+            return false;
+    return true;
+}

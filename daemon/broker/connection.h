@@ -1,0 +1,52 @@
+/*
+ * connection: one caller's socket: who it is by the kernel's word, frames in,
+ * frames out. Past its in-flight or output limit it is not read; half a frame
+ * times out; a frame that cannot be one ends it, and it alone.
+ *
+ * Closing only marks: connections_flush frees, at the end of the loop's turn.
+ */
+#ifndef SIGNET_BROKER_CONNECTION_H
+#define SIGNET_BROKER_CONNECTION_H
+
+#include "daemon/broker/broker_private.h"
+#include "proto/buf.h"
+#include "signet.pb-c.h"
+
+struct connection {
+    struct broker *broker;
+    struct connection *next, *prev;
+    int fd;
+    bool admin;
+    struct caller caller;            /* its name is looked up in each request's configuration */
+    gid_t *groups;
+    struct account *account;
+    struct event *on_read, *on_write;
+    struct buf in, out;
+    size_t in_at, out_at;            /* bytes done with */
+    size_t n_in_flight;              /* requests, each item of a batch being one */
+    size_t n_requests;               /* alive */
+    int64_t half_since_ms;           /* a frame is incomplete since then; 0: none is */
+    int64_t stuck_since_ms;          /* output waits since then; 0: none does */
+    bool paused;                     /* not read for now */
+    bool eof;                        /* the caller writes no more, but may still read */
+    bool ending;                     /* closed when its output is written */
+    bool closed;
+    bool dirty;
+};
+
+/* Takes fd: a connection, or its end. */
+void connection_new(struct broker *b, int fd, bool admin);
+/* Queues a reply, whole or not at all: one too long becomes an error. */
+void connection_reply(struct connection *c, const Signet__V1__Reply *r);
+/* An error about no request that could be told apart. */
+void connection_refuse(struct connection *c, uint64_t request_id, const struct err *e);
+/* A request of n items has ended. */
+void connection_done(struct connection *c, size_t n);
+void connection_close(struct connection *c);
+
+/* Writes what waits, reads on where there is room again, frees the closed. Once a turn. */
+void connections_flush(struct broker *b, int64_t now_ms);
+void connections_tick(struct broker *b, int64_t now_ms);
+bool connections_idle(const struct broker *b);      /* nothing waits to be written */
+
+#endif

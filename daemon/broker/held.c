@@ -1,0 +1,164 @@
+#include "daemon/broker/held.h"
+
+#include "proto/jose/b64url.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void read_halves(struct held *h, const Signet__Role__Key *k)
+{
+    h->has_private = k->has_private;
+    h->has_public = k->has_public;
+    h->is_private = k->is_private;
+    h->sensitive = k->sensitive;
+    h->extractable = k->extractable;
+    h->always_sensitive = k->always_sensitive;
+    h->never_extractable = k->never_extractable;
+    h->local = k->local;
+}
+
+struct held *held_new(const Signet__Role__Key *k, int64_t now)
+{
+    struct held *h = calloc(1, sizeof *h);
+
+    if (!h || (k->spki.len && !(h->spki = malloc(k->spki.len)))) {
+        free(h);
+        return NULL;
+    }
+    h->id = k->id;
+    snprintf(h->label, sizeof h->label, "%s", k->label);
+    h->cka_id_len = k->cka_id.len < sizeof h->cka_id ? k->cka_id.len : sizeof h->cka_id;
+    if (h->cka_id_len)
+        memcpy(h->cka_id, k->cka_id.data, h->cka_id_len);
+    snprintf(h->kty, sizeof h->kty, "%s", k->kty);
+    snprintf(h->crv, sizeof h->crv, "%s", k->crv);
+    if (k->spki.len)
+        memcpy(h->spki, k->spki.data, h->spki_len = k->spki.len);
+    h->secret_len = k->secret_len;
+    h->seen_since = now;
+    h->fresh = true;
+    read_halves(h, k);
+    return h;
+}
+
+void held_free(struct held *h)
+{
+    if (!h)
+        return;
+    jwk_free(h->jwk);
+    free(h->spki);
+    free(h);
+}
+
+void held_update(struct held *h, const Signet__Role__Key *k)
+{
+    if (h->n_missing || h->gone)
+        h->fresh = true;
+    h->n_missing = 0;
+    h->gone = false;
+    read_halves(h, k);
+}
+
+/* The configuration's outside key that this is, and its ring; NULL: none. */
+static const struct outside_key *outside_of(const Signet__Role__Key *k, const struct config *c,
+                                            const struct ring_config **out_ring)
+{
+    for (size_t n = 0; n < k->n_outside; n++) {
+        size_t at = k->outside[n];
+        for (size_t i = 0; i < c->n_rings; at -= c->rings[i++].n_outside)
+            if (at < c->rings[i].n_outside) {
+                *out_ring = &c->rings[i];
+                return &c->rings[i].outside[at];
+            }
+    }
+    return NULL;
+}
+
+static bool fits(const struct held *h, const struct alg *alg)
+{
+    return strcmp(h->kty, alg->kty) == 0 && (!alg->crv || strcmp(h->crv, alg->crv) == 0);
+}
+
+/* By its label, or by name in the configuration. */
+static const struct ring_config *claim(struct held *h, const Signet__Role__Key *k, const struct config *c)
+{
+    const struct ring_config *ring = NULL;
+    const struct outside_key *outside = outside_of(k, c, &ring);
+    struct label l;
+
+    if (outside) {
+        h->origin = KEY_OUTSIDE;
+        h->alg = ring->alg;
+        h->activates_at = outside->activates_at;
+        h->max_ttl = outside->max_ttl;
+        h->skew = outside->skew;
+        h->max_age = outside->max_age;
+        return ring;
+    }
+    if (!label_parse(&l, h->label, strlen(h->label)) || l.kind != LABEL_KEY)
+        return NULL;
+    h->alg = alg_by_name(l.alg, strlen(l.alg));
+    ring = config_ring(c, l.ring);
+    h->origin = h->local ? KEY_GENERATED : KEY_IMPORTED;
+    h->activates_at = l.at;
+    h->max_ttl = l.max_ttl;
+    h->skew = l.skew;
+    h->max_age = l.max_age;
+    return h->alg ? ring : NULL;
+}
+
+static void name_it(struct held *h)
+{
+    struct buf kid;
+
+    if (h->alg->family != ALG_HMAC) {
+        if (h->spki && (h->jwk = jwk_from_spki(h->spki, h->spki_len, h->alg, &h->trouble)))
+            snprintf(h->kid, sizeof h->kid, "%s", jwk_kid(h->jwk));
+        return;
+    }
+    buf_init(&kid, sizeof h->kid);
+    if (b64url_encode(&kid, h->cka_id, h->cka_id_len) && buf_append_char(&kid, '\0'))
+        memcpy(h->kid, kid.data, kid.len);
+    buf_clear(&kid);
+    if (!h->kid[0])
+        err_set(&h->trouble, ERR_KEY_UNUSABLE, "it has no CKA_ID, and an HMAC key's kid is made of that");
+}
+
+static void judge(struct held *h, const struct ring_config *ring)
+{
+    if (!h->is_private)
+        err_set(&h->trouble, ERR_KEY_UNUSABLE, "it is not CKA_PRIVATE: anyone without a PIN could have made it");
+    else if (!fits(h, h->alg))
+        err_set(&h->trouble, ERR_KEY_UNUSABLE, "it is a%s %s key, which %s cannot use", h->kty[0] == 'E' ? "n" : "",
+                h->crv[0] ? h->crv : h->kty, h->alg->name);
+    else if (!h->has_private || (h->alg->family != ALG_HMAC && !h->has_public))
+        err_set(&h->trouble, ERR_KEY_UNPROVED, "its %s half is not there", h->has_private ? "public" : "private");
+    else if ((h->extractable || !h->sensitive) && !ring->allow_exportable)
+        err_set(&h->trouble, ERR_KEY_EXPORTABLE, "it could be exported (CKA_EXTRACTABLE or not CKA_SENSITIVE), and ring"
+                " '%s' does not say allow_exportable", ring->settings.name);
+    else
+        name_it(h);
+}
+
+void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c)
+{
+    const struct alg *was = h->alg;
+
+    h->ring[0] = h->kid[0] = '\0';
+    h->trouble = (struct err){ 0 };
+    jwk_free(h->jwk);
+    h->jwk = NULL;
+    h->alg = NULL;
+    const struct ring_config *ring = claim(h, k, c);
+    if (!ring)
+        return;
+    snprintf(h->ring, sizeof h->ring, "%s", ring->settings.name);
+    judge(h, ring);
+    if (was && was != h->alg)
+        h->proof = PROOF_NONE;
+}
+
+bool held_usable(const struct held *h)
+{
+    return h->ring[0] && !h->gone && h->trouble.reason == ERR_NONE;
+}

@@ -1,0 +1,52 @@
+/*
+ * held: one key that the token holds, or held: its facts, read from a listing,
+ * and what this daemon found out about it. Pure but for logging nothing.
+ */
+#ifndef SIGNET_BROKER_HELD_H
+#define SIGNET_BROKER_HELD_H
+
+#include "daemon/broker/conf.h"
+#include "daemon/ring/ring.h"
+#include "proto/jose/jwk.h"
+
+enum proof { PROOF_NONE, PROOF_RUNNING, PROOF_DONE, PROOF_FAILED };
+
+struct held {
+    /* facts */
+    uint64_t id;
+    char label[LABEL_MAX];
+    uint8_t cka_id[64]; size_t cka_id_len;
+    char kty[8], crv[16];
+    uint8_t *spki; size_t spki_len;
+    uint32_t secret_len;             /* bytes; HMAC */
+    bool has_private, has_public, is_private;
+    bool sensitive, extractable, always_sensitive, never_extractable, local;
+    /* whose it is, by label or by the configuration's outside keys */
+    char ring[RING_MAX_NAME + 1];    /* empty: foreign */
+    const struct alg *alg;
+    char kid[RING_MAX_KID + 1];      /* empty: not known */
+    struct jwk *jwk;                 /* NULL for HMAC */
+    enum key_origin origin;
+    int64_t activates_at, max_ttl, skew, max_age;
+    struct err trouble;              /* why it is not used; ERR_NONE: nothing is wrong */
+    /* found out */
+    int64_t seen_since;              /* Unix seconds */
+    enum proof proof;
+    unsigned n_missing;              /* listings in a row without it */
+    bool gone;                       /* missing from two */
+    bool fresh;                      /* its next signature is checked whatever verify_every says */
+    unsigned n_wrong;                /* signatures that were not its own */
+};
+
+/* NULL: no memory. */
+struct held *held_new(const Signet__Role__Key *k, int64_t now);
+void held_free(struct held *h);
+/* The same key in a later listing: what may have changed. */
+void held_update(struct held *h, const Signet__Role__Key *k);
+/* Whose it is under this configuration: ring, alg, kid, promises, trouble. */
+void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c);
+
+/* Ours, whole and in good custody: worth a proof. */
+bool held_usable(const struct held *h);
+
+#endif

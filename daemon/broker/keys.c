@@ -1,0 +1,455 @@
+#include "daemon/broker/keys_private.h"
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LIST_RETRY_MS 500              /* after a listing that failed, or one for another configuration */
+#define LIST_GRACE_MS 20000            /* a listing of a slow token; waiting jobs have the same */
+#define MAX_WRONG 3u                   /* signatures not its own, then a key signs no more here */
+
+static const char proof_text[] = "signet proves that this key signs";   /* no JWT: it has no dot */
+
+struct proving { struct keys *keys; uint64_t id; };
+
+static void list_done(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e);
+
+/* --- when ------------------------------------------------------------------------------------ */
+
+static int64_t refresh_ms(const struct keys *k)
+{
+    const struct config *c = k->wanted->config;
+    int64_t least = 3600;
+
+    for (size_t i = 0; i < c->n_rings; i++)
+        if (c->rings[i].settings.refresh < least)
+            least = c->rings[i].settings.refresh;
+    return least * 1000;
+}
+
+void keys_schedule(struct keys *k)
+{
+    int64_t now = clock_now(), change = views_change_at(k), in_ms = k->list_at_ms - clock_mono_ms();
+
+    if (change != INT64_MAX && (change - now) * 1000 < in_ms)
+        in_ms = (change - now) * 1000;
+    if (in_ms < 1)
+        in_ms = 1;
+    event_add(k->timer, &(struct timeval){ in_ms / 1000, in_ms % 1000 * 1000 });
+}
+
+static void list_in(struct keys *k, int64_t in_ms)
+{
+    k->list_at_ms = clock_mono_ms() + in_ms;
+    keys_schedule(k);
+}
+
+struct work_for keys_work(struct keys *k, uint32_t timeout_ms, job_done *done, void *owner)
+{
+    return (struct work_for){ &k->account, clock_mono_ms() + LIST_GRACE_MS + timeout_ms, timeout_ms, done, owner };
+}
+
+static const struct token_config *token_config(const struct keys *k)
+{
+    return &k->wanted->config->token;
+}
+
+static void list_failed(struct keys *k, const struct err *e)
+{
+    if (k->trouble.reason != e->reason && e->reason != ERR_STARTING)
+        log_warning("the token could not be listed: %s: %s", err_reason_name(e->reason), e->text);
+    k->trouble = *e;
+    waiters_call(k, e);
+    list_in(k, LIST_RETRY_MS);
+}
+
+static void start_listing(struct keys *k)
+{
+    struct err e;
+    struct work_for f = keys_work(k, token_config(k)->generate_timeout_ms, list_done, k);
+    struct job *j = work_list(&f);
+
+    if (!j)
+        err_set(&e, ERR_NO_MEMORY, "no memory to list the token");
+    if (!j || !pool_submit(k->signers, j, &e)) {
+        list_failed(k, &e);
+        return;
+    }
+    k->listing = true;
+    list_in(k, refresh_ms(k));
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct keys *k = arg;
+
+    if (!k->wanted)
+        return;
+    if (k->list_at_ms <= clock_mono_ms() && !k->listing && k->n_proving == 0)
+        start_listing(k);
+    if (k->listed_ms)
+        views_refresh(k, clock_now());
+    keys_schedule(k);
+}
+
+void keys_refresh(struct keys *k)
+{
+    k->list_at_ms = clock_mono_ms();
+    keys_schedule(k);
+}
+
+/* --- proof --------------------------------------------------------------------------------------- */
+
+static struct held *by_id(const struct keys *k, uint64_t id)
+{
+    for (size_t i = 0; i < k->n_held; i++)
+        if (k->held[i]->id == id)
+            return k->held[i];
+    return NULL;
+}
+
+static void proved(struct proving *p, enum proof how, const struct err *why)
+{
+    struct keys *k = p->keys;
+    struct held *h = by_id(k, p->id);
+
+    if (h) {
+        h->proof = how;
+        if (how == PROOF_FAILED) {
+            h->trouble = *why;
+            log_error("key '%s' of ring '%s' cannot prove that it signs: %s: %s", h->kid, h->ring,
+                      err_reason_name(why->reason), why->text);
+        }
+    }
+    free(p);
+    if (--k->n_proving == 0)
+        keys_settled(k);
+}
+
+/* What says nothing of the key: it is tried again with the next listing. */
+static bool is_passing(enum err_reason r)
+{
+    return err_code(r) == CODE_UNAVAILABLE || err_code(r) == CODE_DEADLINE_EXCEEDED || r == ERR_INTERNAL ||
+           r == ERR_NO_MEMORY;
+}
+
+static void proof_checked(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
+{
+    struct err why;
+
+    if (m && m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->good) {
+        proved(owner, PROOF_DONE, NULL);
+    } else if (!m) {
+        proved(owner, PROOF_NONE, e);
+    } else {
+        err_set(&why, ERR_KEY_UNPROVED, "its test signature does not verify with its public half");
+        proved(owner, PROOF_FAILED, &why);
+    }
+}
+
+static void proof_signed(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
+{
+    struct proving *p = owner;
+    struct held *h = by_id(p->keys, p->id);
+    struct err why;
+
+    if (!m || !h || m->of_case != SIGNET__ROLE__MESSAGE__OF_WORK_DONE) {
+        proved(p, PROOF_NONE, e);
+        return;
+    }
+    const Signet__Role__WorkDone *done = m->work_done;
+    if (done->why) {
+        err_set(&why, (enum err_reason)done->why->reason, "%s", done->why->text);
+        proved(p, is_passing(why.reason) ? PROOF_NONE : PROOF_FAILED, &why);
+        return;
+    }
+    if (h->alg->family == ALG_HMAC) {       /* no public half to ask */
+        err_set(&why, ERR_KEY_UNPROVED, "its test signature has %zu bytes", done->signature.len);
+        proved(p, done->signature.len == h->alg->hash_len ? PROOF_DONE : PROOF_FAILED, &why);
+        return;
+    }
+    struct work_for f = keys_work(p->keys, LIST_GRACE_MS, proof_checked, p);
+    struct job *check = work_check(&f, h->alg, h->spki, h->spki_len, proof_text, sizeof proof_text - 1,
+                                   done->signature.data, done->signature.len);
+    if (!check || !pool_submit(p->keys->verifiers, check, &why))
+        proved(p, PROOF_NONE, &why);
+}
+
+static bool prove(struct keys *k, struct held *h)
+{
+    struct proving *p = calloc(1, sizeof *p);
+    struct work_for f = keys_work(k, token_config(k)->timeout_ms, proof_signed, p);
+    struct job *j = p ? work_sign(&f, h->id, h->alg, proof_text, sizeof proof_text - 1) : NULL;
+    struct err e;
+
+    if (!j || !pool_submit(k->signers, j, &e)) {
+        free(p);
+        return false;
+    }
+    *p = (struct proving){ k, h->id };
+    h->proof = PROOF_RUNNING;
+    k->n_proving++;
+    return true;
+}
+
+/* --- listing --------------------------------------------------------------------------------------- */
+
+static bool add(struct keys *k, const Signet__Role__Key *key, int64_t now, struct err *e)
+{
+    struct held *h = by_id(k, key->id);
+
+    if (h) {
+        held_update(h, key);
+    } else {
+        struct held **more = reallocarray(k->held, k->n_held + 1, sizeof *more);
+        if (more)
+            k->held = more;
+        if (!more || !(h = held_new(key, now)))
+            return err_set(e, ERR_NO_MEMORY, "no memory for the keys of the token");
+        k->held[k->n_held++] = h;
+    }
+    held_classify(h, key, k->listed->config);
+    return true;
+}
+
+/* Those that were not listed: forgotten where they never counted, else gone at the second time. */
+static void miss(struct keys *k)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < k->n_held; i++) {
+        struct held *h = k->held[i];
+        if (h->n_missing >= 2 && !h->gone && h->proof == PROOF_DONE) {
+            h->gone = true;
+            log_error("key '%s' of ring '%s' is gone from the token", h->kid, h->ring);
+        }
+        if (h->n_missing && h->proof != PROOF_DONE)
+            held_free(h);
+        else
+            k->held[n++] = h;
+    }
+    k->n_held = n;
+}
+
+/* Two HMAC keys of one CKA_ID would have one kid: neither counts. */
+static void refuse_same_kids(struct keys *k)
+{
+    for (size_t i = 0; i < k->n_held; i++)
+        for (size_t n = 0; n < i; n++) {
+            struct held *a = k->held[i], *b = k->held[n];
+            if (a->kid[0] && strcmp(a->kid, b->kid) == 0) {
+                err_set(&a->trouble, ERR_KEY_UNUSABLE, "its kid '%s' is another key's as well", a->kid);
+                b->trouble = a->trouble;
+            }
+        }
+}
+
+static bool take_facts(struct keys *k, const Signet__Role__Keys *listing, struct err *e)
+{
+    struct label l;
+
+    free(k->facts);
+    free(k->fact_rings);
+    k->facts = calloc(listing->n_data + 1, sizeof *k->facts);
+    k->fact_rings = calloc(listing->n_data + 1, sizeof *k->fact_rings);
+    k->n_facts = 0;
+    if (!k->facts || !k->fact_rings)
+        return err_set(e, ERR_NO_MEMORY, "no memory for the facts of the token");
+    for (size_t i = 0; i < listing->n_data; i++) {
+        const Signet__Role__Data *d = listing->data[i];
+        if (!d->is_private || !label_parse(&l, d->label, strlen(d->label)) || l.kind == LABEL_KEY)
+            continue;
+        struct ring_fact *f = &k->facts[k->n_facts];
+        f->kind = l.kind;
+        f->at = l.at;
+        snprintf(f->kid, sizeof f->kid, "%s", l.kid);
+        memcpy(k->fact_rings[k->n_facts++], l.ring, sizeof l.ring);
+    }
+    return true;
+}
+
+static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, struct err *e)
+{
+    int64_t now = clock_now();
+
+    conf_unref(k->listed);
+    k->listed = conf_ref(k->wanted);
+    for (size_t i = 0; i < k->n_held; i++)
+        k->held[i]->n_missing++;
+    for (size_t i = 0; i < listing->n_keys; i++)
+        if (!add(k, listing->keys[i], now, e))
+            return false;
+    miss(k);
+    refuse_same_kids(k);
+    return take_facts(k, listing, e);
+}
+
+static void list_done(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
+{
+    struct keys *k = owner;
+    struct err why;
+
+    k->listing = false;
+    if (m && (m->of_case != SIGNET__ROLE__MESSAGE__OF_KEYS || m->keys->why)) {
+        if (m->of_case == SIGNET__ROLE__MESSAGE__OF_KEYS)
+            err_set(&why, (enum err_reason)m->keys->why->reason, "%s", m->keys->why->text);
+        else
+            err_set(&why, ERR_INTERNAL, "a signer answered a listing with something else");
+        e = &why;
+        m = NULL;
+    }
+    if (m && m->keys->generation != k->wanted->generation) {
+        list_in(k, LIST_RETRY_MS / 10);        /* that signer has not switched yet */
+        return;
+    }
+    if (!m || !take_listing(k, m->keys, &why)) {
+        list_failed(k, m ? &why : e);
+        return;
+    }
+    k->trouble = (struct err){ 0 };
+    k->n_proving++;                            /* ours, until all are begun */
+    for (size_t i = 0; i < k->n_held; i++)
+        if (held_usable(k->held[i]) && k->held[i]->proof != PROOF_DONE && k->held[i]->proof != PROOF_RUNNING)
+            prove(k, k->held[i]);
+    if (--k->n_proving == 0)
+        keys_settled(k);
+}
+
+void keys_settled(struct keys *k)
+{
+    struct err e;
+
+    if (k->conf != k->listed) {
+        views_clear(k);                        /* they point into the old one */
+        conf_unref(k->conf);
+        k->conf = conf_ref(k->listed);
+    }
+    if (!views_build(k, &e)) {
+        list_failed(k, &e);
+        return;
+    }
+    bool first = k->listed_ms == 0;
+    k->listed_ms = clock_mono_ms();
+    views_refresh(k, clock_now());
+    if (first)
+        log_info("the token's keys are read: %zu", k->n_held);
+    waiters_call(k, NULL);
+    making_begin_empty(k, clock_now());
+    keys_schedule(k);
+}
+
+/* --- its life ------------------------------------------------------------------------------------------ */
+
+struct keys *keys_new(struct event_base *base, struct pool *signers, struct pool *verifiers)
+{
+    struct keys *k = calloc(1, sizeof *k);
+
+    if (!k)
+        return NULL;
+    *k = (struct keys){ .base = base, .signers = signers, .verifiers = verifiers, .account = { .uid = (uid_t)-1 } };
+    k->timer = evtimer_new(base, on_timer, k);
+    if (!k->timer) {
+        free(k);
+        return NULL;
+    }
+    return k;
+}
+
+void keys_free(struct keys *k)
+{
+    if (!k)
+        return;
+    views_clear(k);
+    for (size_t i = 0; i < k->n_held; i++)
+        held_free(k->held[i]);
+    while (k->waiters) {
+        struct waiter *w = k->waiters;
+        k->waiters = w->next;
+        free(w);
+    }
+    free(k->held);
+    free(k->facts);
+    free(k->fact_rings);
+    event_free(k->timer);
+    conf_unref(k->conf);
+    conf_unref(k->listed);
+    conf_unref(k->wanted);
+    free(k);
+}
+
+void keys_use(struct keys *k, struct conf *conf)
+{
+    conf_unref(k->wanted);
+    k->wanted = conf_ref(conf);
+    keys_refresh(k);
+}
+
+bool keys_ready(const struct keys *k, struct err *e)
+{
+    if (k->listed_ms)
+        return true;
+    if (!pool_serves(k->signers, e))
+        return false;
+    if (k->trouble.reason != ERR_NONE)
+        *e = k->trouble;
+    else
+        err_set(e, ERR_STARTING, "signetd is starting: the token's keys are being read");
+    e->retry_after_ms = 200;
+    return false;
+}
+
+void keys_wrong(struct keys *k, uint64_t id)
+{
+    struct held *h = by_id(k, id);
+
+    if (!h)
+        return;
+    h->fresh = true;
+    h->n_wrong++;
+    log_error("the token gave a signature that is not key '%s''s (ring '%s'), time %u: it was not released%s", h->kid,
+              h->ring, h->n_wrong, h->n_wrong >= MAX_WRONG ? "; this daemon uses the key no more until its restart" : "");
+    if (h->n_wrong >= MAX_WRONG)
+        err_set(&h->trouble, ERR_SIGNATURE_WRONG, "the token gave %u signatures that were not this key's: look at the"
+                " token and its module, then restart signetd", h->n_wrong);
+    keys_refresh(k);
+}
+
+size_t keys_count(const struct keys *k)
+{
+    return k->n_held;
+}
+
+const struct held *keys_at(const struct keys *k, size_t i)
+{
+    return k->held[i];
+}
+
+const struct held *keys_by_id(const struct keys *k, uint64_t id)
+{
+    return by_id(k, id);
+}
+
+const char *keys_custody(const struct keys *k, bool tpm2_pkcs11)
+{
+    size_t n_ours = 0, n_exportable = 0, n_imported = 0;
+
+    for (size_t i = 0; i < k->n_held; i++) {
+        const struct held *h = k->held[i];
+        if (!h->ring[0] || h->gone)
+            continue;
+        n_ours++;
+        n_exportable += h->extractable || !h->sensitive;
+        n_imported += !h->local || !h->always_sensitive || !h->never_extractable;
+    }
+    if (n_ours == 0)
+        return "no keys yet";
+    if (tpm2_pkcs11)
+        return "rests on the TPM: tpm2-pkcs11 repeats what it was told, so PKCS#11's attributes prove nothing";
+    if (n_exportable)
+        return "some keys could be exported: see key list";
+    if (n_imported)
+        return "no key can be exported; some were imported, so copies may exist elsewhere: see key list";
+    return "every key was made in the token and never could leave it, as its PKCS#11 attributes say";
+}

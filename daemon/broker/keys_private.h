@@ -1,0 +1,73 @@
+/* keys_private: what keys (listing, proof), rings_view (who signs, what is published) and making share. */
+#ifndef SIGNET_BROKER_KEYS_PRIVATE_H
+#define SIGNET_BROKER_KEYS_PRIVATE_H
+
+#include "daemon/broker/keys.h"
+#include "daemon/broker/work.h"
+
+#define KEYS_MAX_WAITERS 4096u
+
+struct ring_view {
+    const struct ring_config *config;
+    struct ring *ring;               /* NULL: not read yet */
+    bool raw;                        /* serves a raw profile: unpublished unless told */
+    char *jwks;                      /* as verifiers have it; NULL: nothing */
+    int64_t changes_at;              /* Unix seconds */
+    bool making;                     /* a key is being generated or imported */
+    struct err trouble;              /* of the last making by itself */
+};
+
+struct waiter {
+    struct waiter *next;
+    keys_made *done;
+    void *owner;                     /* NULL: forgotten */
+    uint64_t id;                     /* a key that was made; 0: any listing will do */
+};
+
+struct keys {
+    struct event_base *base;
+    struct pool *signers, *verifiers;
+    struct account account;          /* of our own jobs */
+    struct conf *wanted;             /* the latest: what listings are asked for */
+    struct conf *listed;             /* of the listing being proved */
+    struct conf *conf;               /* in use: views point into it */
+    struct event *timer;             /* the next listing, or the next change of a ring */
+    int64_t list_at_ms, listed_ms;   /* monotonic; listed_ms 0: never */
+    bool listing;
+    size_t n_proving;
+    struct held **held;
+    size_t n_held;
+    struct ring_fact *facts;
+    char (*fact_rings)[RING_MAX_NAME + 1];
+    size_t n_facts;
+    struct ring_view *views;
+    size_t n_views;
+    struct waiter *waiters;
+    size_t n_waiters;
+    struct err trouble;              /* why the last listing failed */
+    /* the public set */
+    char **pages;
+    size_t n_pages;
+    uint64_t version;
+    uint32_t max_age_s;
+};
+
+/* Who our own jobs are for. */
+struct work_for keys_work(struct keys *k, uint32_t timeout_ms, job_done *done, void *owner);
+void keys_schedule(struct keys *k);
+/* All listed and proved: rings are made anew, waiters told, empty rings begun. */
+void keys_settled(struct keys *k);
+
+/* rings_view.c */
+bool views_build(struct keys *k, struct err *e);
+void views_clear(struct keys *k);
+struct ring_view *view_of(const struct keys *k, const char *ring);
+/* Whatever a moment changed: signers, key sets, pages. */
+void views_refresh(struct keys *k, int64_t now);
+int64_t views_change_at(const struct keys *k);
+
+/* making.c */
+void making_begin_empty(struct keys *k, int64_t now);
+void waiters_call(struct keys *k, const struct err *e);
+
+#endif

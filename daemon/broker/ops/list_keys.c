@@ -1,0 +1,93 @@
+#include "daemon/broker/ops/ops.h"
+
+#include "daemon/base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static char *hex(const uint8_t *bytes, size_t len)
+{
+    char *out = malloc(2 * len + 1);
+
+    for (size_t i = 0; out && i <= len; i++)
+        snprintf(out + 2 * i, 3, i < len ? "%02x" : "%.0d", i < len ? bytes[i] : 0);
+    return out;
+}
+
+static char *jwk_text(const struct held *h)
+{
+    struct buf b;
+    char *out = NULL;
+
+    buf_init(&b, 16384);
+    if (h->jwk && jwk_write(h->jwk, &b) && buf_append_char(&b, '\0'))
+        out = strdup((const char *)b.data);
+    buf_clear(&b);
+    return out;
+}
+
+void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct held *h, int64_t now)
+{
+    struct keys_view v = keys_view(b->keys, h, now);
+    char *id = hex(h->cka_id, h->cka_id_len), *jwk = jwk_text(h);
+
+    signet__v1__key_info__init(out);
+    out->kid = (char *)(uintptr_t)h->kid;
+    out->ring = (char *)(uintptr_t)h->ring;
+    out->alg = (char *)(uintptr_t)(h->alg ? h->alg->name : h->crv[0] ? h->crv : h->kty);
+    out->state = (char *)(uintptr_t)v.state;
+    out->label = (char *)(uintptr_t)h->label;
+    out->id = id ? id : out->id;
+    out->jwk = jwk ? jwk : out->jwk;
+    out->activates_at = h->activates_at;
+    out->retires_at = v.retires_at;
+    out->ends_at = v.ends_at;
+    out->published = v.published;
+    out->sensitive = h->sensitive;
+    out->extractable = h->extractable;
+    out->always_sensitive = h->always_sensitive;
+    out->never_extractable = h->never_extractable;
+    out->local = h->local;
+    out->imported = h->ring[0] && !h->local;
+    out->proved = h->proof == PROOF_DONE;
+    out->trouble = (char *)(uintptr_t)(h->gone ? "it is gone from the token" : h->trouble.text);
+}
+
+void key_info_clear(Signet__V1__KeyInfo *i)
+{
+    if (i->id != protobuf_c_empty_string)
+        free(i->id);
+    if (i->jwk != protobuf_c_empty_string)
+        free(i->jwk);
+}
+
+static bool begin(struct request *rq, struct err *e)
+{
+    const struct broker *b = rq->broker;
+    size_t n = keys_count(b->keys);
+    Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
+    Signet__V1__ListKeysReply list = SIGNET__V1__LIST_KEYS_REPLY__INIT;
+
+    if (!keys_ready(b->keys, e))
+        return false;
+    CLEANUP(freep) Signet__V1__KeyInfo *infos = calloc(n + 1, sizeof *infos);
+    CLEANUP(freep) Signet__V1__KeyInfo **each = calloc(n + 1, sizeof *each);
+    if (!infos || !each)
+        return err_set(e, ERR_NO_MEMORY, "no memory for %zu keys", n);
+    for (size_t i = 0; i < n; i++) {
+        key_info(&infos[i], b, keys_at(b->keys, i), clock_now());
+        each[i] = &infos[i];
+    }
+    list.keys = each;
+    list.n_keys = n;
+    r.result_case = SIGNET__V1__REPLY__RESULT_LIST_KEYS;
+    r.list_keys = &list;
+    request_reply(rq, &r);
+    for (size_t i = 0; i < n; i++)
+        key_info_clear(&infos[i]);
+    return true;
+}
+
+const struct op op_list_keys = {
+    SIGNET__V1__REQUEST__OP_LIST_KEYS, "list_keys", true, op_usual_deadline, begin, op_nothing, op_nothing,
+};

@@ -1,0 +1,71 @@
+/* generate_key and import_key: answered when the new key is listed and proved. */
+#include "daemon/broker/ops/ops.h"
+
+#include "daemon/base/clock.h"
+
+#include <openssl/crypto.h>
+
+#define MAX_SECRET 4096u             /* bytes */
+
+/* Making may wait for a listing, takes its own time, and is listed and proved after. */
+static uint32_t deadline(const struct request *rq)
+{
+    return 2 * rq->conf->config->token.generate_timeout_ms;
+}
+
+static void made(void *owner, uint64_t id, const struct err *e)
+{
+    struct request *rq = owner;
+    const struct held *h = e ? NULL : keys_by_id(rq->broker->keys, id);
+    Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
+    Signet__V1__KeyInfo info;
+    Signet__V1__GenerateKeyReply generated = SIGNET__V1__GENERATE_KEY_REPLY__INIT;
+    Signet__V1__ImportKeyReply imported = SIGNET__V1__IMPORT_KEY_REPLY__INIT;
+    struct err why;
+
+    if (!h) {
+        if (!e)
+            err_set(&why, ERR_TOKEN_FAILED, "the key was made, and the token does not list it");
+        request_refuse(rq, e ? e : &why);
+        return;
+    }
+    key_info(&info, rq->broker, h, clock_now());
+    generated.key = imported.key = &info;
+    if (rq->msg->op_case == SIGNET__V1__REQUEST__OP_GENERATE_KEY) {
+        r.result_case = SIGNET__V1__REPLY__RESULT_GENERATE_KEY;
+        r.generate_key = &generated;
+    } else {
+        r.result_case = SIGNET__V1__REPLY__RESULT_IMPORT_KEY;
+        r.import_key = &imported;
+    }
+    request_reply(rq, &r);
+    key_info_clear(&info);
+}
+
+static void leave(struct request *rq)
+{
+    keys_forget(rq->broker->keys, rq);
+}
+
+static bool generate_begin(struct request *rq, struct err *e)
+{
+    return keys_make(rq->broker->keys, rq->msg->generate_key->ring, NULL, 0, made, rq, e);
+}
+
+static bool import_begin(struct request *rq, struct err *e)
+{
+    ProtobufCBinaryData *secret = &rq->msg->import_key->secret;
+
+    if (secret->len == 0 || secret->len > MAX_SECRET)
+        return err_set(e, ERR_BAD_REQUEST, "a secret has 1 to %u bytes, this one has %zu", MAX_SECRET, secret->len);
+    bool begun = keys_make(rq->broker->keys, rq->msg->import_key->ring, secret->data, secret->len, made, rq, e);
+    OPENSSL_cleanse(secret->data, secret->len);
+    return begun;
+}
+
+const struct op op_generate_key = {
+    SIGNET__V1__REQUEST__OP_GENERATE_KEY, "generate_key", true, deadline, generate_begin, leave, op_nothing,
+};
+const struct op op_import_key = {
+    SIGNET__V1__REQUEST__OP_IMPORT_KEY, "import_key", true, deadline, import_begin, leave, op_nothing,
+};

@@ -1,0 +1,23 @@
+#include "daemon/broker/ops/ops.h"
+
+static const struct op *const ops[] = {
+    &op_sign, &op_sign_batch, &op_verify, &op_get_keys, &op_get_status,
+    &op_list_keys, &op_generate_key, &op_import_key, &op_reload,
+};
+
+const struct op *op_find(Signet__V1__Request__OpCase c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++)
+        if (ops[i]->op_case == c)
+            return ops[i];
+    return NULL;
+}
+
+uint32_t op_usual_deadline(const struct request *rq)
+{
+    return rq->conf->config->daemon.deadline_ms;
+}
+
+void op_nothing(struct request *rq)
+{
+}

@@ -1,0 +1,42 @@
+/*
+ * ops: the operations, one file each; this is their table. Adding one: a
+ * message in signet.proto, a file here with its row, a call in libsignet, a
+ * command, a paragraph in signet(1).
+ */
+#ifndef SIGNET_BROKER_OPS_H
+#define SIGNET_BROKER_OPS_H
+
+#include "daemon/broker/request.h"
+
+struct op {
+    Signet__V1__Request__OpCase op_case;
+    const char *name;
+    bool admin;                                          /* on the admin socket only */
+    uint32_t (*deadline_ms)(const struct request *rq);   /* where the caller named none */
+    /*
+     * Answers at once, or begins and answers later; false: refused with e.
+     * Whatever it needs later lies in rq->state.
+     */
+    bool (*begin)(struct request *rq, struct err *e);
+    /* The request is over: nobody may call back any more. */
+    void (*leave)(struct request *rq);
+    void (*free)(struct request *rq);                    /* rq->state, not NULL */
+};
+
+const struct op *op_find(Signet__V1__Request__OpCase c);
+
+extern const struct op op_sign, op_sign_batch, op_verify, op_get_keys, op_get_status, op_list_keys, op_generate_key,
+    op_import_key, op_reload;
+
+/* For those who answer at once. */
+uint32_t op_usual_deadline(const struct request *rq);
+void op_nothing(struct request *rq);
+
+/* reload.c: the supervisor says how a reload ended. */
+void reload_ended(struct broker *b, const Signet__Role__ReloadDone *m);
+
+/* list_keys.c */
+void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct held *h, int64_t now);
+void key_info_clear(Signet__V1__KeyInfo *i);
+
+#endif

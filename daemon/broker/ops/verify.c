@@ -1,0 +1,285 @@
+/*
+ * verify: asymmetric tokens are judged by a verifier process. HMAC keys have
+ * no public half: a signer makes the MAC again and it is compared here; the
+ * rest is proto/jose's code, the same as the verifiers'.
+ */
+#include "daemon/broker/ops/ops.h"
+
+#include "daemon/base/clock.h"
+#include "daemon/broker/work.h"
+#include "proto/jose/verify.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+
+struct verify_state {
+    struct request *rq;
+    const struct profile *profile;
+    struct job *job;                 /* outstanding; NULL: none */
+    /* HMAC */
+    struct jws jws;
+    const struct alg *alg;           /* of the key that is tried */
+    char kid[RING_MAX_KID + 1];
+    size_t nth;                      /* which published key is tried, where the token names none */
+};
+
+/* --- whose is it --------------------------------------------------------------------------- */
+
+static bool has(char *const *list, size_t n, const char *one)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i], one) == 0)
+            return true;
+    return false;
+}
+
+static bool any_audience(const struct profile *p, const struct claims *c)
+{
+    for (size_t i = 0; i < c->n_audiences; i++)
+        if (has(p->audiences, p->n_audiences, c->audiences[i]))
+            return true;
+    return false;
+}
+
+/* Of the profile that fits best, how far it fits: what a refusal says. */
+enum fit { FIT_NONE, FIT_ISSUER, FIT_AUDIENCE, FIT_ALL };
+
+static enum fit fit(const struct profile *p, const struct claims *c, const char *typ)
+{
+    if (p->raw || !c->issuer || strcmp(p->issuer, c->issuer) != 0)
+        return FIT_NONE;
+    if (!any_audience(p, c))
+        return FIT_ISSUER;
+    return claims_typ_same(p->typ, typ) ? FIT_ALL : FIT_AUDIENCE;
+}
+
+static const struct profile *find_profile(const struct config *c, const struct claims *claims, const char *typ,
+                                          struct err *e)
+{
+    enum fit best = FIT_NONE;
+
+    for (size_t i = 0; i < c->n_profiles; i++) {
+        enum fit f = fit(&c->profiles[i], claims, typ);
+        if (f == FIT_ALL)
+            return &c->profiles[i];
+        best = f > best ? f : best;
+    }
+    if (best == FIT_NONE)
+        err_set(e, ERR_WRONG_ISSUER, "no profile has this token's issuer (name a raw token's profile)");
+    else if (best == FIT_ISSUER)
+        err_set(e, ERR_WRONG_AUDIENCE, "no profile of this token's issuer has its audience");
+    else
+        err_set(e, ERR_WRONG_TYPE, "no profile of this token's issuer and audience has its typ");
+    return NULL;
+}
+
+/* By what the token says of itself; nothing of that is believed, the profile judges it. */
+static const struct profile *profile_of_token(const struct request *rq, const struct jws *j, struct err *e)
+{
+    struct claims claims = { 0 };
+    const struct profile *p = NULL;
+
+    if (claims_peek(j->payload.data, j->payload.len, &claims, e))
+        p = find_profile(rq->conf->config, &claims, j->typ, e);
+    claims_clear(&claims);
+    return p;
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+static void accept_token(struct verify_state *v, const void *payload, size_t len, const char *kid, int64_t expires_at)
+{
+    Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
+    Signet__V1__VerifyReply verify = SIGNET__V1__VERIFY_REPLY__INIT;
+
+    verify.payload = (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)payload };
+    verify.profile = v->profile->name;
+    verify.kid = (char *)(uintptr_t)kid;
+    verify.expires_at = expires_at;
+    r.result_case = SIGNET__V1__REPLY__RESULT_VERIFY;
+    r.verify = &verify;
+    v->rq->broker->counters.verified_tokens++;
+    request_reply(v->rq, &r);
+}
+
+static void verified(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
+{
+    struct verify_state *v = owner;
+    struct err why;
+
+    v->job = NULL;
+    if (!m || m->of_case != SIGNET__ROLE__MESSAGE__OF_VERIFIED) {
+        if (m)
+            err_set(&why, ERR_INTERNAL, "a verifier answered with something else than a verdict");
+        request_refuse(v->rq, m ? &why : e);
+    } else if (m->verified->why) {
+        err_set(&why, (enum err_reason)m->verified->why->reason, "%s", m->verified->why->text);
+        request_refuse(v->rq, &why);
+    } else {
+        accept_token(v, m->verified->payload.data, m->verified->payload.len, m->verified->kid, m->verified->expires_at);
+    }
+}
+
+static struct work_for work_for(struct verify_state *v, job_done *done)
+{
+    return (struct work_for){ v->rq->account, v->rq->deadline_ms, v->rq->conf->config->token.timeout_ms, done, v };
+}
+
+static bool submit(struct verify_state *v, struct pool *p, struct job *j, struct err *e)
+{
+    if (!j)
+        return err_set(e, ERR_NO_MEMORY, "no memory for another request");
+    if (!pool_submit(p, j, e))
+        return false;
+    v->job = j;
+    return true;
+}
+
+/* --- HMAC ----------------------------------------------------------------------------------------- */
+
+static bool try_key(struct verify_state *v, struct err *e);
+
+static void judge_claims(struct verify_state *v)
+{
+    const struct profile *p = v->profile;
+    const Signet__V1__VerifyRequest *ask = v->rq->msg->verify;
+    const char *audience = ask->audience;
+    struct claims_rules rules = { .issuer = p->issuer, .audiences = (const char *const *)p->audiences,
+                                  .n_audiences = p->n_audiences, .typ = p->typ, .leeway_s = p->leeway_s,
+                                  .now = clock_now() };
+    struct claims claims = { 0 };
+    struct err e;
+
+    if (*audience) {
+        rules.audiences = &audience;
+        rules.n_audiences = 1;
+    }
+    if (p->raw || claims_check(v->jws.payload.data, v->jws.payload.len, v->jws.typ, &rules, &claims, &e))
+        accept_token(v, v->jws.payload.data, v->jws.payload.len, v->kid, p->raw ? 0 : claims.expires_at);
+    else
+        request_refuse(v->rq, &e);
+    claims_clear(&claims);
+}
+
+static void mac_made(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
+{
+    struct verify_state *v = owner;
+    const Signet__Role__WorkDone *d = m && m->of_case == SIGNET__ROLE__MESSAGE__OF_WORK_DONE ? m->work_done : NULL;
+    struct err why;
+
+    v->job = NULL;
+    if (!d || d->why || d->signature.len != v->alg->hash_len) {
+        if (d && d->why)
+            err_set(&why, (enum err_reason)d->why->reason, "%s", d->why->text);
+        else
+            err_set(&why, ERR_INTERNAL, "a signer answered with something else than a MAC");
+        request_refuse(v->rq, m || !e ? &why : e);
+    } else if (v->jws.signature.len == d->signature.len &&
+               CRYPTO_memcmp(v->jws.signature.data, d->signature.data, d->signature.len) == 0) {
+        judge_claims(v);
+    } else if (!v->jws.kid) {
+        v->nth++;
+        if (!try_key(v, &why))
+            request_refuse(v->rq, &why);
+    } else {
+        err_set(&why, ERR_BAD_SIGNATURE, "the signature is not that of key '%s'", v->kid);
+        request_refuse(v->rq, &why);
+    }
+}
+
+/* The key that the token names, or the next one. */
+static bool try_key(struct verify_state *v, struct err *e)
+{
+    struct broker *b = v->rq->broker;
+    const char *kid = v->jws.kid;
+    struct held *key = kid && strlen(kid) > RING_MAX_KID
+                           ? NULL : keys_published(b->keys, v->profile->ring, kid, v->nth, clock_now());
+
+    if (!key && v->nth > 0)
+        return err_set(e, ERR_BAD_SIGNATURE, "the signature is that of no key of the profile");
+    if (!key)
+        return err_set(e, ERR_KEY_UNKNOWN, kid ? "the profile's ring has no key with this token's kid"
+                                               : "the profile's ring has no key");
+    if (v->jws.alg != key->alg)
+        return err_set(e, ERR_ALG_NOT_ALLOWED, "the token says %.20s, the key is for %s", v->jws.alg_name, key->alg->name);
+    v->alg = key->alg;
+    memcpy(v->kid, key->kid, sizeof v->kid);
+    struct work_for f = work_for(v, mac_made);
+    return submit(v, &b->signers, work_sign(&f, key->id, key->alg, v->jws.signing_input, v->jws.signing_input_len), e);
+}
+
+static bool begin_hmac(struct verify_state *v, struct err *e)
+{
+    const struct alg *alg = config_ring(v->rq->conf->config, v->profile->ring)->alg;
+    const struct verify_rules rules = { .algs = &alg, .n_algs = 1 };
+
+    if (!verify_alg_allowed(&v->jws, &rules, e))
+        return false;
+    if (v->jws.signature.len != alg->hash_len)
+        return err_set(e, ERR_BAD_SIGNATURE, "a signature of %zu bytes; %s has %zu", v->jws.signature.len, alg->name,
+                       alg->hash_len);
+    return try_key(v, e);
+}
+
+/* --- the operation ------------------------------------------------------------------------------------ */
+
+static bool audience_ok(const struct profile *p, const char *audience, struct err *e)
+{
+    if (!*audience || (!p->raw && has(p->audiences, p->n_audiences, audience)))
+        return true;
+    return err_set(e, ERR_AUDIENCE_NOT_ALLOWED, "profile '%s' has no audience '%.64s'", p->name, audience);
+}
+
+static bool begin(struct request *rq, struct err *e)
+{
+    const Signet__V1__VerifyRequest *ask = rq->msg->verify;
+    struct verify_state *v = calloc(1, sizeof *v);
+
+    if (!v)
+        return err_set(e, ERR_NO_MEMORY, "no memory for another request");
+    v->rq = rq;
+    rq->state = v;
+    if (*ask->profile && !(v->profile = request_profile(rq, ask->profile, e)))
+        return false;
+    /* A named profile's caller is judged before the token. */
+    if (v->profile && !policy_may_verify(v->profile, &rq->caller, e))
+        return false;
+    if (!jws_parse(&v->jws, ask->token.data, ask->token.len, rq->conf->config->daemon.max_request, e))
+        return false;
+    if (!v->profile && (!(v->profile = profile_of_token(rq, &v->jws, e)) || !policy_may_verify(v->profile, &rq->caller, e)))
+        return false;
+    if (!audience_ok(v->profile, ask->audience, e) || !keys_ready(rq->broker->keys, e))
+        return false;
+    if (config_ring(rq->conf->config, v->profile->ring)->alg->family == ALG_HMAC)
+        return begin_hmac(v, e);
+    struct work_for f = work_for(v, verified);
+    return submit(v, &rq->broker->verifiers, work_verify(&f, rq->conf, v->profile, ask->token.data, ask->token.len,
+                  *ask->audience ? ask->audience : NULL, clock_now()), e);
+}
+
+static uint32_t deadline(const struct request *rq)
+{
+    const struct profile *p = config_profile(rq->conf->config, rq->msg->verify->profile);
+
+    return p ? p->deadline_ms : op_usual_deadline(rq);
+}
+
+static void leave(struct request *rq)
+{
+    struct verify_state *v = rq->state;
+
+    if (v && v->job)
+        v->job->owner = NULL;
+}
+
+static void state_free(struct request *rq)
+{
+    struct verify_state *v = rq->state;
+
+    jws_clear(&v->jws);
+    free(v);
+}
+
+const struct op op_verify = {
+    SIGNET__V1__REQUEST__OP_VERIFY, "verify", false, deadline, begin, leave, state_free,
+};

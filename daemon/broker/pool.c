@@ -1,0 +1,327 @@
+#include "daemon/broker/pool.h"
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void pool_init(struct pool *p, struct event_base *base, enum account_lane lane, const char *name,
+               const struct pool_hooks *hooks)
+{
+    *p = (struct pool){ .base = base, .lane = lane, .name = name, .hooks = *hooks, .next_id = 1 };
+}
+
+/* --- a job's end --------------------------------------------------------------------------- */
+
+static void finish(struct job *j, const Signet__Role__Message *answer, const struct err *e)
+{
+    j->account->n_jobs--;
+    if (j->owner)
+        j->done(j->owner, j, answer, e);
+    j->free(j);
+}
+
+static void fail(struct job *j, enum err_reason reason, const char *text)
+{
+    struct err e;
+
+    err_set(&e, reason, "%s", text);
+    finish(j, NULL, &e);
+}
+
+static void wait_again(struct pool *p, struct job *j)
+{
+    queue_push_first(&p->queue, &j->account->lanes[p->lane], &j->item);
+}
+
+/* --- peers come and go ------------------------------------------------------------------------ */
+
+static void close_peer(struct peer *peer)
+{
+    if (peer->on_read)
+        event_free(TAKE(peer->on_read));
+    if (peer->on_write)
+        event_free(TAKE(peer->on_write));
+    channel_free(TAKE(peer->channel));
+    peer->ready = false;
+}
+
+/* What it had is given to others; last first, so that the order stays. */
+static void give_on(struct pool *p, struct peer *peer)
+{
+    for (size_t i = peer->n_given; i-- > 0;) {
+        struct job *j = peer->given[i];
+        if (i == 0 && ++j->n_lost > 1)
+            fail(j, ERR_INTERNAL, "two processes of signetd ended or hung on this request; it is not tried again");
+        else
+            wait_again(p, j);
+    }
+    peer->n_given = 0;
+}
+
+static void lose(struct peer *peer, const char *why)
+{
+    if (!peer->channel)
+        return;
+    close_peer(peer);
+    err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u %s", peer->pool->name, peer->number, why);
+    give_on(peer->pool, peer);
+}
+
+void pool_detach(struct pool *p, unsigned number, const char *why)
+{
+    if (number >= 1 && number <= p->n_peers)
+        lose(&p->peers[number - 1], why);
+}
+
+void pool_clear(struct pool *p)
+{
+    struct queue_item *i;
+
+    for (size_t k = 0; k < p->n_peers; k++)
+        lose(&p->peers[k], "is not needed any more");
+    while ((i = queue_pop(&p->queue)))
+        fail((struct job *)i, ERR_DRAINING, "signetd is ending");
+}
+
+void peer_ready(struct peer *peer)
+{
+    peer->ready = true;
+    peer->why = (struct err){ 0 };
+}
+
+void peer_failed(struct peer *peer, const struct err *why)
+{
+    peer->ready = false;
+    peer->why = *why;
+    give_on(peer->pool, peer);
+}
+
+void peer_tell(struct peer *peer, const Signet__Role__Message *m)
+{
+    struct err e;
+
+    if (!peer->channel)
+        return;
+    if (channel_send(peer->channel, m, -1, &e)) {
+        peer->dirty = true;
+        return;
+    }
+    log_error("%s %u (pid %d): %s", peer->pool->name, peer->number, (int)peer->pid, e.text);
+    peer->pool->hooks.hung(peer->pool->hooks.ctx, peer, e.text);
+    lose(peer, "does not read");
+}
+
+/* --- what peers say ------------------------------------------------------------------------------ */
+
+/* The id of an answer; 0: it answers no job. */
+static uint64_t answered_id(const Signet__Role__Message *m)
+{
+    switch (m->of_case) {
+    case SIGNET__ROLE__MESSAGE__OF_WORK_DONE: return m->work_done->id;
+    case SIGNET__ROLE__MESSAGE__OF_KEYS:      return m->keys->id;
+    case SIGNET__ROLE__MESSAGE__OF_CHANGED:   return m->changed->id;
+    case SIGNET__ROLE__MESSAGE__OF_VERIFIED:  return m->verified->id;
+    case SIGNET__ROLE__MESSAGE__OF_CHECKED:   return m->checked->id;
+    default:                                  return 0;
+    }
+}
+
+static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint64_t id)
+{
+    for (size_t i = 0; i < peer->n_given; i++) {
+        struct job *j = peer->given[i];
+        if (j->id != id)
+            continue;
+        memmove(&peer->given[i], &peer->given[i + 1], (--peer->n_given - i) * sizeof *peer->given);
+        peer->at_since_ms = clock_mono_ms();
+        peer->n_done++;
+        j->peer = peer->number;
+        finish(j, m, NULL);
+        return;
+    }
+    log_warning("%s %u (pid %d) answered work that it does not have", peer->pool->name, peer->number, (int)peer->pid);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct peer *peer = arg;
+    enum channel_io io = channel_fill(peer->channel);
+    Signet__Role__Message *m;
+    bool bad = false;
+    int got_fd;
+
+    while (peer->channel && (m = channel_next(peer->channel, &got_fd, &bad)) != NULL) {
+        uint64_t id = answered_id(m);
+        if (got_fd >= 0)
+            close(got_fd);
+        if (id)
+            take_answer(peer, m, id);
+        else
+            peer->pool->hooks.message(peer->pool->hooks.ctx, peer, m);
+        channel_done(m);
+    }
+    if (peer->channel && bad) {
+        log_error("%s %u (pid %d) sent something malformed", peer->pool->name, peer->number, (int)peer->pid);
+        peer->pool->hooks.hung(peer->pool->hooks.ctx, peer, "it sent something malformed");
+        lose(peer, "sent something malformed");
+    } else if (peer->channel && io == CHANNEL_GONE) {
+        lose(peer, "has ended");
+    }
+}
+
+static void write_out(struct peer *peer)
+{
+    peer->dirty = false;
+    switch (channel_flush(peer->channel)) {
+    case CHANNEL_MORE: event_add(peer->on_write, NULL); break;
+    case CHANNEL_GONE: lose(peer, "has ended"); break;
+    case CHANNEL_IDLE: break;
+    }
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    write_out(arg);
+}
+
+bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, int fd, struct err *e)
+{
+    if (number < 1 || number > POOL_MAX_PEERS) {
+        close(fd);
+        return err_set(e, ERR_INTERNAL, "%s %u is more than there can be", p->name, number);
+    }
+    struct peer *peer = &p->peers[number - 1];
+    lose(peer, "was replaced");
+    *peer = (struct peer){ .pool = p, .number = number, .pid = pid, .restarts = restarts, .n_done = peer->n_done };
+    peer->channel = channel_new(fd);
+    if (!peer->channel)
+        return err_set(e, ERR_NO_MEMORY, "no memory for a channel to %s %u", p->name, number);
+    peer->on_read = event_new(p->base, channel_fd(peer->channel), EV_READ | EV_PERSIST, on_readable, peer);
+    peer->on_write = event_new(p->base, channel_fd(peer->channel), EV_WRITE, on_writable, peer);
+    if (!peer->on_read || !peer->on_write || event_add(peer->on_read, NULL) < 0) {
+        close_peer(peer);
+        return err_set(e, ERR_NO_MEMORY, "no memory for a channel to %s %u", p->name, number);
+    }
+    if (number > p->n_peers)
+        p->n_peers = number;
+    return true;
+}
+
+/* --- who serves ------------------------------------------------------------------------------------- */
+
+const struct peer *pool_any(const struct pool *p)
+{
+    for (size_t i = 0; i < p->n_peers; i++)
+        if (p->peers[i].ready && !p->peers[i].hung)
+            return &p->peers[i];
+    return NULL;
+}
+
+bool pool_serves(const struct pool *p, struct err *e)
+{
+    if (pool_any(p))
+        return true;
+    for (size_t i = 0; i < p->n_peers; i++)
+        if (p->peers[i].why.reason != ERR_NONE) {
+            *e = p->peers[i].why;
+            return false;
+        }
+    err_set(e, ERR_STARTING, "signetd is starting: no %s is ready yet", p->name);
+    e->retry_after_ms = 200;
+    return false;
+}
+
+/* The least busy with room; another than j->not_peer where there is one. */
+static struct peer *roomy(struct pool *p, const struct job *j)
+{
+    struct peer *best = NULL;
+
+    for (size_t i = 0; i < p->n_peers; i++) {
+        struct peer *peer = &p->peers[i];
+        if (!peer->ready || peer->hung || peer->n_given == POOL_DEPTH)
+            continue;
+        if (!best || (best->number == j->not_peer) > (peer->number == j->not_peer) ||
+            ((best->number == j->not_peer) == (peer->number == j->not_peer) && peer->n_given < best->n_given))
+            best = peer;
+    }
+    return best;
+}
+
+bool pool_submit(struct pool *p, struct job *j, struct err *e)
+{
+    struct lane *lane = &j->account->lanes[p->lane];
+    bool full = p->max_queue && lane->n >= p->max_queue;
+
+    if (full || !pool_serves(p, e)) {
+        if (full) {
+            err_set(e, ERR_QUEUE_FULL, "uid %u has %zu requests waiting, the most that it may have",
+                    (unsigned)j->account->uid, lane->n);
+            e->retry_after_ms = 50;
+        }
+        j->free(j);
+        return false;
+    }
+    j->id = p->next_id++;
+    j->account->n_jobs++;
+    queue_push(&p->queue, lane, &j->item);
+    return true;
+}
+
+static void give(struct peer *peer, struct job *j, int64_t now_ms)
+{
+    struct err e;
+
+    if (!j->send(j, peer, peer->channel, &e)) {
+        finish(j, NULL, &e);
+        return;
+    }
+    if (peer->n_given == 0)
+        peer->at_since_ms = now_ms;
+    peer->given[peer->n_given++] = j;
+    peer->dirty = true;
+}
+
+void pool_flush(struct pool *p, int64_t now_ms)
+{
+    struct queue_item *i;
+
+    while ((i = queue_peek(&p->queue)) != NULL) {
+        struct job *j = (struct job *)i;
+        struct peer *peer = j->owner && now_ms < j->deadline_ms ? roomy(p, j) : NULL;
+        struct err e;
+        if (!peer && j->owner && now_ms < j->deadline_ms && pool_serves(p, &e))
+            break;                 /* all are busy */
+        queue_pop(&p->queue);
+        if (!j->owner)
+            finish(j, NULL, NULL);
+        else if (peer)
+            give(peer, j, now_ms);
+        else if (now_ms >= j->deadline_ms)
+            fail(j, ERR_DEADLINE_EXCEEDED, "its deadline passed while it waited in the queue");
+        else
+            finish(j, NULL, &e);
+    }
+    for (size_t k = 0; k < p->n_peers; k++)
+        if (p->peers[k].dirty && p->peers[k].channel)
+            write_out(&p->peers[k]);
+}
+
+void pool_tick(struct pool *p, int64_t now_ms)
+{
+    for (size_t i = 0; i < p->n_peers; i++) {
+        struct peer *peer = &p->peers[i];
+        if (!peer->channel || peer->hung || peer->n_given == 0 ||
+            now_ms - peer->at_since_ms <= peer->given[0]->timeout_ms)
+            continue;
+        char text[120];
+        snprintf(text, sizeof text, "no answer for %lld ms, more than %u", (long long)(now_ms - peer->at_since_ms),
+                 peer->given[0]->timeout_ms);
+        peer->hung = true;
+        peer->ready = false;
+        err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u hangs: %s", p->name, peer->number, text);
+        p->hooks.hung(p->hooks.ctx, peer, text);
+        give_on(p, peer);
+    }
+}

@@ -1,0 +1,114 @@
+/*
+ * pool: the signers, or the verifiers: who is there, who has room, what was
+ * given to whom. A job waits in its caller's lane, goes to the least busy
+ * peer, and is answered exactly once.
+ *
+ * A peer does its work in the order given, so the first unanswered job is the
+ * one it is at: when the peer dies or hangs, that one is given to another
+ * once, then answered INTERNAL; what waited behind it moves freely.
+ */
+#ifndef SIGNET_BROKER_POOL_H
+#define SIGNET_BROKER_POOL_H
+
+#include "daemon/broker/account.h"
+#include "daemon/channel/channel.h"
+#include "proto/jose/alg.h"
+
+#include <event2/event.h>
+
+#define POOL_DEPTH 8u            /* jobs with a peer: enough to keep it busy; the rest waits here, in fairness */
+#define POOL_MAX_PEERS 64u
+#define POOL_MAX_ALGS 32u
+
+struct pool;
+struct job;
+
+struct mechanism { char name[64]; bool digest, proved; };    /* name empty: none */
+
+struct peer {
+    struct pool *pool;
+    struct channel *channel;     /* NULL: not there */
+    struct event *on_read, *on_write;
+    unsigned number;
+    pid_t pid;
+    uint32_t restarts;
+    bool ready;                  /* takes work */
+    bool hung;                   /* told to the supervisor: its end is near */
+    bool dirty;                  /* something waits to be written */
+    struct err why;              /* not ready: the reason; ERR_NONE: still starting */
+    struct mechanism mechanisms[POOL_MAX_ALGS];    /* a signer's, by row of jose's table */
+    struct job *given[POOL_DEPTH];
+    size_t n_given;
+    int64_t at_since_ms;         /* since when it is at given[0] */
+    uint64_t n_done;
+};
+
+/*
+ * `answer` is the peer's message, or NULL and `e` says why there is none. The
+ * job is the pool's again afterwards.
+ */
+typedef void job_done(void *owner, struct job *j, const Signet__Role__Message *answer, const struct err *e);
+
+struct job {
+    struct queue_item item;      /* first: the queue's handle is the job */
+    uint64_t id;
+    struct account *account;
+    int64_t deadline_ms;         /* monotonic: not given to a peer after it */
+    uint32_t timeout_ms;         /* a peer that is at it for longer is hung */
+    unsigned n_lost;             /* peers that ended while they were at it */
+    unsigned peer;               /* that answered */
+    unsigned not_peer;           /* preferably another than this number; 0: any */
+    job_done *done;
+    void *owner;                 /* NULL: abandoned; the answer is dropped */
+    bool (*send)(struct job *j, const struct peer *p, struct channel *to, struct err *e);
+    void (*free)(struct job *j);
+};
+
+struct pool_hooks {
+    void *ctx;
+    void (*message)(void *ctx, struct peer *p, const Signet__Role__Message *m);   /* that answers no job */
+    void (*hung)(void *ctx, struct peer *p, const char *what);
+};
+
+struct pool {
+    struct event_base *base;
+    enum account_lane lane;
+    const char *name;            /* "signer" */
+    struct pool_hooks hooks;
+    struct queue queue;
+    uint32_t max_queue;          /* jobs of one account that may wait */
+    uint64_t next_id;
+    struct peer peers[POOL_MAX_PEERS];
+    size_t n_peers;              /* places used: one past the highest number */
+};
+
+void pool_init(struct pool *p, struct event_base *base, enum account_lane lane, const char *name,
+               const struct pool_hooks *hooks);
+void pool_clear(struct pool *p);
+
+/* Takes fd, a channel to peer `number` (from 1), replacing what was there. */
+bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, int fd, struct err *e);
+void pool_detach(struct pool *p, unsigned number, const char *why);
+void peer_ready(struct peer *peer);
+void peer_failed(struct peer *peer, const struct err *why);
+
+/* A message that is no job; a peer that cannot take it is lost. */
+void peer_tell(struct peer *peer, const Signet__Role__Message *m);
+
+/* Whether anyone takes work, or why not: a failed peer's reason, else STARTING. */
+bool pool_serves(const struct pool *p, struct err *e);
+/* A ready peer, or NULL. */
+const struct peer *pool_any(const struct pool *p);
+
+/*
+ * Takes j, and calls its `done` once, later (never from here), unless false:
+ * ERR_QUEUE_FULL, or nobody serves; then j is freed.
+ */
+bool pool_submit(struct pool *p, struct job *j, struct err *e);
+
+/* Hands waiting jobs to peers with room, and writes. Once a turn of the loop. */
+void pool_flush(struct pool *p, int64_t now_ms);
+/* Deadlines of waiting jobs are met when they are next to go; this looks for hung peers. */
+void pool_tick(struct pool *p, int64_t now_ms);
+
+#endif

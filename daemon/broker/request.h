@@ -1,0 +1,50 @@
+/*
+ * request: one call, from its frame to its reply: decoded, its operation
+ * begun, answered exactly once: by the operation, or by its deadline. Freed at
+ * the end of the loop's turn, never under those who work on it.
+ */
+#ifndef SIGNET_BROKER_REQUEST_H
+#define SIGNET_BROKER_REQUEST_H
+
+#include "daemon/broker/connection.h"
+
+struct op;
+
+struct request {
+    struct broker *broker;
+    struct request *next, *prev;
+    struct connection *conn;         /* NULL: the caller has left; the answer goes nowhere */
+    struct account *account;
+    struct conf *conf;
+    struct caller caller;            /* borrowed from conn: valid while the operation begins */
+    Signet__V1__Request *msg;
+    const struct op *op;
+    size_t n_items;
+    int64_t deadline_ms;             /* monotonic */
+    bool answered;
+    void *state;                     /* the operation's own */
+};
+
+/* Takes the bytes of a frame; a request, or its refusal. */
+void request_new(struct connection *c, const uint8_t *bytes, size_t len);
+
+/* The answer; the request is over. r->request_id is filled in. */
+void request_reply(struct request *rq, Signet__V1__Reply *r);
+void request_refuse(struct request *rq, const struct err *e);
+
+/* The caller has left: its requests are over. */
+void requests_leave(struct connection *c);
+/* Those whose deadline has passed are answered so. */
+void requests_tick(struct broker *b, int64_t now_ms);
+/* Frees those that are over. */
+void requests_flush(struct broker *b);
+
+/* An error as the wire has it, borrowing from e. */
+void request_error(Signet__V1__Error *out, const struct err *e);
+
+/* The profile by name, or ERR_UNKNOWN_PROFILE. */
+const struct profile *request_profile(const struct request *rq, const char *name, struct err *e);
+/* One item's worth of the caller's rate for the profile. */
+bool request_rate(struct request *rq, const struct profile *p, struct err *e);
+
+#endif

@@ -1,0 +1,395 @@
+#include "daemon/broker/keys_private.h"
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+
+#include <openssl/evp.h>
+#include <string.h>
+
+#define MAX_JWKS (512u * 1024)          /* bytes of one ring's set or one page: 64 keys of 16384 bits have 190 KiB */
+
+/* --- building ------------------------------------------------------------------------------------- */
+
+static bool serves_raw(const struct config *c, const char *ring)
+{
+    for (size_t i = 0; i < c->n_profiles; i++)
+        if (c->profiles[i].raw && strcmp(c->profiles[i].ring, ring) == 0)
+            return true;
+    return false;
+}
+
+static struct ring *ring_of(const struct keys *k, const struct ring_config *config, struct err *e)
+{
+    CLEANUP(freep) struct ring_key *keys = calloc(k->n_held + 1, sizeof *keys);
+    CLEANUP(freep) struct ring_fact *facts = calloc(k->n_facts + 1, sizeof *facts);
+    size_t n = 0, n_facts = 0;
+
+    if (!keys || !facts) {
+        err_set(e, ERR_NO_MEMORY, "no memory for ring '%s'", config->settings.name);
+        return NULL;
+    }
+    for (size_t i = 0; i < k->n_held; i++) {
+        const struct held *h = k->held[i];
+        if (strcmp(h->ring, config->settings.name) != 0 || !h->is_private)
+            continue;
+        keys[n] = (struct ring_key){
+            .activates_at = h->activates_at, .max_ttl = h->max_ttl, .skew = h->skew, .max_age = h->max_age,
+            .seen_since = h->seen_since, .origin = h->origin, .proved = h->proof == PROOF_DONE,
+            .has_private = h->has_private, .gone = h->gone, .ref = h->id,
+        };
+        memcpy(keys[n++].kid, h->kid, sizeof h->kid);
+    }
+    for (size_t i = 0; i < k->n_facts; i++)
+        if (strcmp(k->fact_rings[i], config->settings.name) == 0)
+            facts[n_facts++] = k->facts[i];
+    return ring_new(&config->settings, keys, n, facts, n_facts, e);
+}
+
+void views_clear(struct keys *k)
+{
+    for (size_t i = 0; i < k->n_views; i++) {
+        ring_free(k->views[i].ring);
+        free(k->views[i].jwks);
+    }
+    free(k->views);
+    k->views = NULL;
+    k->n_views = 0;
+    for (size_t i = 0; i < k->n_pages; i++)
+        free(k->pages[i]);
+    free(k->pages);
+    k->pages = NULL;
+    k->n_pages = 0;
+    k->version = 0;
+}
+
+/* One view a ring of the configuration, in its order. */
+static bool make_views(struct keys *k, struct err *e)
+{
+    const struct config *c = k->conf->config;
+
+    k->views = calloc(c->n_rings, sizeof *k->views);
+    if (!k->views)
+        return err_set(e, ERR_NO_MEMORY, "no memory for %zu rings", c->n_rings);
+    k->n_views = c->n_rings;
+    for (size_t i = 0; i < c->n_rings; i++) {
+        k->views[i].config = &c->rings[i];
+        k->views[i].raw = serves_raw(c, c->rings[i].settings.name);
+    }
+    return true;
+}
+
+bool views_build(struct keys *k, struct err *e)
+{
+    if (!k->views && !make_views(k, e))
+        return false;
+    for (size_t i = 0; i < k->n_views; i++) {
+        struct ring *ring = ring_of(k, k->views[i].config, e);
+        if (!ring)
+            return false;
+        ring_free(k->views[i].ring);
+        k->views[i].ring = ring;
+        k->views[i].changes_at = 0;
+    }
+    return true;
+}
+
+struct ring_view *view_of(const struct keys *k, const char *ring)
+{
+    for (size_t i = 0; i < k->n_views; i++)
+        if (strcmp(k->views[i].config->settings.name, ring) == 0)
+            return &k->views[i];
+    return NULL;
+}
+
+int64_t views_change_at(const struct keys *k)
+{
+    int64_t soonest = INT64_MAX;
+
+    for (size_t i = 0; i < k->n_views; i++)
+        if (k->views[i].ring && k->views[i].changes_at < soonest)
+            soonest = k->views[i].changes_at;
+    return soonest;
+}
+
+/* --- what is published --------------------------------------------------------------------------------- */
+
+static const struct held *published_at(const struct keys *k, const struct ring_view *v, size_t i, int64_t now)
+{
+    return ring_published(v->ring, i, now) ? keys_by_id(k, ring_key(v->ring, i)->ref) : NULL;
+}
+
+static bool append_key(struct buf *out, const struct held *h)
+{
+    bool first = out->len == 0;
+
+    return buf_append_str(out, first ? "{\"keys\":[" : ",") && jwk_write(h->jwk, out);
+}
+
+/* The text, finished; NULL: empty or no memory. */
+static char *finish(struct buf *out)
+{
+    char *text = NULL;
+
+    if (out->len && buf_append(out, "]}", 3))
+        text = strdup((const char *)out->data);
+    buf_clear(out);
+    return text;
+}
+
+static char *jwks_of(const struct keys *k, const struct ring_view *v, int64_t now)
+{
+    struct buf out;
+    bool ok = true;
+
+    buf_init(&out, MAX_JWKS);
+    for (size_t i = 0; ok && i < ring_size(v->ring); i++) {
+        const struct held *h = published_at(k, v, i, now);
+        if (h && h->jwk)
+            ok = append_key(&out, h);
+    }
+    if (!ok)
+        log_error("ring '%s': its key set is longer than %u bytes", v->config->settings.name, MAX_JWKS);
+    return finish(&out);
+}
+
+static void tell(struct peer *verifier, const struct ring_view *v)
+{
+    Signet__Role__Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__KeySet set = SIGNET__ROLE__KEY_SET__INIT;
+
+    set.ring = (char *)(uintptr_t)v->config->settings.name;
+    if (v->jwks)
+        set.jwks = (ProtobufCBinaryData){ strlen(v->jwks), (uint8_t *)v->jwks };
+    m.of_case = SIGNET__ROLE__MESSAGE__OF_KEY_SET;
+    m.key_set = &set;
+    peer_tell(verifier, &m);
+}
+
+void keys_tell(struct keys *k, struct peer *verifier)
+{
+    for (size_t i = 0; i < k->n_views; i++)
+        tell(verifier, &k->views[i]);
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* False: nothing changed in what is published. */
+static bool refresh_view(struct keys *k, struct ring_view *v, int64_t now)
+{
+    char *jwks = jwks_of(k, v, now);
+
+    v->changes_at = ring_changes_at(v->ring, now);
+    if (is_same(jwks, v->jwks)) {
+        free(jwks);
+        return false;
+    }
+    free(v->jwks);
+    v->jwks = jwks;
+    for (size_t i = 0; i < k->verifiers->n_peers; i++)
+        tell(&k->verifiers->peers[i], v);
+    return true;
+}
+
+static bool is_public(const struct ring_view *v)
+{
+    return v->config->alg->family != ALG_HMAC && (!v->raw || v->config->publish);
+}
+
+static bool add_page(struct keys *k, struct buf *page)
+{
+    char **more = reallocarray(k->pages, k->n_pages + 1, sizeof *more);
+
+    if (more)
+        k->pages = more;
+    char *text = more ? finish(page) : NULL;
+    if (text)
+        k->pages[k->n_pages++] = text;
+    return text;
+}
+
+static void make_pages(struct keys *k, int64_t now)
+{
+    struct buf page;
+    size_t n = 0;
+    bool ok = true;
+
+    for (size_t i = 0; i < k->n_pages; i++)
+        free(k->pages[i]);
+    k->n_pages = 0;
+    buf_init(&page, MAX_JWKS);
+    for (size_t i = 0; i < k->n_views; i++) {
+        const struct ring_view *v = &k->views[i];
+        for (size_t at = 0; ok && is_public(v) && at < ring_size(v->ring); at++) {
+            const struct held *h = published_at(k, v, at, now);
+            if (!h || !h->jwk)
+                continue;
+            ok = append_key(&page, h) && (++n % KEYS_PAGE || add_page(k, &page));
+        }
+    }
+    if (page.len)
+        ok = add_page(k, &page) && ok;
+    buf_clear(&page);
+    if (!ok)
+        log_error("the key set could not be written: no memory, or a page longer than %u bytes", MAX_JWKS);
+}
+
+/* A version that follows from the content alone: the same in every daemon and after a restart. */
+static uint64_t version_of(const struct keys *k)
+{
+    EVP_MD_CTX *sha = EVP_MD_CTX_new();
+    uint8_t digest[EVP_MAX_MD_SIZE] = { 0 };
+    uint64_t version = 0;
+    bool ok = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1;
+
+    for (size_t i = 0; ok && i < k->n_pages; i++)
+        ok = EVP_DigestUpdate(sha, k->pages[i], strlen(k->pages[i])) == 1;
+    if (!ok || EVP_DigestFinal_ex(sha, digest, NULL) != 1)
+        log_error("the key set has no version: no SHA-256");
+    EVP_MD_CTX_free(sha);
+    for (size_t i = 0; i < sizeof version; i++)
+        version = version << 8 | digest[i];
+    return version;
+}
+
+static uint32_t max_age(const struct keys *k)
+{
+    int64_t least = 30 * 86400;
+
+    for (size_t i = 0; i < k->n_views; i++)
+        if (is_public(&k->views[i]) && k->views[i].config->settings.max_age < least)
+            least = k->views[i].config->settings.max_age;
+    return (uint32_t)least;
+}
+
+void views_refresh(struct keys *k, int64_t now)
+{
+    bool changed = k->version == 0;
+
+    for (size_t i = 0; i < k->n_views; i++)
+        if (k->views[i].changes_at <= now)
+            changed |= refresh_view(k, &k->views[i], now);
+    if (!changed)
+        return;
+    make_pages(k, now);
+    k->version = version_of(k);
+    k->max_age_s = max_age(k);
+}
+
+struct keys_set keys_set(struct keys *k, int64_t now)
+{
+    if (views_change_at(k) <= now)
+        views_refresh(k, now);
+    return (struct keys_set){ (const char *const *)k->pages, k->n_pages, k->version, k->max_age_s };
+}
+
+/* --- who signs ---------------------------------------------------------------------------------------------- */
+
+/* Too old a listing neither signs nor is served; a ring that never rotates has all the time until a key is made. */
+static bool facts_fresh(const struct keys *k, const struct ring_view *v, struct err *e)
+{
+    const struct ring_settings *s = &v->config->settings;
+    int64_t age_ms = clock_mono_ms() - k->listed_ms, most = ring_facts_max_age(s);
+
+    if (most < 3 * s->refresh)
+        most = 3 * s->refresh;
+    if (age_ms <= most * 1000)
+        return true;
+    return err_set(e, ERR_TOKEN_UNREACHABLE, "the token could not be listed for %lld s, longer than the ring's promises"
+                   " allow: %s", (long long)(age_ms / 1000), k->trouble.text);
+}
+
+static struct ring_view *fresh_view(struct keys *k, const char *ring, int64_t now, struct err *e)
+{
+    if (!keys_ready(k, e))
+        return NULL;
+    struct ring_view *v = view_of(k, ring);
+    if (!v || !v->ring) {
+        err_set(e, ERR_STARTING, "ring '%s' is new in the configuration, and its keys are being read", ring);
+        e->retry_after_ms = 200;
+        return NULL;
+    }
+    if (!facts_fresh(k, v, e))
+        return NULL;
+    if (v->changes_at <= now)
+        views_refresh(k, now);
+    return v;
+}
+
+struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct err *e)
+{
+    struct ring_view *v = fresh_view(k, ring, now, e);
+    const struct ring_key *key = v ? ring_signer(v->ring, now, e) : NULL;
+
+    if (!key) {
+        if (v && ring_size(v->ring) == 0 && v->making) {
+            err_set(e, ERR_STARTING, "ring '%s' has no key yet: its first one is being made", ring);
+            e->retry_after_ms = 500;
+        } else if (v && ring_size(v->ring) == 0 && v->trouble.reason != ERR_NONE) {
+            *e = v->trouble;
+        }
+        return NULL;
+    }
+    struct held *h = (struct held *)keys_by_id(k, key->ref);
+    if (h && h->trouble.reason == ERR_NONE)
+        return h;
+    if (h)
+        *e = h->trouble;
+    else
+        err_set(e, ERR_INTERNAL, "ring '%s': its key is not held", ring);
+    err_wrap(e, "ring '%s', key '%s'", ring, key->kid);
+    return NULL;
+}
+
+struct held *keys_published(struct keys *k, const char *ring, const char *kid, size_t nth, int64_t now)
+{
+    const struct ring_view *v = view_of(k, ring);
+
+    for (size_t i = v && v->ring ? ring_size(v->ring) : 0; i-- > 0;) {
+        const struct held *h = published_at(k, v, i, now);
+        if (h && (kid ? strcmp(h->kid, kid) == 0 : nth-- == 0))
+            return (struct held *)h;
+    }
+    return NULL;
+}
+
+/* --- for people ------------------------------------------------------------------------------------------------ */
+
+struct keys_view keys_view(const struct keys *k, const struct held *h, int64_t now)
+{
+    struct keys_view out = { .state = "foreign" };
+    const struct ring_view *v = h->ring[0] ? view_of(k, h->ring) : NULL;
+
+    for (size_t i = 0; v && v->ring && i < ring_size(v->ring); i++) {
+        if (ring_key(v->ring, i)->ref != h->id)
+            continue;
+        int64_t retires = ring_retires_at(v->ring, i), ends = ring_ends_at(v->ring, i);
+        out.state = key_state_name(ring_state(v->ring, i, now));
+        out.retires_at = retires == INT64_MAX ? 0 : retires;
+        out.ends_at = ends == INT64_MAX ? 0 : ends;
+        out.published = is_public(v) && ring_published(v->ring, i, now);
+    }
+    return out;
+}
+
+const struct held *keys_next(const struct keys *k, const char *ring, int64_t now)
+{
+    const struct ring_view *v = view_of(k, ring);
+
+    for (size_t i = 0; v && v->ring && i < ring_size(v->ring); i++)
+        if (ring_state(v->ring, i, now) == KEY_NEXT)
+            return keys_by_id(k, ring_key(v->ring, i)->ref);
+    return NULL;
+}
+
+size_t keys_n_published(const struct keys *k, const char *ring, int64_t now)
+{
+    const struct ring_view *v = view_of(k, ring);
+    size_t n = 0;
+
+    for (size_t i = 0; v && v->ring && is_public(v) && i < ring_size(v->ring); i++)
+        n += ring_published(v->ring, i, now);
+    return n;
+}

@@ -1,0 +1,255 @@
+#include "daemon/broker/work.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define OF(name) SIGNET__ROLE__MESSAGE__OF_##name
+#define MAX_BYTES (2u * 1024 * 1024)     /* of one input: a request has at most 1 MiB */
+
+struct work {
+    struct job job;                      /* first */
+    uint64_t key;
+    const struct alg *alg;
+    uint32_t rsa_bits;
+    struct buf input, second;            /* signing input, token or secret; signature */
+    uint8_t *spki; size_t spki_len;
+    char *text;                          /* label or audience */
+    struct conf *conf;
+    const struct profile *profile;
+    int64_t now;
+};
+
+typedef Signet__Role__Message Message;
+
+uint32_t work_alg_row(const struct alg *a)
+{
+    uint32_t row = 0;
+
+    while (alg_at(row) && alg_at(row) != a)
+        row++;
+    return row;
+}
+
+static void work_free(struct job *j)
+{
+    struct work *w = (struct work *)j;
+
+    buf_clear(&w->input);
+    buf_clear(&w->second);
+    free(w->spki);
+    free(w->text);
+    conf_unref(w->conf);
+    free(w);
+}
+
+static struct work *work_new(const struct work_for *f, const void *input, size_t len,
+                             bool (*send)(struct job *, const struct peer *, struct channel *, struct err *))
+{
+    struct work *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return NULL;
+    w->job = (struct job){ .account = f->account, .deadline_ms = f->deadline_ms, .timeout_ms = f->timeout_ms,
+                           .done = f->done, .owner = f->owner, .send = send, .free = work_free };
+    buf_init_secret(&w->input, MAX_BYTES);
+    buf_init(&w->second, ALG_MAX_SIGNATURE);
+    if (len && !buf_append(&w->input, input, len)) {
+        work_free(&w->job);
+        return NULL;
+    }
+    return w;
+}
+
+/* The job, or NULL and w freed. */
+static struct job *if_whole(struct work *w, bool whole)
+{
+    if (w && whole)
+        return &w->job;
+    if (w)
+        work_free(&w->job);
+    return NULL;
+}
+
+static ProtobufCBinaryData bytes(const struct buf *b)
+{
+    return (ProtobufCBinaryData){ b->len, b->data };
+}
+
+/* --- signers --------------------------------------------------------------------------- */
+
+static bool send_sign(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    struct work *w = (struct work *)j;
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Work work = SIGNET__ROLE__WORK__INIT;
+    uint8_t digest[ALG_MAX_DIGEST];
+    uint32_t row = work_alg_row(w->alg);
+
+    if (!p->mechanisms[row].name[0])
+        return err_set(e, ERR_MECHANISM_MISSING, "the token has no mechanism for %s", w->alg->name);
+    work.id = j->id;
+    work.key = w->key;
+    work.alg = row;
+    work.input = bytes(&w->input);
+    if (p->mechanisms[row].digest) {
+        if (!alg_digest(w->alg, w->input.data, w->input.len, digest))
+            return err_set(e, ERR_INTERNAL, "no digest for %s", w->alg->name);
+        work.input = (ProtobufCBinaryData){ w->alg->hash_len, digest };
+    }
+    m.of_case = OF(WORK);
+    m.work = &work;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_sign(const struct work_for *f, uint64_t key, const struct alg *alg, const void *input, size_t len)
+{
+    struct work *w = work_new(f, input, len, send_sign);
+
+    if (w) {
+        w->key = key;
+        w->alg = alg;
+    }
+    return if_whole(w, true);
+}
+
+static bool send_list(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__List list = SIGNET__ROLE__LIST__INIT;
+
+    list.id = j->id;
+    m.of_case = OF(LIST);
+    m.list = &list;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_list(const struct work_for *f)
+{
+    return if_whole(work_new(f, NULL, 0, send_list), true);
+}
+
+static bool send_generate(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    struct work *w = (struct work *)j;
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Generate generate = SIGNET__ROLE__GENERATE__INIT;
+
+    generate.id = j->id;
+    generate.alg = work_alg_row(w->alg);
+    generate.rsa_bits = w->rsa_bits;
+    generate.label = w->text;
+    m.of_case = OF(GENERATE);
+    m.generate = &generate;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_generate(const struct work_for *f, const struct alg *alg, uint32_t rsa_bits, const char *label)
+{
+    struct work *w = work_new(f, NULL, 0, send_generate);
+
+    if (w) {
+        w->alg = alg;
+        w->rsa_bits = rsa_bits;
+        w->text = strdup(label);
+    }
+    return if_whole(w, w && w->text);
+}
+
+static bool send_import(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    struct work *w = (struct work *)j;
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Import import = SIGNET__ROLE__IMPORT__INIT;
+
+    import.id = j->id;
+    import.alg = work_alg_row(w->alg);
+    import.label = w->text;
+    import.secret = bytes(&w->input);
+    m.of_case = OF(IMPORT);
+    m.import = &import;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_import(const struct work_for *f, const struct alg *alg, const char *label,
+                        const void *secret, size_t len)
+{
+    struct work *w = work_new(f, secret, len, send_import);
+
+    if (w) {
+        w->alg = alg;
+        w->text = strdup(label);
+    }
+    return if_whole(w, w && w->text);
+}
+
+/* --- verifiers --------------------------------------------------------------------------- */
+
+static bool send_check(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    struct work *w = (struct work *)j;
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__CheckSignature check = SIGNET__ROLE__CHECK_SIGNATURE__INIT;
+
+    check.id = j->id;
+    check.spki = (ProtobufCBinaryData){ w->spki_len, w->spki };
+    check.alg = work_alg_row(w->alg);
+    check.input = bytes(&w->input);
+    check.signature = bytes(&w->second);
+    m.of_case = OF(CHECK_SIGNATURE);
+    m.check_signature = &check;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_check(const struct work_for *f, const struct alg *alg, const uint8_t *spki, size_t spki_len,
+                       const void *input, size_t len, const uint8_t *signature, size_t signature_len)
+{
+    struct work *w = work_new(f, input, len, send_check);
+    bool whole = w && buf_append(&w->second, signature, signature_len) && (w->spki = malloc(spki_len)) != NULL;
+
+    if (whole) {
+        memcpy(w->spki, spki, spki_len);
+        w->spki_len = spki_len;
+        w->alg = alg;
+    }
+    return if_whole(w, whole);
+}
+
+static bool send_verify(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    struct work *w = (struct work *)j;
+    const struct profile *profile = w->profile;
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__VerifyToken verify = SIGNET__ROLE__VERIFY_TOKEN__INIT;
+
+    verify.id = j->id;
+    verify.token = bytes(&w->input);
+    verify.rings = (char **)&profile->ring;
+    verify.n_rings = 1;
+    verify.max_len = w->conf->config->daemon.max_request;
+    verify.jwt = !profile->raw;
+    verify.now = w->now;
+    if (!profile->raw) {
+        verify.issuer = profile->issuer;
+        verify.audiences = w->text ? &w->text : profile->audiences;
+        verify.n_audiences = w->text ? 1 : profile->n_audiences;
+        verify.typ = profile->typ;
+        verify.leeway_s = profile->leeway_s;
+    }
+    m.of_case = OF(VERIFY_TOKEN);
+    m.verify_token = &verify;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_verify(const struct work_for *f, struct conf *conf, const struct profile *profile,
+                        const void *token, size_t len, const char *audience, int64_t now)
+{
+    struct work *w = work_new(f, token, len, send_verify);
+
+    if (w) {
+        w->conf = conf_ref(conf);
+        w->profile = profile;
+        w->now = now;
+        w->text = audience ? strdup(audience) : NULL;
+    }
+    return if_whole(w, w && (w->text || !audience));
+}

@@ -1,0 +1,39 @@
+/*
+ * work: the jobs that the broker gives to signers and verifiers, each whole in
+ * itself: any peer can do it, and twice is harmless. All inputs are copied;
+ * NULL: no memory. The answer's message is named beside each.
+ */
+#ifndef SIGNET_BROKER_WORK_H
+#define SIGNET_BROKER_WORK_H
+
+#include "daemon/broker/conf.h"
+#include "daemon/broker/pool.h"
+
+/* Who asks and what it may take. */
+struct work_for {
+    struct account *account;
+    int64_t deadline_ms;         /* monotonic */
+    uint32_t timeout_ms;         /* after which the peer counts as hung */
+    job_done *done;
+    void *owner;
+};
+
+/* A signature over the signing input by the token's key: WorkDone. */
+struct job *work_sign(const struct work_for *f, uint64_t key, const struct alg *alg, const void *input, size_t len);
+/* Whether that signature is good, outside the signer: Checked. */
+struct job *work_check(const struct work_for *f, const struct alg *alg, const uint8_t *spki, size_t spki_len,
+                       const void *input, size_t len, const uint8_t *signature, size_t signature_len);
+/* A token judged by a profile's rules and its ring's published keys: Verified. `audience` NULL: any of the profile's. */
+struct job *work_verify(const struct work_for *f, struct conf *conf, const struct profile *profile,
+                        const void *token, size_t len, const char *audience, int64_t now);
+/* What the token holds: Keys. */
+struct job *work_list(const struct work_for *f);
+/* A new key, an imported secret (wiped here when the job ends): Changed. */
+struct job *work_generate(const struct work_for *f, const struct alg *alg, uint32_t rsa_bits, const char *label);
+struct job *work_import(const struct work_for *f, const struct alg *alg, const char *label,
+                        const void *secret, size_t len);
+
+/* The row of an algorithm in jose's table, as role messages name it. */
+uint32_t work_alg_row(const struct alg *a);
+
+#endif
