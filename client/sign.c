@@ -1,0 +1,161 @@
+#include "client/conn.h"
+#include "client/error.h"
+
+#include <string.h>
+
+/* A public struct and the reply that its strings live in. */
+struct owned_token {
+    struct signet_token token;
+    Signet__V1__Reply *reply;
+};
+
+struct owned_batch {
+    struct signet_batch batch;
+    struct signet_batch_item *items;
+    struct signet_token *tokens;
+    Signet__V1__Reply *reply;
+};
+
+static char *words(const char *s)
+{
+    return (char *)(uintptr_t)(s ? s : "");      /* protobuf-c's fields are not const; it does not write */
+}
+
+static bool fill(Signet__V1__SignRequest *m, const struct signet_sign_request *ask, struct signet_error *e)
+{
+    signet__v1__sign_request__init(m);
+    if (!ask->profile || !*ask->profile)
+        return error_set(e, ERR_BAD_REQUEST, "no profile named to sign with");
+    if (ask->claims && ask->payload)
+        return error_set(e, ERR_BAD_REQUEST, "claims and a raw payload exclude each other");
+    m->profile = words(ask->profile);
+    m->subject = words(ask->subject);
+    m->audiences = (char **)(uintptr_t)ask->audiences;
+    m->n_audiences = ask->n_audiences;
+    m->ttl_s = ask->ttl_s;
+    m->not_before = ask->not_before;
+    m->jti = words(ask->jti);
+    if (ask->payload) {
+        m->content_case = SIGNET__V1__SIGN_REQUEST__CONTENT_PAYLOAD;
+        m->payload = (ProtobufCBinaryData){ ask->payload_len, (uint8_t *)(uintptr_t)ask->payload };
+    } else if (ask->claims) {
+        m->content_case = SIGNET__V1__SIGN_REQUEST__CONTENT_CLAIMS;
+        m->claims = (ProtobufCBinaryData){ ask->claims_len, (uint8_t *)(uintptr_t)ask->claims };
+    }
+    return true;
+}
+
+static struct signet_token token_of(const Signet__V1__SignReply *r)
+{
+    return (struct signet_token){ r->token, r->kid, r->jti, r->expires_at };
+}
+
+struct signet_token *signet_sign(struct signet *s, const struct signet_sign_request *ask, struct signet_error *e)
+{
+    Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
+    Signet__V1__SignRequest m;
+
+    if (!fill(&m, ask, e))
+        return NULL;
+    op.op_case = SIGNET__V1__REQUEST__OP_SIGN;
+    op.sign = &m;
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = conn_call(s, &op, e);
+    if (!reply)
+        return NULL;
+    struct owned_token *t = calloc(1, sizeof *t);
+    if (!t) {
+        error_no_memory(e);
+        return NULL;
+    }
+    t->token = token_of(reply->sign);
+    t->reply = TAKE(reply);
+    return &t->token;
+}
+
+void signet_token_free(struct signet_token *token)
+{
+    struct owned_token *t = (struct owned_token *)token;
+
+    if (!t)
+        return;
+    signet__v1__reply__free_unpacked(t->reply, NULL);
+    free(t);
+}
+
+static bool batch_fill(struct owned_batch *b, struct signet_error *e)
+{
+    const Signet__V1__SignBatchReply *r = b->reply->sign_batch;
+
+    b->items = calloc(r->n_items ? r->n_items : 1, sizeof *b->items);
+    b->tokens = calloc(r->n_items ? r->n_items : 1, sizeof *b->tokens);
+    if (!b->items || !b->tokens)
+        return error_no_memory(e);
+    for (size_t i = 0; i < r->n_items; i++) {
+        const Signet__V1__SignBatchItem *item = r->items[i];
+        if (item->result_case == SIGNET__V1__SIGN_BATCH_ITEM__RESULT_SIGN) {
+            b->tokens[i] = token_of(item->sign);
+            b->items[i].token = &b->tokens[i];
+        } else if (item->result_case == SIGNET__V1__SIGN_BATCH_ITEM__RESULT_ERROR) {
+            error_from_wire(&b->items[i].error, item->error);
+        } else {
+            error_set(&b->items[i].error, ERR_PROTOCOL_BROKEN, "neither a token nor an error was answered");
+        }
+    }
+    b->batch.items = b->items;
+    b->batch.n = r->n_items;
+    return true;
+}
+
+void signet_batch_free(struct signet_batch *batch)
+{
+    struct owned_batch *b = (struct owned_batch *)batch;
+
+    if (!b)
+        return;
+    if (b->reply)
+        signet__v1__reply__free_unpacked(b->reply, NULL);
+    free(b->items);
+    free(b->tokens);
+    free(b);
+}
+
+static void batch_freep(struct owned_batch **b)
+{
+    signet_batch_free(*b ? &(*b)->batch : NULL);
+}
+
+struct signet_batch *signet_sign_batch(struct signet *s, const struct signet_sign_request *ask, size_t n,
+                                       struct signet_error *e)
+{
+    Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
+    Signet__V1__SignBatchRequest all = SIGNET__V1__SIGN_BATCH_REQUEST__INIT;
+
+    if (n == 0 || n > SIGNET_MAX_BATCH) {
+        error_set(e, ERR_BATCH_TOO_LARGE, "a batch has 1 to %d items, not %zu", SIGNET_MAX_BATCH, n);
+        return NULL;
+    }
+    CLEANUP(freep) Signet__V1__SignRequest *items = calloc(n, sizeof *items);
+    CLEANUP(freep) Signet__V1__SignRequest **each = calloc(n, sizeof *each);
+    CLEANUP(batch_freep) struct owned_batch *b = calloc(1, sizeof *b);
+    if (!items || !each || !b) {
+        error_no_memory(e);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!fill(&items[i], &ask[i], e))
+            return NULL;
+        each[i] = &items[i];
+    }
+    all.items = each;
+    all.n_items = n;
+    op.op_case = SIGNET__V1__REQUEST__OP_SIGN_BATCH;
+    op.sign_batch = &all;
+    b->reply = conn_call(s, &op, e);
+    if (!b->reply || !batch_fill(b, e))
+        return NULL;
+    if (b->batch.n != n) {
+        error_set(e, ERR_PROTOCOL_BROKEN, "%zu items asked, %zu answered", n, b->batch.n);
+        return NULL;
+    }
+    return &TAKE(b)->batch;
+}

@@ -1,0 +1,295 @@
+/*
+ * libsignet: sign and verify JSON Web Tokens without holding the key.
+ *
+ * signetd signs with a key in a PKCS#11 token; this library asks it, over a
+ * Unix socket. It also verifies offline, against a JWK set, with no daemon.
+ *
+ *     struct signet_error why;
+ *     struct signet *s = signet_open(NULL, &why);
+ *     struct signet_sign_request ask = { .profile = "web-session", .subject = "1234567890" };
+ *     struct signet_token *t = s ? signet_sign(s, &ask, &why) : NULL;
+ *     if (!t)
+ *         fprintf(stderr, "%s: %s\n", why.reason, why.text);
+ *     else
+ *         puts(t->token);
+ *     signet_token_free(t);
+ *     signet_close(s);
+ *
+ * Calls block, for at most the timeout. One handle serves one call at a time:
+ * give each thread its own; a child process opens its own after fork. No
+ * signal is raised (no SIGPIPE), no thread started, nothing printed.
+ *
+ * Functions that return a pointer or bool say NULL or false on failure and
+ * fill `e`, which may be NULL; success leaves `e` alone. Requests are zeroed
+ * structs with what is asked filled in; they and all they point at are
+ * borrowed for the call. Results belong to the caller, are freed by the
+ * function of their name (which takes NULL) and are never changed by it.
+ * Strings are UTF-8; a string of a result is never NULL unless it says so.
+ * Times are Unix seconds. A struct here grows only with a new soname.
+ */
+#ifndef SIGNET_H
+#define SIGNET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined __GNUC__
+#define SIGNET_API __attribute__((visibility("default")))
+#else
+#define SIGNET_API
+#endif
+
+/* Errors ---------------------------------------------------------------- */
+
+/* Canonical gRPC status codes: what a program should do next. */
+enum signet_code {
+    SIGNET_INVALID_ARGUMENT = 3,
+    SIGNET_DEADLINE_EXCEEDED = 4,       /* may be asked again */
+    SIGNET_NOT_FOUND = 5,
+    SIGNET_PERMISSION_DENIED = 7,
+    SIGNET_RESOURCE_EXHAUSTED = 8,      /* may be asked again, after retry_after_ms */
+    SIGNET_FAILED_PRECONDITION = 9,
+    SIGNET_UNIMPLEMENTED = 12,
+    SIGNET_INTERNAL = 13,
+    SIGNET_UNAVAILABLE = 14             /* may be asked again */
+};
+
+struct signet_error {
+    int code;                    /* enum signet_code; a newer daemon may have others */
+    uint32_t retry_after_ms;     /* where waiting helps; else 0 */
+    char reason[48];             /* stable, for programs: "TTL_TOO_LONG" */
+    char text[400];              /* one sentence for a person, no full stop */
+};
+
+/*
+ * True: the token was judged and is not to be trusted. False: it could not be
+ * judged (no daemon, no time, no right to ask), which says nothing about it.
+ */
+SIGNET_API bool signet_error_is_verdict(const struct signet_error *e);
+
+/* The connection --------------------------------------------------------- */
+
+struct signet;
+
+/*
+ * A handle on signet.sock at `path` (NULL: $SIGNET_SOCKET, else
+ * /run/signet/signet.sock), or on admin.sock (NULL: $SIGNET_ADMIN_SOCKET, else
+ * /run/signet/admin.sock). Connects at the first call, and again by itself
+ * where the daemon was restarted.
+ */
+SIGNET_API struct signet *signet_open(const char *path, struct signet_error *e);
+SIGNET_API struct signet *signet_open_admin(const char *path, struct signet_error *e);
+SIGNET_API void signet_close(struct signet *s);
+
+/*
+ * How long a call may take in all. 0: as at the start: 5 s, two minutes for
+ * making a key, and the daemon's own deadline (2 s unless its profile says
+ * otherwise). One given here is also the deadline that the daemon keeps.
+ */
+SIGNET_API void signet_set_timeout(struct signet *s, uint32_t timeout_ms);
+
+/* Signing ------------------------------------------------------------------ */
+
+struct signet_sign_request {
+    const char *profile;
+    const char *subject;             /* NULL: none */
+    const char *const *audiences;    /* none: the profile's first */
+    size_t n_audiences;
+    uint32_t ttl_s;                  /* 0: the profile's */
+    int64_t not_before;              /* 0: no nbf */
+    const char *jti;                 /* NULL: 128 random bits */
+    const char *claims;              /* one JSON object of private claims, signed as written; NULL: none */
+    size_t claims_len;               /* bytes */
+    const void *payload;             /* not NULL: these bytes as they are, with a `raw` profile */
+    size_t payload_len;              /* bytes */
+};
+
+struct signet_token {
+    const char *token;               /* compact JWS */
+    const char *kid, *jti;           /* "" where there is none */
+    int64_t expires_at;              /* 0: a raw payload. May be sooner than asked */
+};
+
+SIGNET_API struct signet_token *signet_sign(struct signet *s, const struct signet_sign_request *ask,
+                                            struct signet_error *e);
+SIGNET_API void signet_token_free(struct signet_token *t);
+
+#define SIGNET_MAX_BATCH 256
+
+struct signet_batch_item {
+    const struct signet_token *token;    /* NULL: refused, and `error` says why. Owned by the batch */
+    struct signet_error error;
+};
+
+struct signet_batch {
+    const struct signet_batch_item *items;     /* in the order asked */
+    size_t n;
+};
+
+/* Each item succeeds or fails by itself; NULL only where none could be asked. */
+SIGNET_API struct signet_batch *signet_sign_batch(struct signet *s, const struct signet_sign_request *ask, size_t n,
+                                                  struct signet_error *e);
+SIGNET_API void signet_batch_free(struct signet_batch *b);
+
+/* Verifying ---------------------------------------------------------------- */
+
+struct signet_verified {
+    const void *payload;             /* the bytes that were signed; NUL follows them */
+    size_t payload_len;              /* bytes */
+    const char *profile;             /* that accepted it; "" offline */
+    const char *kid;                 /* of the key that made it; "" where it has none */
+    int64_t expires_at;              /* 0: none */
+};
+
+/*
+ * By the daemon. `profile` NULL: the one of the token's iss, aud and typ.
+ * `audience` NULL: any of the profile's.
+ */
+SIGNET_API struct signet_verified *signet_verify(struct signet *s, const void *token, size_t len,
+                                                 const char *profile, const char *audience,
+                                                 struct signet_error *e);
+SIGNET_API void signet_verified_free(struct signet_verified *v);
+
+/*
+ * Offline, by the same code as the daemon's, against a JWK set (RFC 7517) or
+ * one JWK. Never touches the network. A verifier may be used by several
+ * threads at once.
+ */
+struct signet_verifier;
+
+SIGNET_API struct signet_verifier *signet_verifier_new(const char *jwks, size_t len, struct signet_error *e);
+SIGNET_API void signet_verifier_free(struct signet_verifier *v);
+
+struct signet_verify_rules {
+    const char *const *algs;         /* allowed ones, such as "ES256"; none: each key's own must settle it */
+    size_t n_algs;                   /* (a name that is not known allows nothing) */
+    bool no_claims;                  /* the payload may be any bytes; nothing below is looked at */
+    const char *issuer;              /* NULL: any */
+    const char *const *audiences;    /* the token's must hold one of them; none: not looked at */
+    size_t n_audiences;
+    const char *typ;                 /* NULL: any */
+    uint32_t leeway_s;               /* of exp, nbf and iat; at most 600 */
+    bool at_given;                   /* judge as of `at` in place of the clock */
+    int64_t at;
+    bool allow_weak_secret;          /* HMAC keys shorter than the hash: test keys, old secrets */
+};
+
+/* Tokens of up to 1 MiB. `rules` NULL: as all zero. */
+SIGNET_API struct signet_verified *signet_verifier_check(const struct signet_verifier *v,
+                                                         const void *token, size_t len,
+                                                         const struct signet_verify_rules *rules,
+                                                         struct signet_error *e);
+
+/* Keys and profiles ---------------------------------------------------------- */
+
+struct signet_profile {
+    const char *name, *issuer, *typ, *alg, *ring;
+    const char *const *audiences;
+    size_t n_audiences;
+    uint32_t leeway_s, ttl_s, max_ttl_s;
+    bool raw;                        /* signs a payload as it is */
+};
+
+/* What a verifier needs: open to every caller of the socket. */
+struct signet_keys {
+    const char *jwks;                /* {"keys":[…]}, RFC 7517 */
+    uint64_t version;                /* changes only when the set does */
+    uint32_t max_age_s;              /* how long a copy may be used */
+    const struct signet_profile *profiles;
+    size_t n_profiles;
+};
+
+SIGNET_API struct signet_keys *signet_get_keys(struct signet *s, struct signet_error *e);
+SIGNET_API void signet_keys_free(struct signet_keys *k);
+
+/* Status ----------------------------------------------------------------------- */
+
+struct signet_mechanism_status {
+    const char *alg, *mechanism;     /* "ES256", "CKM_ECDSA"; mechanism "": the token has none */
+    bool proved;                     /* by a test signature verified in software */
+};
+
+struct signet_ring_status {
+    const char *name, *alg, *active_kid, *next_kid;
+    int64_t next_activates_at;
+    uint32_t n_published;
+    struct signet_error trouble;     /* why it does not sign; reason "": it does */
+};
+
+struct signet_signer_status {
+    uint32_t number, pid, restarts;
+    uint64_t signatures;
+    const char *state, *why;         /* starting, ready, failed, hung */
+};
+
+struct signet_counter {
+    const char *name;
+    uint64_t value;
+};
+
+struct signet_status {
+    const char *version;             /* signetd's */
+    int64_t started_at;
+    bool ready;                      /* signs and verifies */
+    struct signet_error trouble;     /* why not; reason "": nothing is wrong */
+    const char *token_label, *token_manufacturer, *token_model, *token_serial;
+    bool token_software;             /* its keys are files */
+    const char *custody;             /* what the key attributes prove, in a sentence */
+    const struct signet_mechanism_status *mechanisms;
+    size_t n_mechanisms;
+    const struct signet_ring_status *rings;
+    size_t n_rings;
+    /* By admin.sock only: */
+    const struct signet_signer_status *signers;
+    size_t n_signers;
+    const struct signet_counter *counters;
+    size_t n_counters;
+    uint32_t config_generation;
+    uint32_t pid;
+};
+
+SIGNET_API struct signet_status *signet_get_status(struct signet *s, struct signet_error *e);
+SIGNET_API void signet_status_free(struct signet_status *st);
+
+/* Administration: handles of signet_open_admin --------------------------------- */
+
+struct signet_key {
+    const char *kid, *ring, *alg;    /* ring "": foreign, not signet's */
+    const char *state;               /* next, active, retired, expired, revoked, orphan, foreign */
+    const char *label, *id;          /* on the token: CKA_LABEL; CKA_ID in hexadecimal */
+    int64_t activates_at;
+    int64_t retires_at;              /* when its successor activates; 0: not known */
+    int64_t ends_at;                 /* the last moment a token of it may live; 0: not known */
+    bool published, imported, proved;
+    bool sensitive, extractable, always_sensitive, never_extractable, local;     /* PKCS#11's attributes */
+    const char *jwk;                 /* the public half; "" for HMAC */
+    const char *trouble;             /* why it is not used; "" */
+};
+
+struct signet_key_list {
+    const struct signet_key *keys;
+    size_t n;
+};
+
+SIGNET_API struct signet_key_list *signet_list_keys(struct signet *admin, struct signet_error *e);
+
+/* A new key, made in the token: a list of one. Waits up to two minutes. */
+SIGNET_API struct signet_key_list *signet_generate_key(struct signet *admin, const char *ring,
+                                                       struct signet_error *e);
+/* An HMAC secret into an HMAC ring: a list of one. The library wipes its own copies. */
+SIGNET_API struct signet_key_list *signet_import_key(struct signet *admin, const char *ring,
+                                                     const void *secret, size_t len, struct signet_error *e);
+SIGNET_API void signet_key_list_free(struct signet_key_list *l);
+
+/* Reads the configuration again; all of it counts, or none. */
+SIGNET_API bool signet_reload(struct signet *admin, uint32_t *out_generation, struct signet_error *e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

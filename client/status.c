@@ -1,0 +1,118 @@
+#include "client/conn.h"
+#include "client/error.h"
+
+#include <string.h>
+
+struct owned_status {
+    struct signet_status status;
+    struct signet_mechanism_status *mechanisms;
+    struct signet_ring_status *rings;
+    struct signet_signer_status *signers;
+    struct signet_counter *counters;
+    Signet__V1__Reply *reply;            /* every string lives in it */
+};
+
+static bool room(struct owned_status *o, const Signet__V1__GetStatusReply *r)
+{
+    size_t n_mechanisms = r->token ? r->token->n_mechanisms : 0;
+
+    o->mechanisms = calloc(n_mechanisms + 1, sizeof *o->mechanisms);
+    o->rings = calloc(r->n_rings + 1, sizeof *o->rings);
+    o->signers = calloc(r->n_signers + 1, sizeof *o->signers);
+    o->counters = calloc(r->n_counters + 1, sizeof *o->counters);
+    return o->mechanisms && o->rings && o->signers && o->counters;
+}
+
+static void take_token(struct owned_status *o, const Signet__V1__TokenStatus *t)
+{
+    struct signet_status *st = &o->status;
+
+    st->token_label = t ? t->label : "";
+    st->token_manufacturer = t ? t->manufacturer : "";
+    st->token_model = t ? t->model : "";
+    st->token_serial = t ? t->serial : "";
+    st->custody = t ? t->custody : "";
+    if (!t)
+        return;
+    st->token_software = t->software;
+    for (size_t i = 0; i < t->n_mechanisms; i++)
+        o->mechanisms[i] = (struct signet_mechanism_status){
+            t->mechanisms[i]->alg, t->mechanisms[i]->mechanism, t->mechanisms[i]->proved
+        };
+    st->n_mechanisms = t->n_mechanisms;
+}
+
+static void take_rings(struct owned_status *o, const Signet__V1__GetStatusReply *r)
+{
+    for (size_t i = 0; i < r->n_rings; i++) {
+        const Signet__V1__RingStatus *m = r->rings[i];
+        o->rings[i] = (struct signet_ring_status){
+            .name = m->name, .alg = m->alg, .active_kid = m->active_kid, .next_kid = m->next_kid,
+            .next_activates_at = m->next_activates_at, .n_published = m->n_published,
+        };
+        if (m->trouble)
+            error_from_wire(&o->rings[i].trouble, m->trouble);
+    }
+    o->status.n_rings = r->n_rings;
+}
+
+static void take_processes(struct owned_status *o, const Signet__V1__GetStatusReply *r)
+{
+    for (size_t i = 0; i < r->n_signers; i++) {
+        const Signet__V1__SignerStatus *m = r->signers[i];
+        o->signers[i] = (struct signet_signer_status){
+            .number = m->number, .pid = m->pid, .restarts = m->restarts, .signatures = m->signatures,
+            .state = m->state, .why = m->why,
+        };
+    }
+    for (size_t i = 0; i < r->n_counters; i++)
+        o->counters[i] = (struct signet_counter){ r->counters[i]->name, r->counters[i]->value };
+    o->status.n_signers = r->n_signers;
+    o->status.n_counters = r->n_counters;
+}
+
+struct signet_status *signet_get_status(struct signet *s, struct signet_error *e)
+{
+    Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
+    Signet__V1__GetStatusRequest m = SIGNET__V1__GET_STATUS_REQUEST__INIT;
+
+    op.op_case = SIGNET__V1__REQUEST__OP_GET_STATUS;
+    op.get_status = &m;
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = conn_call(s, &op, e);
+    if (!reply)
+        return NULL;
+    const Signet__V1__GetStatusReply *r = reply->get_status;
+    struct owned_status *o = calloc(1, sizeof *o);
+    if (!o || !room(o, r)) {
+        signet_status_free(o ? &o->status : NULL);
+        error_no_memory(e);
+        return NULL;
+    }
+    o->status = (struct signet_status){
+        .version = r->version, .started_at = r->started_at, .ready = r->ready,
+        .mechanisms = o->mechanisms, .rings = o->rings, .signers = o->signers, .counters = o->counters,
+        .config_generation = r->config_generation, .pid = r->pid,
+    };
+    if (r->trouble)
+        error_from_wire(&o->status.trouble, r->trouble);
+    take_token(o, r->token);
+    take_rings(o, r);
+    take_processes(o, r);
+    o->reply = TAKE(reply);
+    return &o->status;
+}
+
+void signet_status_free(struct signet_status *status)
+{
+    struct owned_status *o = (struct owned_status *)status;
+
+    if (!o)
+        return;
+    if (o->reply)
+        signet__v1__reply__free_unpacked(o->reply, NULL);
+    free(o->mechanisms);
+    free(o->rings);
+    free(o->signers);
+    free(o->counters);
+    free(o);
+}
