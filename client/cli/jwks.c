@@ -1,0 +1,61 @@
+#include "client/cli/cli.h"
+
+#include <string.h>
+
+struct args { struct common common; };
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct args *a = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = &a->common; return 0;
+    case ARGP_KEY_ARG:  argp_error(state, "'%s' is no option", arg); return 0;
+    default:            return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
+static const struct argp argp = {
+    NULL, parse, "", "Prints the key set that verifiers need (RFC 7517). With --json also its version, how long a copy may be"
+    " used, and the profiles.", children, NULL, NULL,
+};
+
+static json_t *profile_json(const struct signet_profile *p)
+{
+    json_t *audiences = json_array();
+
+    for (size_t i = 0; i < p->n_audiences; i++)
+        json_array_append_new(audiences, json_string(p->audiences[i]));
+    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:i, s:i, s:i}", "name", p->name, "issuer", p->issuer,
+                     "audiences", audiences, "typ", p->typ, "alg", p->alg, "ring", p->ring, "raw", p->raw,
+                     "leeway_s", (int)p->leeway_s, "ttl_s", (int)p->ttl_s, "max_ttl_s", (int)p->max_ttl_s);
+}
+
+static int print(const struct signet_keys *k, bool as_json)
+{
+    if (!as_json)
+        return cli_put(k->jwks, strlen(k->jwks)) && (isatty(STDOUT_FILENO) || putchar('\n') != EOF) ? EXIT_DONE
+                                                                                                     : EXIT_REFUSED;
+    json_t *profiles = json_array();
+    for (size_t i = 0; i < k->n_profiles; i++)
+        json_array_append_new(profiles, profile_json(&k->profiles[i]));
+    char version[20];
+    snprintf(version, sizeof version, "%016llx", (unsigned long long)k->version);    /* past what a JSON number holds */
+    return cli_put_json(json_pack("{s:o, s:s, s:i, s:o}", "jwks", json_loads(k->jwks, 0, NULL), "version", version,
+                                  "max_age_s", (int)k->max_age_s, "profiles", profiles));
+}
+
+int cmd_jwks(int argc, char **argv)
+{
+    struct args a = { 0 };
+    struct signet_error e;
+
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+    struct signet *s = cli_open(&a.common);
+    struct signet_keys *k = s ? signet_get_keys(s, &e) : NULL;
+    int status = k ? print(k, a.common.json) : s ? cli_failed(&e) : EXIT_USAGE;
+    signet_keys_free(k);
+    signet_close(s);
+    return status;
+}

@@ -1,0 +1,207 @@
+#include "client/cli/cli.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_SECRET 4096u             /* bytes, as the daemon takes */
+
+struct args { struct common common; const char *arg; const char *arg_name; };
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct args *a = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = &a->common; return 0;
+    case ARGP_KEY_ARG:
+        if (!a->arg_name || a->arg)
+            argp_error(state, "'%s' is one argument too many", arg);
+        a->arg = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (a->arg_name && !a->arg)
+            argp_error(state, "%s is missing", a->arg_name);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
+
+/* --- one key in words ---------------------------------------------------------------------------- */
+
+static json_t *key_json(const struct signet_key *k)
+{
+    json_t *jwk = *k->jwk ? json_loads(k->jwk, 0, NULL) : NULL;
+
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:o?, s:s}",
+                     "kid", k->kid, "ring", k->ring, "alg", k->alg, "state", k->state, "label", k->label, "id", k->id,
+                     "activates_at", (json_int_t)k->activates_at, "retires_at", (json_int_t)k->retires_at, "ends_at",
+                     (json_int_t)k->ends_at, "published", k->published, "imported", k->imported, "proved", k->proved,
+                     "sensitive", k->sensitive, "extractable", k->extractable, "always_sensitive", k->always_sensitive,
+                     "never_extractable", k->never_extractable, "local", k->local, "jwk", jwk, "trouble", k->trouble);
+}
+
+static const char *custody(const struct signet_key *k)
+{
+    if (k->extractable || !k->sensitive)
+        return "exportable";
+    if (k->imported)
+        return "imported";
+    return k->local && k->always_sensitive && k->never_extractable ? "made in the token, never left it" : "not proved";
+}
+
+static void put_line(const struct signet_key *k)
+{
+    const char *color = strcmp(k->state, "active") == 0 ? PAINT_GOOD : strcmp(k->state, "foreign") == 0 ? PAINT_DIM : "";
+
+    printf("%-16s %-7s %s%-8s%s %-44s %s%s%s\n", *k->ring ? k->ring : "-", k->alg, paint(color), k->state, paint_off(),
+           *k->kid ? k->kid : *k->label ? k->label : "-", custody(k), *k->trouble ? "; " : "", k->trouble);
+}
+
+static void put_time(const char *what, int64_t at)
+{
+    char when[80];
+
+    if (at)
+        printf("  %-13s %s\n", what, cli_when(when, at, time(NULL)));
+}
+
+static void put_whole(const struct signet_key *k)
+{
+    printf("%s\n  ring          %s\n  algorithm     %s\n  state         %s%s\n", *k->kid ? k->kid : "(no kid)",
+           *k->ring ? k->ring : "none: not signet's, never used", k->alg, k->state, k->published ? ", published" : "");
+    put_time("activates", k->activates_at);
+    put_time("retires", k->retires_at);
+    put_time("ends", k->ends_at);
+    printf("  custody       %s\n  proved        %s\n  label         %s\n  CKA_ID        %s\n", custody(k),
+           k->proved ? "by a test signature" : "no", k->label, k->id);
+    if (*k->trouble)
+        printf("  trouble       %s\n", k->trouble);
+    if (*k->jwk)
+        printf("  JWK           %s\n", k->jwk);
+}
+
+static int print(const struct signet_key_list *l, bool as_json, void (*put)(const struct signet_key *))
+{
+    if (as_json) {
+        json_t *all = json_array();
+        for (size_t i = 0; i < l->n; i++)
+            json_array_append_new(all, key_json(&l->keys[i]));
+        return cli_put_json(all);
+    }
+    for (size_t i = 0; i < l->n; i++)
+        put(&l->keys[i]);
+    if (l->n == 0)
+        fprintf(stderr, "The token holds no key.\n");
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_REFUSED;
+}
+
+/* --- the commands ------------------------------------------------------------------------------------ */
+
+static int list(int argc, char **argv)
+{
+    static const struct argp argp = { NULL, parse, "", "Lists every key of the token, foreign ones too. Asks the admin"
+                                      " socket.", children, NULL, NULL };
+    struct args a = { 0 };
+    struct signet_error e;
+
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+    struct signet *s = cli_open_admin(&a.common);
+    struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
+    int status = l ? print(l, a.common.json, put_line) : s ? cli_failed(&e) : EXIT_USAGE;
+    signet_key_list_free(l);
+    signet_close(s);
+    return status;
+}
+
+static int show_one(const struct signet_key_list *l, const struct args *a)
+{
+    const struct signet_key *found = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        if (strncmp(l->keys[i].kid, a->arg, strlen(a->arg)) == 0) {
+            found = &l->keys[i];
+            if (strcmp(found->kid, a->arg) == 0) {
+                n = 1;
+                break;
+            }
+            n++;
+        }
+    if (n == 1)
+        return print(&(struct signet_key_list){ found, 1 }, a->common.json, put_whole);
+    fprintf(stderr, "signet: UNKNOWN_KEY: %s key has a kid that begins with '%s'\n", n ? "more than one" : "no", a->arg);
+    return EXIT_REFUSED;
+}
+
+static int show(int argc, char **argv)
+{
+    static const struct argp argp = { NULL, parse, "KID", "Shows a key, by its kid or the beginning of it. Asks the admin"
+                                      " socket.", children, NULL, NULL };
+    struct args a = { .arg_name = "KID" };
+    struct signet_error e;
+
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+    struct signet *s = cli_open_admin(&a.common);
+    struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
+    int status = l ? show_one(l, &a) : s ? cli_failed(&e) : EXIT_USAGE;
+    signet_key_list_free(l);
+    signet_close(s);
+    return status;
+}
+
+static int made(struct signet *s, struct signet_key_list *l, const struct signet_error *e, bool as_json)
+{
+    int status = l ? print(l, as_json, put_whole) : s ? cli_failed(e) : EXIT_USAGE;
+
+    signet_key_list_free(l);
+    signet_close(s);
+    return status;
+}
+
+static int generate(int argc, char **argv)
+{
+    static const struct argp argp = { NULL, parse, "RING", "Generates a key in the token: an empty ring's first, which signs"
+                                      " at once, else the ring's next. Asks the admin socket.", children, NULL, NULL };
+    struct args a = { .arg_name = "RING" };
+    struct signet_error e;
+
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+    struct signet *s = cli_open_admin(&a.common);
+    return made(s, s ? signet_generate_key(s, a.arg, &e) : NULL, &e, a.common.json);
+}
+
+static int import(int argc, char **argv)
+{
+    static const struct argp argp = { NULL, parse, "RING", "Imports an HMAC secret from stdin, every byte of it counts, a"
+                                      " newline too (printf %s SECRET | …). It stays not extractable. Asks the admin socket.",
+                                      children, NULL, NULL };
+    struct args a = { .arg_name = "RING" };
+    CLEANUP(buf_clear) struct buf secret;
+    struct signet_error e;
+
+    buf_init_secret(&secret, 0);
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+    if (isatty(STDIN_FILENO))
+        return cli_usage("the secret comes on stdin, and not from a terminal, which would show it");
+    if (!cli_read("-", &secret, MAX_SECRET))
+        return EXIT_USAGE;
+    struct signet *s = cli_open_admin(&a.common);
+    return made(s, s ? signet_import_key(s, a.arg, secret.data, secret.len, &e) : NULL, &e, a.common.json);
+}
+
+static const struct command key_commands[] = {
+    { "list", "every key of the token", list },
+    { "show", "one key", show },
+    { "generate", "a new key for a ring", generate },
+    { "import", "an HMAC secret, on stdin", import },
+    { NULL, NULL, NULL },
+};
+
+int cmd_key(int argc, char **argv)
+{
+    return command_run("signet key", "The token's keys.", key_commands, argc, argv);
+}

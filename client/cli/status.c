@@ -1,0 +1,178 @@
+#include "client/cli/cli.h"
+
+#include <string.h>
+#include <time.h>
+
+struct args { struct common common; bool admin; };
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct args *a = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = &a->common; return 0;
+    case 'A':           a->admin = true; return 0;
+    case ARGP_KEY_ARG:  argp_error(state, "'%s' is no option", arg); return 0;
+    default:            return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option options[] = {
+    { "admin", 'A', NULL, 0, "Ask the admin socket: signers and counters too", 0 },
+    { 0 },
+};
+static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
+static const struct argp argp = {
+    options, parse, "", "Shows how the daemon, its token and its rings are. Exits with 3 when it cannot sign.", children,
+    NULL, NULL,
+};
+
+/* --- JSON ----------------------------------------------------------------------------------------- */
+
+static json_t *trouble_json(const struct signet_error *e)
+{
+    return *e->reason ? json_pack("{s:i, s:s, s:s}", "code", e->code, "reason", e->reason, "text", e->text) : json_null();
+}
+
+static json_t *rings_json(const struct signet_status *st)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < st->n_rings; i++) {
+        const struct signet_ring_status *r = &st->rings[i];
+        json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:o}", "name", r->name, "alg", r->alg,
+                                             "active_kid", r->active_kid, "next_kid", r->next_kid, "next_activates_at",
+                                             (json_int_t)r->next_activates_at, "published", (int)r->n_published,
+                                             "trouble", trouble_json(&r->trouble)));
+    }
+    return all;
+}
+
+static json_t *mechanisms_json(const struct signet_status *st)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < st->n_mechanisms; i++)
+        json_array_append_new(all, json_pack("{s:s, s:s, s:b}", "alg", st->mechanisms[i].alg, "mechanism",
+                                             st->mechanisms[i].mechanism, "proved", st->mechanisms[i].proved));
+    return all;
+}
+
+static json_t *signers_json(const struct signet_status *st)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < st->n_signers; i++) {
+        const struct signet_signer_status *s = &st->signers[i];
+        json_array_append_new(all, json_pack("{s:i, s:i, s:s, s:s, s:I, s:i}", "number", (int)s->number, "pid", (int)s->pid,
+                                             "state", s->state, "why", s->why, "signatures", (json_int_t)s->signatures,
+                                             "restarts", (int)s->restarts));
+    }
+    return all;
+}
+
+static json_t *counters_json(const struct signet_status *st)
+{
+    json_t *all = json_object();
+
+    for (size_t i = 0; i < st->n_counters; i++)
+        json_object_set_new(all, st->counters[i].name, json_integer((json_int_t)st->counters[i].value));
+    return all;
+}
+
+static json_t *status_json(const struct signet_status *st, bool admin)
+{
+    json_t *token = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o}", "label", st->token_label, "manufacturer",
+                              st->token_manufacturer, "model", st->token_model, "serial", st->token_serial, "software",
+                              st->token_software, "custody", st->custody, "mechanisms", mechanisms_json(st));
+    json_t *out = json_pack("{s:s, s:I, s:b, s:o, s:o, s:o}", "version", st->version, "started_at",
+                            (json_int_t)st->started_at, "ready", st->ready, "trouble", trouble_json(&st->trouble), "token",
+                            token, "rings", rings_json(st));
+
+    if (out && admin) {
+        json_object_set_new(out, "signers", signers_json(st));
+        json_object_set_new(out, "counters", counters_json(st));
+        json_object_set_new(out, "config_generation", json_integer(st->config_generation));
+        json_object_set_new(out, "pid", json_integer(st->pid));
+    }
+    return out;
+}
+
+/* --- words ------------------------------------------------------------------------------------------ */
+
+static void put_ring(const struct signet_ring_status *r, int64_t now)
+{
+    char when[80];
+
+    printf("  %-16s %-7s ", r->name, r->alg);
+    if (*r->active_kid)
+        printf("%ssigns%s with %s", paint(PAINT_GOOD), paint_off(), r->active_kid);
+    else
+        printf("%sdoes not sign%s: %s: %s", paint(PAINT_BAD), paint_off(), r->trouble.reason, r->trouble.text);
+    if (*r->next_kid)
+        printf("\n%-27snext is %s, %s", "", r->next_kid, cli_when(when, r->next_activates_at, now));
+    putchar('\n');
+}
+
+static void put_mechanisms(const struct signet_status *st)
+{
+    fputs("  algorithms", stdout);
+    for (size_t i = 0; i < st->n_mechanisms; i++)
+        if (*st->mechanisms[i].mechanism)
+            printf(" %s%s", st->mechanisms[i].alg, st->mechanisms[i].proved ? "" : "(not proved)");
+    putchar('\n');
+}
+
+static void put_words(const struct signet_status *st, bool admin)
+{
+    int64_t now = time(NULL);
+    char when[80];
+
+    printf("signetd %s, started %s: %s%s%s\n", st->version, cli_when(when, st->started_at, now),
+           paint(st->ready ? PAINT_GOOD : PAINT_BAD), st->ready ? "ready" : "not ready", paint_off());
+    if (!st->ready)
+        printf("  %s: %s\n", st->trouble.reason, st->trouble.text);
+    if (*st->token_label) {
+        printf("token %s (%s, %s)%s\n  custody: %s\n", st->token_label, st->token_manufacturer, st->token_model,
+               st->token_software ? ", software: its keys are files" : "", st->custody);
+        put_mechanisms(st);
+    }
+    puts("rings");
+    for (size_t i = 0; i < st->n_rings; i++)
+        put_ring(&st->rings[i], now);
+    if (!admin)
+        return;
+    puts("signers");
+    for (size_t i = 0; i < st->n_signers; i++) {
+        const struct signet_signer_status *s = &st->signers[i];
+        printf("  %u %s, process %u, %llu done, %u restarts%s%s\n", (unsigned)s->number, s->state, (unsigned)s->pid,
+               (unsigned long long)s->signatures, (unsigned)s->restarts, *s->why ? ": " : "", s->why);
+    }
+    puts("counters");
+    for (size_t i = 0; i < st->n_counters; i++)
+        printf("  %-22s %llu\n", st->counters[i].name, (unsigned long long)st->counters[i].value);
+}
+
+int cmd_status(int argc, char **argv)
+{
+    struct args a = { 0 };
+    struct signet_error e;
+    int status = EXIT_USAGE;
+
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+    struct signet *s = a.admin ? cli_open_admin(&a.common) : cli_open(&a.common);
+    struct signet_status *st = s ? signet_get_status(s, &e) : NULL;
+    if (st) {
+        status = st->ready ? EXIT_DONE : EXIT_LATER;
+        if (a.common.json)
+            cli_put_json(status_json(st, a.admin));
+        else
+            put_words(st, a.admin);
+        fflush(stdout);
+    } else if (s) {
+        status = cli_failed(&e);
+    }
+    signet_status_free(st);
+    signet_close(s);
+    return status;
+}
