@@ -1,0 +1,167 @@
+/*
+ * Logins of several processes to one SoftHSM token collide: each rewrites the
+ * token's file, and who looks meanwhile sees no token, no PIN, or a general
+ * error; never a wrong PIN (token facts). Those are tried again with jitter.
+ * A wrong PIN is tried once.
+ */
+#include "daemon/token/token_private.h"
+
+#include <openssl/rand.h>
+#include <string.h>
+#include <time.h>
+
+#define RETRY_MS 20u                          /* plus up to as much again */
+#define MISSING_PATIENCE_MS 1000u             /* a token that is truly missing is reported after it */
+
+static CK_RV open_session(struct token *t, CK_FLAGS flags, CK_SESSION_HANDLE *out)
+{
+    CK_RV rv = t->f->C_OpenSession(t->slot, CKF_SERIAL_SESSION | flags, NULL, NULL, out);
+
+    if (rv != CKR_OK)
+        *out = CK_INVALID_HANDLE;
+    return rv;
+}
+
+static CK_RV login(struct token *t, CK_SESSION_HANDLE session, CK_USER_TYPE user)
+{
+    return t->f->C_Login(session, user, (CK_UTF8CHAR *)t->pin, (CK_ULONG)strlen(t->pin));
+}
+
+bool login_sessions(struct token *t, struct err *e)
+{
+    CK_RV rv = open_session(t, CKF_RW_SESSION, &t->anchor);
+
+    /* A token that may not be written still signs. */
+    if (rv == CKR_TOKEN_WRITE_PROTECTED)
+        rv = open_session(t, 0, &t->anchor);
+    if (rv != CKR_OK)
+        return ckr_err(e, rv, "C_OpenSession");
+    if (t->pin && (rv = login(t, t->anchor, CKU_USER)) != CKR_OK)
+        return ckr_err(e, rv, "C_Login");
+    if ((rv = open_session(t, 0, &t->signing)) != CKR_OK)
+        return ckr_err(e, rv, "C_OpenSession");
+    return true;
+}
+
+bool login_stands(struct token *t, struct err *e)
+{
+    CK_SESSION_INFO info;
+    CK_RV rv = t->f->C_GetSessionInfo(t->anchor, &info);
+
+    if (rv != CKR_OK)
+        return ckr_err(e, rv, "C_GetSessionInfo");
+    if (t->pin && info.state != CKS_RW_USER_FUNCTIONS && info.state != CKS_RO_USER_FUNCTIONS)
+        return err_set(e, ERR_TOKEN_UNREACHABLE, "the login to token '%s' is lost; it is opened anew", t->info.label);
+    return module_same_token(t, e);
+}
+
+bool login_renew(struct token *t, struct err *e)
+{
+    if (!t->pin)
+        return true;
+    t->f->C_Logout(t->anchor);
+    CK_RV rv = login(t, t->anchor, CKU_USER);
+    return rv == CKR_OK || ckr_err(e, rv, "C_Login");
+}
+
+bool login_for_key(struct token *t, struct err *e)
+{
+    if (!t->pin)
+        return err_set(e, ERR_PIN_MISSING, "the key wants the PIN at each signature, and none is configured");
+    CK_RV rv = login(t, t->signing, CKU_CONTEXT_SPECIFIC);
+    return rv == CKR_OK || ckr_err(e, rv, "C_Login for the key");
+}
+
+bool login_reopen_signing(struct token *t, struct err *e)
+{
+    if (t->signing != CK_INVALID_HANDLE)
+        t->f->C_CloseSession(t->signing);
+    t->armed_alg = NULL;
+    CK_RV rv = open_session(t, 0, &t->signing);
+    return rv == CKR_OK || ckr_err(e, rv, "C_OpenSession");
+}
+
+static uint64_t mono_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void wait_a_little(void)
+{
+    uint8_t jitter = 0;
+
+    RAND_bytes(&jitter, sizeof jitter);
+    long ms = (long)RETRY_MS + jitter * (long)RETRY_MS / 255;
+    nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
+}
+
+/* How long to go on trying after this refusal. */
+static uint32_t patience_ms(const struct token *t, const struct err *why)
+{
+    if (!t->info.software)
+        return 0;
+    switch (why->reason) {
+    case ERR_TOKEN_MISSING:
+        return t->login_patience_ms < MISSING_PATIENCE_MS ? t->login_patience_ms : MISSING_PATIENCE_MS;
+    case ERR_TOKEN_FAILED:        /* CKR_GENERAL_ERROR */
+    case ERR_PIN_MISSING:         /* CKR_USER_PIN_NOT_INITIALIZED */
+    case ERR_TOKEN_UNREACHABLE:   /* gone between two calls */
+        return t->login_patience_ms;
+    default:
+        return 0;
+    }
+}
+
+static bool start(struct token *t, struct err *e)
+{
+    uint64_t began = mono_ms();
+
+    for (;;) {
+        struct err why = { 0 };
+        if (module_start(t, &why) && login_sessions(t, &why))
+            return true;
+        module_stop(t);
+        if (mono_ms() - began >= patience_ms(t, &why)) {
+            *e = why;
+            return false;
+        }
+        wait_a_little();
+    }
+}
+
+struct token *token_open(const struct token_options *o, struct err *e)
+{
+    CLEANUP(token_freep) struct token *t = calloc(1, sizeof *t);
+
+    if (t) {
+        t->module = strdup(o->module);
+        t->uri = strdup(o->uri);
+        t->pin = o->pin;
+        t->login_patience_ms = o->login_patience_ms;
+    }
+    if (!t || !t->module || !t->uri) {
+        err_set(e, ERR_NO_MEMORY, "no memory for a token");
+        return NULL;
+    }
+    if (!module_load(t, e) || !start(t, e))
+        return NULL;
+    mechanisms_ask(t);
+    return TAKE(t);
+}
+
+void token_free(struct token *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->n_held; i++)
+        free(t->held[i].k.spki);
+    free(t->held);
+    module_stop(t);
+    module_unload(t);
+    free(t->module);
+    free(t->uri);
+    free(t);
+}
