@@ -160,7 +160,7 @@ static bool fill_rules(const Signet__Role__VerifyToken *v, const struct alg **al
                        struct verify_rules *rules, struct err *e)
 {
     *alg = alg_by_name(v->alg, strlen(v->alg));
-    if (!*alg)
+    if (!*alg && v->alg[0])
         return err_set(e, ERR_INTERNAL, "a ring's algorithm '%s' is none that signet knows", v->alg);
     *claims = (struct claims_rules){
         .issuer = v->issuer[0] ? v->issuer : NULL,
@@ -171,7 +171,7 @@ static bool fill_rules(const Signet__Role__VerifyToken *v, const struct alg **al
         .now = v->now,
     };
     *rules = (struct verify_rules){
-        .algs = alg, .n_algs = 1, .max_len = v->max_len, .claims = v->jwt ? claims : NULL,
+        .algs = alg, .n_algs = *alg != NULL, .max_len = v->max_len, .claims = v->jwt ? claims : NULL,
     };
     return true;
 }

@@ -1,0 +1,345 @@
+#include "daemon/signer/desk.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+
+#define MAX_ALGS 32u
+#define MAX_SECRET 4096u         /* bytes */
+
+typedef Signet__Role__Message Message;
+#define OF(name) SIGNET__ROLE__MESSAGE__OF_##name
+
+struct reply { desk_answer *answer; void *ctx; };
+
+static Signet__Role__Why *why_of(Signet__Role__Why *out, const struct err *e)
+{
+    signet__role__why__init(out);
+    out->reason = e->reason;
+    out->text = (char *)(uintptr_t)e->text;
+    out->retry_after_ms = e->retry_after_ms;
+    return out;
+}
+
+/* A lost token is of no use to anyone: this process says so, and is replaced. */
+static void note_loss(struct desk *d, const struct err *e)
+{
+    if (e->reason != ERR_TOKEN_UNREACHABLE || !d->token)
+        return;
+    d->why = *e;
+    token_free(TAKE(d->token));
+}
+
+static bool has_token(const struct desk *d, struct err *e)
+{
+    if (d->token)
+        return true;
+    if (d->why.reason != ERR_NONE)
+        *e = d->why;
+    else
+        err_set(e, ERR_STARTING, "this signer has not opened its token yet");
+    return false;
+}
+
+static const struct alg *alg_of(uint32_t row, struct err *e)
+{
+    const struct alg *a = row < MAX_ALGS ? alg_at(row) : NULL;
+
+    if (!a)
+        err_set(e, ERR_BAD_REQUEST, "there is no algorithm %u", row);
+    return a;
+}
+
+/* --- signing --------------------------------------------------------------------------------- */
+
+static bool relist(struct desk *d, struct err *e)
+{
+    struct token_listing l;
+
+    if (!token_list(d->token, &l, e))
+        return false;
+    token_listing_clear(&l);
+    return true;
+}
+
+static bool sign(struct desk *d, const Signet__Role__Work *w, uint8_t *out, size_t *out_len, struct err *e)
+{
+    const struct alg *alg = alg_of(w->alg, e);
+
+    if (!alg || !has_token(d, e))
+        return false;
+    bool ok = token_sign(d->token, w->key, alg, w->input.data, w->input.len, out, out_len, e);
+    /* Another signer may have listed or made it: this one has yet to find it. */
+    if (!ok && e->reason == ERR_KEY_HANDLE_INVALID)
+        ok = relist(d, e) && token_sign(d->token, w->key, alg, w->input.data, w->input.len, out, out_len, e);
+    if (ok) {
+        d->last_key = w->key;
+        d->last_alg = alg;
+    }
+    return ok;
+}
+
+static void do_work(struct desk *d, Message *in, struct reply r)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__WorkDone done = SIGNET__ROLE__WORK_DONE__INIT;
+    Signet__Role__Why why;
+    uint8_t signature[ALG_MAX_SIGNATURE];
+    size_t len = 0;
+    struct err e;
+
+    done.id = in->work->id;
+    bool ok = sign(d, in->work, signature, &len, &e);
+    if (ok)
+        done.signature = (ProtobufCBinaryData){ len, signature };
+    else
+        done.why = why_of(&why, &e);
+    m.of_case = OF(WORK_DONE);
+    m.work_done = &done;
+    r.answer(r.ctx, &m);
+    if (!ok)
+        note_loss(d, &e);
+}
+
+void desk_rest(struct desk *d)
+{
+    if (d->token && d->last_alg)
+        token_arm(d->token, d->last_key, d->last_alg);
+}
+
+/* --- listing ----------------------------------------------------------------------------------- */
+
+/* The configuration's outside keys that this one is, counted over all rings. */
+static size_t outside_of(const struct desk *d, const struct token_key *k, uint32_t *out, size_t max)
+{
+    uint32_t at = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < d->config->n_rings; i++)
+        for (size_t j = 0; j < d->config->rings[i].n_outside; j++, at++)
+            if (n < max && token_uri_matches(d->config->rings[i].outside[j].uri, k))
+                out[n++] = at;
+    return n;
+}
+
+static void fill_key(Signet__Role__Key *out, const struct token_key *k)
+{
+    signet__role__key__init(out);
+    out->id = k->id;
+    out->label = (char *)(uintptr_t)k->label;
+    out->cka_id = (ProtobufCBinaryData){ k->cka_id_len, (uint8_t *)(uintptr_t)k->cka_id };
+    out->kty = (char *)(uintptr_t)k->kty;
+    if (k->crv)
+        out->crv = (char *)(uintptr_t)k->crv;
+    out->spki = (ProtobufCBinaryData){ k->spki_len, k->spki };
+    out->secret_len = (uint32_t)k->secret_len;
+    out->has_private = k->has_private;
+    out->has_public = k->has_public;
+    out->is_private = k->is_private;
+    out->sensitive = k->sensitive;
+    out->extractable = k->extractable;
+    out->always_sensitive = k->always_sensitive;
+    out->never_extractable = k->never_extractable;
+    out->local = k->local;
+    out->always_authenticate = k->always_authenticate;
+}
+
+/* What a Keys message is made of. */
+struct listed {
+    struct token_listing l;
+    Signet__Role__Key *keys, **each_key;
+    Signet__Role__Data *data, **each_data;
+    uint32_t (*outside)[8];
+};
+
+static void listed_clear(struct listed *l)
+{
+    token_listing_clear(&l->l);
+    free(l->keys);
+    free(l->each_key);
+    free(l->data);
+    free(l->each_data);
+    free(l->outside);
+}
+
+static bool list(struct desk *d, struct listed *l, struct err *e)
+{
+    if (!has_token(d, e) || !token_list(d->token, &l->l, e))
+        return false;
+    size_t n = l->l.n_keys + 1, n_data = l->l.n_data + 1;
+    l->keys = calloc(n, sizeof *l->keys);
+    l->each_key = calloc(n, sizeof *l->each_key);
+    l->outside = calloc(n, sizeof *l->outside);
+    l->data = calloc(n_data, sizeof *l->data);
+    l->each_data = calloc(n_data, sizeof *l->each_data);
+    if (!l->keys || !l->each_key || !l->outside || !l->data || !l->each_data)
+        return err_set(e, ERR_NO_MEMORY, "no memory for a listing");
+    for (size_t i = 0; i < l->l.n_keys; i++) {
+        fill_key(&l->keys[i], &l->l.keys[i]);
+        l->keys[i].n_outside = outside_of(d, &l->l.keys[i], l->outside[i], ARRAY_LEN(l->outside[i]));
+        l->keys[i].outside = l->outside[i];
+        l->each_key[i] = &l->keys[i];
+    }
+    for (size_t i = 0; i < l->l.n_data; i++) {
+        signet__role__data__init(&l->data[i]);
+        l->data[i].label = l->l.data[i].label;
+        l->data[i].is_private = l->l.data[i].is_private;
+        l->each_data[i] = &l->data[i];
+    }
+    return true;
+}
+
+static void do_list(struct desk *d, Message *in, struct reply r)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Keys keys = SIGNET__ROLE__KEYS__INIT;
+    Signet__Role__Why why;
+    CLEANUP(listed_clear) struct listed l = { 0 };
+    struct err e = { 0 };
+
+    keys.id = in->list->id;
+    keys.generation = d->generation;
+    if (list(d, &l, &e)) {
+        keys.keys = l.each_key;
+        keys.n_keys = l.l.n_keys;
+        keys.data = l.each_data;
+        keys.n_data = l.l.n_data;
+    } else {
+        keys.why = why_of(&why, &e);
+    }
+    m.of_case = OF(KEYS);
+    m.keys = &keys;
+    desk_state(d, r.answer, r.ctx);      /* a listing may have proved a mechanism */
+    r.answer(r.ctx, &m);
+    note_loss(d, &e);
+}
+
+/* --- making and destroying ------------------------------------------------------------------------- */
+
+static void changed(struct desk *d, uint64_t id, uint64_t key, bool ok, const struct err *e, struct reply r)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Changed c = SIGNET__ROLE__CHANGED__INIT;
+    Signet__Role__Why why;
+
+    c.id = id;
+    if (ok)
+        c.key = key;
+    else
+        c.why = why_of(&why, e);
+    m.of_case = OF(CHANGED);
+    m.changed = &c;
+    r.answer(r.ctx, &m);
+    if (!ok)
+        note_loss(d, e);
+}
+
+static void do_generate(struct desk *d, Message *in, struct reply r)
+{
+    const Signet__Role__Generate *g = in->generate;
+    struct err e;
+    uint64_t key = 0;
+    const struct alg *alg = alg_of(g->alg, &e);
+    bool ok = alg && has_token(d, &e) && token_generate(d->token, alg, g->rsa_bits, g->label, &key, &e);
+
+    changed(d, g->id, key, ok, &e, r);
+}
+
+static void do_import(struct desk *d, Message *in, struct reply r)
+{
+    const Signet__Role__Import *i = in->import;
+    struct err e;
+    uint64_t key = 0;
+    const struct alg *alg = alg_of(i->alg, &e);
+    bool ok = alg && has_token(d, &e);
+
+    if (ok && (i->secret.len == 0 || i->secret.len > MAX_SECRET))
+        ok = err_set(&e, ERR_BAD_REQUEST, "a secret has 1 to %u bytes", MAX_SECRET);
+    ok = ok && token_import_hmac(d->token, alg, i->label, i->secret.data, i->secret.len, &key, &e);
+    if (i->secret.len)
+        OPENSSL_cleanse(i->secret.data, i->secret.len);
+    changed(d, i->id, key, ok, &e, r);
+}
+
+static void do_destroy(struct desk *d, Message *in, struct reply r)
+{
+    struct err e;
+    bool ok = has_token(d, &e) && token_destroy(d->token, in->destroy->key, &e);
+
+    changed(d, in->destroy->id, in->destroy->key, ok, &e, r);
+}
+
+static void do_arm(struct desk *d, Message *in, struct reply r)
+{
+    struct err e;
+    const struct alg *alg = alg_of(in->arm->alg, &e);
+
+    if (alg && d->token)
+        token_arm(d->token, in->arm->key, alg);
+}
+
+/* --- all of it ----------------------------------------------------------------------------------------- */
+
+static const struct {
+    Signet__Role__Message__OfCase of;
+    void (*act)(struct desk *d, Message *m, struct reply r);
+} acts[] = {
+    { OF(WORK), do_work }, { OF(LIST), do_list }, { OF(GENERATE), do_generate }, { OF(IMPORT), do_import },
+    { OF(DESTROY), do_destroy }, { OF(ARM), do_arm },
+};
+
+bool desk_hear(struct desk *d, Message *m, desk_answer *answer, void *ctx)
+{
+    for (size_t i = 0; i < ARRAY_LEN(acts); i++)
+        if (acts[i].of == m->of_case) {
+            acts[i].act(d, m, (struct reply){ answer, ctx });
+            return true;
+        }
+    return false;
+}
+
+static size_t fill_mechanisms(const struct desk *d, Signet__Role__Mechanism *m, Signet__Role__Mechanism **each)
+{
+    size_t n = 0;
+
+    for (uint32_t row = 0; row < MAX_ALGS && alg_at(row); row++) {
+        bool proved = false;
+        const char *name = token_mechanism(d->token, alg_at(row), &proved);
+        if (!name)
+            continue;
+        signet__role__mechanism__init(&m[n]);
+        m[n].alg = row;
+        m[n].name = (char *)(uintptr_t)name;
+        m[n].digest = token_wants_digest(d->token, alg_at(row));
+        m[n].proved = proved;
+        each[n] = &m[n];
+        n++;
+    }
+    return n;
+}
+
+void desk_state(const struct desk *d, desk_answer *answer, void *ctx)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__SignerState s = SIGNET__ROLE__SIGNER_STATE__INIT;
+    Signet__Role__Mechanism mechanisms[MAX_ALGS], *each[MAX_ALGS];
+    Signet__Role__Why why;
+
+    if (d->token) {
+        const struct token_info *info = token_info(d->token);
+        s.state = SIGNET__ROLE__SIGNER_STATE__STATE__READY;
+        s.token_label = (char *)(uintptr_t)info->label;
+        s.manufacturer = (char *)(uintptr_t)info->manufacturer;
+        s.model = (char *)(uintptr_t)info->model;
+        s.serial = (char *)(uintptr_t)info->serial;
+        s.software = info->software;
+        s.tpm2_pkcs11 = info->tpm2_pkcs11;
+        s.mechanisms = each;
+        s.n_mechanisms = fill_mechanisms(d, mechanisms, each);
+    } else if (d->why.reason != ERR_NONE) {
+        s.state = SIGNET__ROLE__SIGNER_STATE__STATE__FAILED;
+        s.why = why_of(&why, &d->why);
+    }
+    m.of_case = OF(SIGNER_STATE);
+    m.signer_state = &s;
+    answer(ctx, &m);
+}

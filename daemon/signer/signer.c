@@ -1,0 +1,318 @@
+/*
+ * Answers are written before the next token call begins: when that call hangs
+ * or kills us, the broker then knows which work did it.
+ */
+#include "daemon/signer/signer.h"
+
+#include "daemon/base/log.h"
+#include "daemon/base/role.h"
+#include "daemon/signer/desk.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define MAX_PIN 256u               /* bytes */
+#define LOGIN_PATIENCE_MS 10000u   /* colliding logins of other daemons on a software token */
+
+typedef Signet__Role__Message Message;
+#define OF(name) SIGNET__ROLE__MESSAGE__OF_##name
+
+struct secret_pin { bool wanted, there; char text[MAX_PIN + 1]; };
+
+struct signer {
+    struct channel *supervisor, *broker;     /* broker NULL: none for now */
+    struct config *config, *pending;
+    uint32_t pending_generation;
+    struct secret_pin *pin;                  /* in locked memory */
+    struct desk desk;
+    bool begun;                              /* the token was opened, or could not be */
+    bool failed_told;
+};
+
+/* --- the PIN ---------------------------------------------------------------------------------- */
+
+static struct secret_pin *pin_new(void)
+{
+    struct secret_pin *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        return NULL;
+    /* Refused where RLIMIT_MEMLOCK is 0; it is then kept out of core files still. */
+    mlock(p, sizeof *p);
+    madvise(p, sizeof *p, MADV_DONTDUMP);
+    return p;
+}
+
+static void pin_free(struct secret_pin *p)
+{
+    if (!p)
+        return;
+    OPENSSL_cleanse(p, sizeof *p);
+    munmap(p, sizeof *p);
+}
+
+/* The file's bytes but for the newline at its end. */
+static void pin_read(struct secret_pin *p, int fd)
+{
+    char bytes[MAX_PIN + 2];
+    size_t len = 0;
+    ssize_t n = 1;
+
+    while (n > 0 && len < sizeof bytes) {
+        n = read(fd, bytes + len, sizeof bytes - len);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    if (len && bytes[len - 1] == '\n')
+        len--;
+    p->there = n >= 0 && len > 0 && len <= MAX_PIN && !memchr(bytes, '\0', len);
+    if (p->there) {
+        memcpy(p->text, bytes, len);
+        p->text[len] = '\0';
+    }
+    OPENSSL_cleanse(bytes, sizeof bytes);
+}
+
+static void take_pin(struct signer *s, int fd)
+{
+    s->pin->wanted = true;
+    if (fd >= 0)
+        pin_read(s->pin, fd);
+}
+
+/* --- what is said ------------------------------------------------------------------------------- */
+
+static void say(struct channel *to, const Message *m)
+{
+    struct err e;
+
+    if (to && !channel_send(to, m, -1, &e))
+        log_error("an answer is lost: %s", e.text);
+}
+
+static void to_broker(void *ctx, const Message *m)
+{
+    say(((struct signer *)ctx)->broker, m);
+}
+
+static void to_both(void *ctx, const Message *m)
+{
+    struct signer *s = ctx;
+
+    say(s->supervisor, m);
+    say(s->broker, m);
+}
+
+static void say_ready(struct signer *s, uint32_t generation)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Ready ready = SIGNET__ROLE__READY__INIT;
+
+    ready.generation = generation;
+    m.of_case = OF(READY);
+    m.ready = &ready;
+    say(s->supervisor, &m);
+}
+
+static void say_refused(struct signer *s, uint32_t generation, const struct buf *mistakes)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Refused refused = SIGNET__ROLE__REFUSED__INIT;
+    CLEANUP(freep) char *text = strndup(mistakes->data ? (const char *)mistakes->data : "", mistakes->len);
+
+    refused.generation = generation;
+    if (text)
+        refused.text = text;
+    m.of_case = OF(REFUSED);
+    m.refused = &refused;
+    say(s->supervisor, &m);
+}
+
+/* --- what the supervisor says ---------------------------------------------------------------------- */
+
+static void open_token(struct signer *s)
+{
+    const struct token_config *t = &s->config->token;
+    const struct token_options o = { t->module, t->uri, s->pin->there ? s->pin->text : NULL, LOGIN_PATIENCE_MS };
+
+    s->begun = true;
+    if (s->pin->wanted && !s->pin->there)
+        err_set(&s->desk.why, ERR_PIN_MISSING, "the PIN's source is not there, empty, or longer than %u bytes: see"
+                " token.pin_file, pin_credential or the URI's pin-source", MAX_PIN);
+    else
+        s->desk.token = token_open(&o, &s->desk.why);
+    desk_state(&s->desk, to_both, s);
+}
+
+static void take_config(struct signer *s, const Signet__Role__Config *c)
+{
+    struct buf mistakes;
+
+    buf_init(&mistakes, 64 * 1024);
+    config_free(TAKE(s->pending));
+    /* Names were resolved for the broker; here they decide nothing. */
+    s->pending = config_parse((const char *)c->text.data, c->text.len, c->file, NULL, &mistakes);
+    s->pending_generation = c->generation;
+    if (s->pending)
+        say_ready(s, c->generation);
+    else
+        say_refused(s, c->generation, &mistakes);
+    buf_clear(&mistakes);
+}
+
+static bool take_switch(struct signer *s, const Signet__Role__Switch *sw)
+{
+    if (!s->pending || s->pending_generation != sw->generation)
+        return false;
+    config_free(s->config);
+    s->config = TAKE(s->pending);
+    s->desk.config = s->config;
+    s->desk.generation = sw->generation;
+    if (!s->begun) {
+        open_token(s);
+        s->failed_told = !s->desk.token;
+    }
+    return true;
+}
+
+static bool take_attach(struct signer *s, const Signet__Role__Attach *a, int *fd)
+{
+    if (a->peer == SIGNET__ROLE__PEER__PEER_PIN) {
+        take_pin(s, *fd);
+        return true;
+    }
+    if (a->peer != SIGNET__ROLE__PEER__PEER_BROKER || *fd < 0)
+        return false;
+    channel_free(s->broker);
+    s->broker = channel_new(*fd);
+    *fd = -1;
+    if (s->broker)
+        desk_state(&s->desk, to_broker, s);
+    return s->broker;
+}
+
+/* False: this process is of no use any more. */
+static bool obey(struct signer *s, const Message *m, int *fd)
+{
+    switch (m->of_case) {
+    case OF(CONFIG): take_config(s, m->config); return true;
+    case OF(SWITCH): return take_switch(s, m->switch_);
+    case OF(ATTACH): return take_attach(s, m->attach, fd);
+    default:         return false;
+    }
+}
+
+/* IDLE: go on. */
+static enum channel_io hear_supervisor(struct signer *s, int *out_status)
+{
+    enum channel_io io = channel_fill(s->supervisor);
+    bool bad = false, obeyed = true;
+    Message *m;
+    int fd;
+
+    while (obeyed && (m = channel_next(s->supervisor, &fd, &bad)) != NULL) {
+        obeyed = obey(s, m, &fd);
+        if (!obeyed)
+            log_error("cannot do what the supervisor says (message %d)", (int)m->of_case);
+        closep(&fd);
+        channel_done(m);
+    }
+    *out_status = bad || !obeyed;
+    return *out_status || io == CHANNEL_GONE ? CHANNEL_GONE : CHANNEL_IDLE;
+}
+
+/* --- what the broker wants ----------------------------------------------------------------------------- */
+
+static void lose_broker(struct signer *s)
+{
+    channel_free(TAKE(s->broker));
+}
+
+static void hear_broker(struct signer *s)
+{
+    enum channel_io io = channel_fill(s->broker);
+    bool bad = false;
+    Message *m;
+    int fd;
+
+    while (s->broker && (m = channel_next(s->broker, &fd, &bad)) != NULL) {
+        closep(&fd);
+        if (channel_waiting(s->broker) && channel_flush(s->broker) == CHANNEL_GONE)
+            io = CHANNEL_GONE;
+        if (!desk_hear(&s->desk, m, to_broker, s))
+            log_error("the broker says what a signer does not know (%d)", (int)m->of_case);
+        channel_done(m);
+    }
+    if (bad)
+        log_error("the broker sent something malformed: its channel is closed");
+    if (bad || io == CHANNEL_GONE || channel_flush(s->broker) == CHANNEL_GONE)
+        lose_broker(s);
+    if (s->begun && !s->desk.token && !s->failed_told) {
+        s->failed_told = true;
+        desk_state(&s->desk, to_both, s);
+    }
+}
+
+/* --- its life ----------------------------------------------------------------------------------------------- */
+
+static short wish(const struct channel *c)
+{
+    return POLLIN | (channel_waiting(c) ? POLLOUT : 0);
+}
+
+static bool is_idle(struct pollfd *on)
+{
+    return poll(on, 2, 0) == 0;
+}
+
+static int serve(struct signer *s)
+{
+    int status;
+
+    for (;;) {
+        struct pollfd on[2] = {
+            { .fd = channel_fd(s->supervisor), .events = wish(s->supervisor) },
+            { .fd = s->broker ? channel_fd(s->broker) : -1, .events = s->broker ? wish(s->broker) : 0 },
+        };
+        if (is_idle(on)) {
+            desk_rest(&s->desk);
+            if (poll(on, 2, -1) < 0 && errno != EINTR) {
+                log_error("poll: %s", strerror(errno));
+                return 1;
+            }
+        }
+        if (s->broker && on[1].revents & POLLOUT && channel_flush(s->broker) == CHANNEL_GONE)
+            lose_broker(s);
+        if (s->broker && on[1].revents & ~POLLOUT)
+            hear_broker(s);
+        if (on[0].revents & ~POLLOUT && hear_supervisor(s, &status) == CHANNEL_GONE)
+            return status;
+        if (channel_waiting(s->supervisor) && channel_flush(s->supervisor) == CHANNEL_GONE)
+            return 0;
+        if (s->broker && channel_waiting(s->broker) && channel_flush(s->broker) == CHANNEL_GONE)
+            lose_broker(s);
+    }
+}
+
+int signer_main(unsigned number)
+{
+    struct signer s = { 0 };
+    struct err e;
+
+    if (!role_begin(ROLE_SIGNER, number, &e)) {
+        log_error("%s", e.text);
+        return 2;
+    }
+    s.supervisor = channel_new(ROLE_CHANNEL_FD);
+    s.pin = pin_new();
+    int status = s.supervisor && s.pin ? serve(&s) : 1;
+    lose_broker(&s);
+    channel_free(s.supervisor);
+    token_free(s.desk.token);
+    pin_free(s.pin);
+    config_free(s.config);
+    config_free(s.pending);
+    return status;
+}
