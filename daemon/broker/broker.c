@@ -376,6 +376,11 @@ int broker_main(void)
     struct broker *b = calloc(1, sizeof *b);
     struct err e;
 
+    if (!role_begin(ROLE_BROKER, 0, &e)) {
+        log_error("%s", e.text);
+        free(b);
+        return 2;
+    }
     if (!b || !init(b, &e)) {
         log_error("the broker cannot begin: %s", b ? e.text : "no memory");
         return 1;

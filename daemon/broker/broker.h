@@ -6,7 +6,7 @@
 #ifndef SIGNET_BROKER_H
 #define SIGNET_BROKER_H
 
-/* After role_begin. Returns the exit status. */
+/* The process's whole life; its exit status. Begins with role_begin. */
 int broker_main(void);
 
 #endif

@@ -1,0 +1,19 @@
+/* signetd: one program in several roles; argv[0] says which one this process is. */
+#include "daemon/base/role.h"
+#include "daemon/broker/broker.h"
+#include "daemon/signer/signer.h"
+#include "daemon/supervisor/supervisor.h"
+#include "daemon/verifier/verifier.h"
+
+int main(int argc, char **argv)
+{
+    unsigned number = 0;
+
+    switch (role_of(argv[0], &number)) {
+    case ROLE_BROKER:     return broker_main();
+    case ROLE_SIGNER:     return signer_main(number);
+    case ROLE_VERIFIER:   return verifier_main(number);
+    case ROLE_SUPERVISOR: break;
+    }
+    return supervisor_main(argc, argv);
+}
