@@ -203,7 +203,7 @@ static bool keep(struct found *f, const struct object *o, struct err *e)
 static bool find_class(struct token *t, CK_OBJECT_CLASS class, struct found *f, size_t *vanished, struct err *e)
 {
     CLEANUP(freep) CK_OBJECT_HANDLE *handles = NULL;
-    size_t n;
+    size_t n = 0;
 
     if (!find_handles(t, class, &handles, &n, e))
         return false;

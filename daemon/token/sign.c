@@ -120,8 +120,8 @@ static bool usable(struct token *t, uint64_t id, const struct alg *alg, struct h
 bool token_sign(struct token *t, uint64_t id, const struct alg *alg, const void *input, size_t len,
                 uint8_t *out, size_t *out_len, struct err *e)
 {
-    struct held *h;
-    const struct mechanism *m;
+    struct held *h = NULL;
+    const struct mechanism *m = NULL;
 
     if (!usable(t, id, alg, &h, &m, e) || !input_ok(alg, m, len, e))
         return false;
@@ -134,8 +134,8 @@ bool token_sign(struct token *t, uint64_t id, const struct alg *alg, const void 
 
 void token_arm(struct token *t, uint64_t id, const struct alg *alg)
 {
-    struct held *h;
-    const struct mechanism *m;
+    struct held *h = NULL;
+    const struct mechanism *m = NULL;
     struct err why;
 
     if (t->info.tpm2_pkcs11 || (t->armed_alg && t->armed_key == id && alg_same(t->armed_alg, alg)))
