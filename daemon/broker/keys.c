@@ -33,6 +33,8 @@ void keys_schedule(struct keys *k)
 {
     int64_t now = clock_now(), change = views_change_at(k), in_ms = k->list_at_ms - clock_mono_ms();
 
+    if (k->listing || k->n_proving)
+        in_ms = refresh_ms(k);       /* the end of this one schedules the next */
     if (change != INT64_MAX && (change - now) * 1000 < in_ms)
         in_ms = (change - now) * 1000;
     if (in_ms < 1)
@@ -78,6 +80,7 @@ static void start_listing(struct keys *k)
         return;
     }
     k->listing = true;
+    k->n_listings++;
     list_in(k, refresh_ms(k));
 }
 

@@ -6,6 +6,7 @@
 #include "daemon/broker/work.h"
 
 #define KEYS_MAX_WAITERS 4096u
+#define NOT_YET UINT64_MAX
 
 struct ring_view {
     const struct ring_config *config;
@@ -14,6 +15,7 @@ struct ring_view {
     char *jwks;                      /* as verifiers have it; NULL: nothing */
     int64_t changes_at;              /* Unix seconds */
     bool making;                     /* a key is being generated or imported */
+    uint64_t made_after;             /* the listing begun last when one was made: only a later one knows it */
     struct err trouble;              /* of the last making by itself */
 };
 
@@ -22,6 +24,7 @@ struct waiter {
     keys_made *done;
     void *owner;                     /* NULL: forgotten */
     uint64_t id;                     /* a key that was made; 0: any listing will do */
+    uint64_t after;                  /* listings begun before; NOT_YET: it is still being made */
 };
 
 struct keys {
@@ -34,6 +37,8 @@ struct keys {
     struct event *timer;             /* the next listing, or the next change of a ring */
     int64_t list_at_ms, listed_ms;   /* monotonic; listed_ms 0: never */
     bool listing;
+    uint64_t n_listings;             /* begun so far; the one being read and proved is the last */
+    size_t n_making;                 /* keys being made: one at a time, listings meanwhile see halves */
     size_t n_proving;
     struct held **held;
     size_t n_held;

@@ -23,7 +23,7 @@ static struct waiter *waiter_add(struct keys *k, keys_made *done, void *owner, s
         err_set(e, ERR_QUEUE_FULL, "too many wait for the token to be listed");
         return NULL;
     }
-    *w = (struct waiter){ k->waiters, done, owner, 0 };
+    *w = (struct waiter){ k->waiters, done, owner, 0, k->n_listings };
     k->waiters = w;
     k->n_waiters++;
     return w;
@@ -44,9 +44,7 @@ void keys_forget(struct keys *k, void *owner)
             w->owner = NULL;
 }
 
-/* Still being made: no listing can have it. */
-#define BEING_MADE UINT64_MAX
-
+/* A listing begun before something was made says nothing of it. */
 void waiters_call(struct keys *k, const struct err *e)
 {
     struct waiter *all = k->waiters;
@@ -55,7 +53,7 @@ void waiters_call(struct keys *k, const struct err *e)
     while (all) {
         struct waiter *w = all;
         all = w->next;
-        if (w->id == BEING_MADE) {
+        if (w->after == NOT_YET || (!e && w->after >= k->n_listings)) {
             w->next = k->waiters;
             k->waiters = w;
             continue;
@@ -83,24 +81,28 @@ static void made(void *owner, struct job *j, const Signet__Role__Message *m, con
         err_set(&why, ERR_INTERNAL, "a signer answered with something else than the key");
         e = &why;
     }
+    k->n_making--;
     if (v) {
         v->making = false;
+        v->made_after = k->n_listings;
         v->trouble = e ? *e : (struct err){ 0 };
     }
     if (e) {
         log_error("ring '%s': no key could be made: %s: %s", mk->ring, err_reason_name(e->reason), e->text);
         if (mk->waiter)
-            mk->waiter->id = 0;
+            mk->waiter->after = 0;
         if (mk->waiter && mk->waiter->owner) {
             mk->waiter->done(mk->waiter->owner, 0, e);
             mk->waiter->owner = NULL;
         }
     } else {
         log_info("ring '%s': a key was made", mk->ring);
-        if (mk->waiter)
+        if (mk->waiter) {
             mk->waiter->id = m->changed->key;
-        keys_refresh(k);
+            mk->waiter->after = k->n_listings;
+        }
     }
+    keys_refresh(k);
     free(mk);
 }
 
@@ -153,6 +155,7 @@ static bool begin(struct keys *k, struct ring_view *v, const void *secret, size_
     *mk = (struct making){ .keys = k, .waiter = waiter };
     memcpy(mk->ring, v->config->settings.name, sizeof mk->ring);
     v->making = true;
+    k->n_making++;
     return true;
 }
 
@@ -160,8 +163,10 @@ void making_begin_empty(struct keys *k, int64_t now)
 {
     for (size_t i = 0; i < k->n_views; i++) {
         struct ring_view *v = &k->views[i];
-        if (!v->config->settings.create || v->making || ring_size(v->ring) > 0)
+        if (!v->config->settings.create || v->making || ring_size(v->ring) > 0 || v->made_after >= k->n_listings)
             continue;
+        if (k->n_making > 0)
+            return;                  /* its turn comes with the listing after that */
         log_info("ring '%s' has no key and says create: one is generated", v->config->settings.name);
         if (!begin(k, v, NULL, 0, NULL, now, &v->trouble))
             log_error("ring '%s': no key could be made: %s", v->config->settings.name, v->trouble.text);
@@ -180,8 +185,11 @@ static bool may_make(struct keys *k, const struct ring_view *v, const void *secr
     if (secret && len < c->alg->hash_len && !c->allow_weak_secret)
         return err_set(e, ERR_KEY_TOO_WEAK, "%s wants a secret of at least %zu bytes, this one has %zu: take a longer one,"
                        " or say allow_weak_secret for ring '%s'", c->alg->name, c->alg->hash_len, len, name);
-    if (v->making)
-        return err_set(e, ERR_KEY_EXISTS, "ring '%s': a key is being made already", name);
+    if (v->making || k->n_making) {
+        err_set(e, ERR_STARTING, "a key is being made; one at a time: try again");
+        e->retry_after_ms = 500;
+        return false;
+    }
     const struct held *next = keys_next(k, name, now);
     if (next)
         return err_set(e, ERR_KEY_EXISTS, "ring '%s' has its next key already, '%s'", name, next->kid);
@@ -203,10 +211,10 @@ bool keys_make(struct keys *k, const char *ring, const void *secret, size_t len,
     struct waiter *w = waiter_add(k, done, owner, e);
     if (!w)
         return false;
-    w->id = BEING_MADE;
+    w->after = NOT_YET;
     if (begin(k, v, secret, len, w, now, e))
         return true;
     w->owner = NULL;
-    w->id = 0;
+    w->after = 0;
     return false;
 }

@@ -234,6 +234,17 @@ static bool find_everything(struct token *t, struct found *f, size_t *vanished, 
     return login_stands(t, e);
 }
 
+/* SoftHSM gives the halves of one Ed25519 key differently: an OID the public one, a name the private one. */
+static bool same_curve(const struct object *a, const struct object *b)
+{
+    const struct curve *x = curve_of(a->params, a->params_len), *y = curve_of(b->params, b->params_len);
+
+    if (x && y)
+        return strcmp(x->crv, y->crv) == 0;
+    return a->params_len == 0 || b->params_len == 0 ||
+           (a->params_len == b->params_len && memcmp(a->params, b->params, a->params_len) == 0);
+}
+
 /* Of the public objects that could be its other half, the one most like it: somebody may have put a false one there. */
 static struct object *other_half(struct found *f, const struct object *o)
 {
@@ -245,7 +256,7 @@ static struct object *other_half(struct found *f, const struct object *o)
         if (p->class != CKO_PUBLIC_KEY || p->taken || p->type != o->type || p->id_len != o->id_len ||
             memcmp(p->id, o->id, o->id_len) != 0)
             continue;
-        if (o->params_len && p->params_len && !(o->params_len == p->params_len && !memcmp(o->params, p->params, o->params_len)))
+        if (!same_curve(o, p))
             continue;
         if (o->modulus_len && !(o->modulus_len == p->modulus_len && !memcmp(o->modulus, p->modulus, o->modulus_len)))
             continue;
