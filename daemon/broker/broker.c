@@ -327,6 +327,16 @@ static void turn(struct broker *b)
         tell_drained(b);
 }
 
+static void tell_serving(void *ctx)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Serving serving = SIGNET__ROLE__SERVING__INIT;
+
+    m.of_case = OF(SERVING);
+    m.serving = &serving;
+    broker_tell(ctx, &m);
+}
+
 static bool init(struct broker *b, struct err *e)
 {
     const struct pool_hooks signers = { b, on_signer_says, on_hung }, verifiers = { b, on_verifier_says, on_hung };
@@ -338,7 +348,7 @@ static bool init(struct broker *b, struct err *e)
         return err_set(e, ERR_NO_MEMORY, "no memory to begin");
     pool_init(&b->signers, b->base, LANE_SIGNERS, "signer", &signers);
     pool_init(&b->verifiers, b->base, LANE_VERIFIERS, "verifier", &verifiers);
-    b->keys = keys_new(b->base, &b->signers, &b->verifiers);
+    b->keys = keys_new(b->base, &b->signers, &b->verifiers, tell_serving, b);
     b->on_read = event_new(b->base, ROLE_CHANNEL_FD, EV_READ | EV_PERSIST, on_supervisor, b);
     b->on_write = event_new(b->base, ROLE_CHANNEL_FD, EV_WRITE, on_supervisor_writable, b);
     b->tick = event_new(b->base, -1, EV_PERSIST, on_tick, b);

@@ -338,20 +338,27 @@ void keys_settled(struct keys *k)
     views_refresh(k, clock_now());
     if (first)
         log_info("the token's keys are read: %zu", k->n_held);
+    k->n_settled = k->n_listings;
     waiters_call(k, NULL);
-    making_begin_empty(k, clock_now());
+    making_next(k, clock_now());
+    if (!k->making && !k->serving) {
+        k->serving = true;
+        k->on_serving(k->ctx);
+    }
     keys_schedule(k);
 }
 
 /* --- its life ------------------------------------------------------------------------------------------ */
 
-struct keys *keys_new(struct event_base *base, struct pool *signers, struct pool *verifiers)
+struct keys *keys_new(struct event_base *base, struct pool *signers, struct pool *verifiers,
+                      void (*on_serving)(void *ctx), void *ctx)
 {
     struct keys *k = calloc(1, sizeof *k);
 
     if (!k)
         return NULL;
-    *k = (struct keys){ .base = base, .signers = signers, .verifiers = verifiers, .account = { .uid = (uid_t)-1 } };
+    *k = (struct keys){ .base = base, .signers = signers, .verifiers = verifiers, .account = { .uid = (uid_t)-1 },
+                        .on_serving = on_serving, .ctx = ctx };
     k->timer = evtimer_new(base, on_timer, k);
     if (!k->timer) {
         free(k);
@@ -365,6 +372,7 @@ void keys_free(struct keys *k)
     if (!k)
         return;
     views_clear(k);
+    making_clear(k);
     for (size_t i = 0; i < k->n_held; i++)
         held_free(k->held[i]);
     while (k->waiters) {

@@ -16,7 +16,9 @@
 
 struct keys;
 
-struct keys *keys_new(struct event_base *base, struct pool *signers, struct pool *verifiers);
+/* `on_serving` once: all is read and proved, and what rings were to be begun with is made. */
+struct keys *keys_new(struct event_base *base, struct pool *signers, struct pool *verifiers,
+                      void (*on_serving)(void *ctx), void *ctx);
 void keys_free(struct keys *k);
 
 /* The configuration from now on; what is served stays as it was until a listing for it was read. */

@@ -14,9 +14,9 @@ struct ring_view {
     bool raw;                        /* serves a raw profile: unpublished unless told */
     char *jwks;                      /* as verifiers have it; NULL: nothing */
     int64_t changes_at;              /* Unix seconds */
-    bool making;                     /* a key is being generated or imported */
-    uint64_t made_after;             /* the listing begun last when one was made: only a later one knows it */
-    struct err trouble;              /* of the last making by itself */
+    bool making;                     /* a key is being generated or imported, or is to be */
+    struct err trouble;              /* of the last making */
+    int64_t retry_ms;                /* monotonic: not begun anew before */
 };
 
 struct waiter {
@@ -38,7 +38,10 @@ struct keys {
     int64_t list_at_ms, listed_ms;   /* monotonic; listed_ms 0: never */
     bool listing;
     uint64_t n_listings;             /* begun so far; the one being read and proved is the last */
-    size_t n_making;                 /* keys being made: one at a time, listings meanwhile see halves */
+    uint64_t n_settled;              /* the last of them that was read and proved */
+    uint64_t made_after;             /* the listing begun last when a key was made: only a later one knows it */
+    struct making *makings;          /* to be made, in order; one at a time: listings meanwhile see halves */
+    bool making;
     size_t n_proving;
     struct held **held;
     size_t n_held;
@@ -50,6 +53,9 @@ struct keys {
     struct waiter *waiters;
     size_t n_waiters;
     struct err trouble;              /* why the last listing failed */
+    bool serving;                    /* on_serving was called */
+    void (*on_serving)(void *ctx);
+    void *ctx;
     /* the public set */
     char **pages;
     size_t n_pages;
@@ -72,7 +78,8 @@ void views_refresh(struct keys *k, int64_t now);
 int64_t views_change_at(const struct keys *k);
 
 /* making.c */
-void making_begin_empty(struct keys *k, int64_t now);
+void making_next(struct keys *k, int64_t now);   /* begins one if none is under way and all before are listed */
+void making_clear(struct keys *k);
 void waiters_call(struct keys *k, const struct err *e);
 
 #endif

@@ -7,10 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MAX_SECRET 4096u             /* bytes */
+
 struct making {
+    struct making *next;
     struct keys *keys;
     char ring[RING_MAX_NAME + 1];
-    struct waiter *waiter;           /* whose owner may be forgotten meanwhile */
+    bool import;
+    struct buf secret;
+    struct waiter *waiter;           /* whose owner may be forgotten meanwhile; NULL: begun by ourselves */
 };
 
 /* --- waiting ----------------------------------------------------------------------------- */
@@ -53,7 +58,7 @@ void waiters_call(struct keys *k, const struct err *e)
     while (all) {
         struct waiter *w = all;
         all = w->next;
-        if (w->after == NOT_YET || (!e && w->after >= k->n_listings)) {
+        if (w->after == NOT_YET || (!e && w->after >= k->n_settled)) {
             w->next = k->waiters;
             k->waiters = w;
             continue;
@@ -67,13 +72,46 @@ void waiters_call(struct keys *k, const struct err *e)
 
 /* --- making -------------------------------------------------------------------------------- */
 
-static void made(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
+static void making_free(struct making *mk)
 {
-    struct making *mk = owner;
+    buf_clear(&mk->secret);
+    free(mk);
+}
+
+static void made(struct making *mk, uint64_t id, const struct err *e)
+{
     struct keys *k = mk->keys;
     struct ring_view *v = view_of(k, mk->ring);
+    struct waiter *w = mk->waiter;
+
+    if (v) {
+        v->making = false;
+        v->trouble = e ? *e : (struct err){ 0 };
+        v->retry_ms = e ? clock_mono_ms() + v->config->settings.refresh * 1000 : 0;
+    }
+    if (e)
+        log_error("ring '%s': no key could be made: %s: %s", mk->ring, err_reason_name(e->reason), e->text);
+    else
+        log_info("ring '%s': a key was made", mk->ring);
+    if (w && e && w->owner) {
+        w->done(w->owner, 0, e);
+        w->owner = NULL;
+    }
+    if (w) {
+        w->id = id;
+        w->after = k->n_listings;
+    }
+    k->made_after = k->n_listings;
+    making_free(mk);
+    keys_refresh(k);
+}
+
+static void answered(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
+{
+    struct making *mk = owner;
     struct err why;
 
+    mk->keys->making = false;
     if (m && m->of_case == SIGNET__ROLE__MESSAGE__OF_CHANGED && m->changed->why) {
         err_set(&why, (enum err_reason)m->changed->why->reason, "%s", m->changed->why->text);
         e = &why;
@@ -81,29 +119,7 @@ static void made(void *owner, struct job *j, const Signet__Role__Message *m, con
         err_set(&why, ERR_INTERNAL, "a signer answered with something else than the key");
         e = &why;
     }
-    k->n_making--;
-    if (v) {
-        v->making = false;
-        v->made_after = k->n_listings;
-        v->trouble = e ? *e : (struct err){ 0 };
-    }
-    if (e) {
-        log_error("ring '%s': no key could be made: %s: %s", mk->ring, err_reason_name(e->reason), e->text);
-        if (mk->waiter)
-            mk->waiter->after = 0;
-        if (mk->waiter && mk->waiter->owner) {
-            mk->waiter->done(mk->waiter->owner, 0, e);
-            mk->waiter->owner = NULL;
-        }
-    } else {
-        log_info("ring '%s': a key was made", mk->ring);
-        if (mk->waiter) {
-            mk->waiter->id = m->changed->key;
-            mk->waiter->after = k->n_listings;
-        }
-    }
-    keys_refresh(k);
-    free(mk);
+    made(mk, e ? 0 : m->changed->key, e);
 }
 
 /* A first key signs at once; a later one when every verifier must know it, on a moment that all daemons choose alike. */
@@ -135,65 +151,99 @@ static bool label_for(const struct ring_view *v, int64_t now, char out[LABEL_MAX
     return label_write(&l, out);
 }
 
-static bool begin(struct keys *k, struct ring_view *v, const void *secret, size_t len, struct waiter *waiter,
-                  int64_t now, struct err *e)
-{
-    struct making *mk = calloc(1, sizeof *mk);
-    struct work_for f = keys_work(k, k->conf->config->token.generate_timeout_ms, made, mk);
-    char label[LABEL_MAX];
-    struct job *j = NULL;
-
-    if (mk && label_for(v, now, label))
-        j = secret ? work_import(&f, v->config->alg, label, secret, len)
-                   : work_generate(&f, v->config->alg, v->config->rsa_bits, label);
-    if (!j)
-        err_set(e, ERR_NO_MEMORY, "no memory to make a key");
-    if (!j || !pool_submit(k->signers, j, e)) {
-        free(mk);
-        return false;
-    }
-    *mk = (struct making){ .keys = k, .waiter = waiter };
-    memcpy(mk->ring, v->config->settings.name, sizeof mk->ring);
-    v->making = true;
-    k->n_making++;
-    return true;
-}
-
-void making_begin_empty(struct keys *k, int64_t now)
-{
-    for (size_t i = 0; i < k->n_views; i++) {
-        struct ring_view *v = &k->views[i];
-        if (!v->config->settings.create || v->making || ring_size(v->ring) > 0 || v->made_after >= k->n_listings)
-            continue;
-        if (k->n_making > 0)
-            return;                  /* its turn comes with the listing after that */
-        log_info("ring '%s' has no key and says create: one is generated", v->config->settings.name);
-        if (!begin(k, v, NULL, 0, NULL, now, &v->trouble))
-            log_error("ring '%s': no key could be made: %s", v->config->settings.name, v->trouble.text);
-    }
-}
-
-static bool may_make(struct keys *k, const struct ring_view *v, const void *secret, size_t len, int64_t now,
+static bool may_make(struct keys *k, const struct ring_view *v, bool import, size_t secret_len, int64_t now,
                      struct err *e)
 {
     const struct ring_config *c = v->config;
     const char *name = c->settings.name;
-    bool hmac = c->alg->family == ALG_HMAC;
-
-    if (secret && !hmac)
-        return err_set(e, ERR_BAD_REQUEST, "ring '%s' is %s: only an HMAC ring takes a secret", name, c->alg->name);
-    if (secret && len < c->alg->hash_len && !c->allow_weak_secret)
-        return err_set(e, ERR_KEY_TOO_WEAK, "%s wants a secret of at least %zu bytes, this one has %zu: take a longer one,"
-                       " or say allow_weak_secret for ring '%s'", c->alg->name, c->alg->hash_len, len, name);
-    if (v->making || k->n_making) {
-        err_set(e, ERR_STARTING, "a key is being made; one at a time: try again");
-        e->retry_after_ms = 500;
-        return false;
-    }
     const struct held *next = keys_next(k, name, now);
+
+    if (import && c->alg->family != ALG_HMAC)
+        return err_set(e, ERR_BAD_REQUEST, "ring '%s' is %s: only an HMAC ring takes a secret", name, c->alg->name);
+    if (import && secret_len < c->alg->hash_len && !c->allow_weak_secret)
+        return err_set(e, ERR_KEY_TOO_WEAK, "%s wants a secret of at least %zu bytes, this one has %zu: take a longer one,"
+                       " or say allow_weak_secret for ring '%s'", c->alg->name, c->alg->hash_len, secret_len, name);
     if (next)
         return err_set(e, ERR_KEY_EXISTS, "ring '%s' has its next key already, '%s'", name, next->kid);
     return true;
+}
+
+static bool begin(struct keys *k, struct making *mk, int64_t now, struct err *e)
+{
+    struct work_for f = keys_work(k, k->conf->config->token.generate_timeout_ms, answered, mk);
+    struct ring_view *v = view_of(k, mk->ring);
+    char label[LABEL_MAX];
+    struct job *j = NULL;
+
+    if (!v)
+        return err_set(e, ERR_UNKNOWN_RING, "the configuration has no ring '%s' any more", mk->ring);
+    if (!may_make(k, v, mk->import, mk->secret.len, now, e))
+        return false;
+    if (label_for(v, now, label))
+        j = mk->import ? work_import(&f, v->config->alg, label, mk->secret.data, mk->secret.len)
+                       : work_generate(&f, v->config->alg, v->config->rsa_bits, label);
+    if (!j)
+        return err_set(e, ERR_NO_MEMORY, "no memory to make a key");
+    return pool_submit(k->signers, j, e);
+}
+
+/* secret NULL: to be generated. False: no memory. */
+static bool enqueue(struct keys *k, struct ring_view *v, const void *secret, size_t len, struct waiter *w)
+{
+    struct making *mk = calloc(1, sizeof *mk), **at = &k->makings;
+
+    if (!mk)
+        return false;
+    *mk = (struct making){ .keys = k, .import = secret != NULL, .waiter = w };
+    memcpy(mk->ring, v->config->settings.name, sizeof mk->ring);
+    buf_init_secret(&mk->secret, MAX_SECRET);
+    if (secret && !buf_append(&mk->secret, secret, len)) {
+        making_free(mk);
+        return false;
+    }
+    while (*at)
+        at = &(*at)->next;
+    *at = mk;
+    v->making = true;
+    return true;
+}
+
+/* Rings that say create and have no key at all. */
+static void find_empty(struct keys *k)
+{
+    for (size_t i = 0; i < k->n_views; i++) {
+        struct ring_view *v = &k->views[i];
+        if (!v->config->settings.create || v->making || ring_size(v->ring) > 0 || clock_mono_ms() < v->retry_ms)
+            continue;
+        log_info("ring '%s' has no key and says create: one is generated", v->config->settings.name);
+        enqueue(k, v, NULL, 0, NULL);
+    }
+}
+
+void making_next(struct keys *k, int64_t now)
+{
+    struct err e;
+
+    if (k->making || k->n_settled <= k->made_after)
+        return;
+    find_empty(k);
+    while (k->makings && !k->making) {
+        struct making *mk = k->makings;
+        k->makings = mk->next;
+        if (begin(k, mk, now, &e))
+            k->making = true;
+        else
+            made(mk, 0, &e);
+    }
+}
+
+void making_clear(struct keys *k)
+{
+    while (k->makings) {
+        struct making *mk = k->makings;
+        k->makings = mk->next;
+        making_free(mk);
+    }
 }
 
 bool keys_make(struct keys *k, const char *ring, const void *secret, size_t len, keys_made *done, void *owner,
@@ -206,15 +256,16 @@ bool keys_make(struct keys *k, const char *ring, const void *secret, size_t len,
     struct ring_view *v = view_of(k, ring);
     if (!v)
         return err_set(e, ERR_UNKNOWN_RING, "the configuration has no ring '%.32s'", ring);
-    if (!may_make(k, v, secret, len, now, e))
+    if (!may_make(k, v, secret != NULL, len, now, e))
         return false;
     struct waiter *w = waiter_add(k, done, owner, e);
     if (!w)
         return false;
+    if (!enqueue(k, v, secret, len, w)) {
+        w->owner = NULL;
+        return err_set(e, ERR_NO_MEMORY, "no memory to make a key");
+    }
     w->after = NOT_YET;
-    if (begin(k, v, secret, len, w, now, e))
-        return true;
-    w->owner = NULL;
-    w->after = 0;
-    return false;
+    making_next(k, now);
+    return true;
 }

@@ -198,8 +198,11 @@ static void check_jwt(const struct checking *k, const struct profile *p)
 
 static void check_profile(const struct checking *k, const struct profile *p)
 {
-    if (p->ring && !config_ring(k->c, p->ring))
-        about(k, p, "ring", "no such ring under 'rings'");
+    if (p->ring && !config_ring(k->c, p->ring)) {
+        char why[120];
+        snprintf(why, sizeof why, "there is no ring '%.60s' under 'rings'", p->ring);
+        about(k, p, "ring", why);
+    }
     (p->raw ? check_raw : check_jwt)(k, p);
     if (is_set(k, "profiles", p->name, "deadline"))
         check_deadline(k, p->deadline_ms, "profiles", p->name, "deadline");

@@ -260,7 +260,7 @@ bool child_start(struct child *c, struct err *e)
         return false;
     }
     c->ready = c->switched = 0;
-    c->killed = false;
+    c->killed = c->serving = false;
     c->up_ms = 0;
     child_enter(c, CHILD_STARTING);
     return true;

@@ -344,6 +344,12 @@ static bool hear_drained(struct watch *w, struct child *c, const Message *m)
     return true;
 }
 
+static bool hear_serving(struct watch *w, struct child *c, const Message *m)
+{
+    c->serving = c == &w->broker;
+    return c->serving;
+}
+
 static bool hear_signer(struct watch *w, struct child *c, const Message *m)
 {
     if (c->kind != ROLE_SIGNER)
@@ -364,6 +370,7 @@ static const struct {
     { OF(HUNG), hear_hung },
     { OF(RELOAD_ASKED), hear_reload },
     { OF(DRAINED), hear_drained },
+    { OF(SERVING), hear_serving },
     { OF(SIGNER_STATE), hear_signer },
 };
 
@@ -507,8 +514,11 @@ unsigned watch_signers_up(const struct watch *w)
 
 bool watch_settled(const struct watch *w)
 {
-    return w->broker.state == CHILD_UP && w->verifiers[0].state == CHILD_UP &&
-           (w->signers[0].state == CHILD_UP || w->signers[0].state == CHILD_FAILED);
+    bool all = w->broker.state == CHILD_UP && w->verifiers[0].state == CHILD_UP;
+
+    for (unsigned i = 0; i < w->n_signers; i++)
+        all = all && (w->signers[i].state == CHILD_UP || w->signers[i].failures > 0);
+    return all && (w->broker.serving || watch_signers_up(w) == 0);
 }
 
 bool watch_init(struct watch *w, struct event_base *base, int exec_fd, const struct watch_events *ev, struct err *e)

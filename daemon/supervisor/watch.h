@@ -60,6 +60,7 @@ void watch_resume(struct watch *w);
 
 bool watch_all_down(const struct watch *w);
 unsigned watch_signers_up(const struct watch *w);
-bool watch_settled(const struct watch *w);   /* the broker serves, the first signer has its token or said why not */
+/* Every signer has its token or failed once; the broker serves, where any has. */
+bool watch_settled(const struct watch *w);
 
 #endif

@@ -132,7 +132,7 @@ static const struct { const char *name, *from, *to, *want; } mistake_case[] = {
     { "bits of a curve", "    create: yes", "    bits: 2048",
       "signetd.conf:13: rings.web.bits: only RSA keys have a number of bits to choose\n" },
     { "no such ring", "ring: web\n", "ring: wob\n",
-      "signetd.conf:26: profiles.web-session.ring: no such ring under 'rings'\n" },
+      "signetd.conf:26: profiles.web-session.ring: there is no ring 'wob' under 'rings'\n" },
     { "a raw profile's ring that serves another", "{ring: printed", "{ring: web",
       "signetd.conf:36: profiles.example.ring: shares ring 'web' with profile 'web-session', and a raw profile could"
       " forge any token of it\n" },
@@ -196,7 +196,7 @@ static void all_mistakes_are_told_at_once(void)
         "signetd.conf:3: rings: 'A' is no ring's name",
         "signetd.conf:3: rings.A: unknown 'none'",
         "signetd.conf:4: profiles.p.typ: is empty",
-        "signetd.conf:4: profiles.p.ring: no such ring",
+        "signetd.conf:4: profiles.p.ring: there is no ring 'q'",
         "signetd.conf:4: profiles.p: 'issuer' is missing",
     };
     for (size_t i = 0; i < ARRAY_LEN(want); i++)
