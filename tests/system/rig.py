@@ -1,0 +1,251 @@
+"""rig: a real signetd on a SoftHSM token of its own, in a directory that is gone afterwards.
+
+Whatever a test starts here is waited for by the daemon's own word (sd_notify) or by an end that must come, each
+with a limit; nothing sleeps. What ASan, UBSan or LSan wrote into a daemon's log fails the test that stops it.
+"""
+import glob
+import json
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BUILD = pathlib.Path(os.environ.get("SIGNET_BUILD", "build"))
+SIGNETD = str(BUILD / "daemon/signetd")
+SIGNET = str(BUILD / "client/cli/signet")
+PATIENCE = 60                # seconds; sanitizers on a busy machine
+STRANGER = 65533             # a uid that no user has
+OTHER = 65532
+SO_PIN, PIN = "12345678", "correct horse"
+
+PRINTED_SECRET = b"your-256-bit-secret"
+PRINTED_PAYLOAD = b'{"sub":"1234567890","name":"John Doe","iat":1516239022}'
+PRINTED_TOKEN = ("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+                 ".eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ"
+                 ".SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c")
+
+HMAC = ["HS256", "HS384", "HS512"]
+PUBLIC = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+# As long as the hash, known to the libraries on the other side.
+HMAC_SECRET = {"HS256": b"s" * 32, "HS384": b"t" * 48, "HS512": b"u" * 64}
+
+SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|UndefinedBehaviorSanitizer")
+
+
+def softhsm_module():
+    found = glob.glob("/usr/lib/softhsm/libsofthsm2.so") + glob.glob("/usr/lib/*/softhsm/libsofthsm2.so")
+    assert found, "libsofthsm2.so is not installed"
+    return found[0]
+
+
+class Place:
+    """A directory that other users may enter, with a SoftHSM token in it that they may not read."""
+
+    def __init__(self, label="signet"):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="signet-"))
+        self.dir.chmod(0o755)
+        self.tokens = self.dir / "tokens"
+        self.tokens.mkdir(mode=0o700)
+        conf = self.dir / "softhsm2.conf"
+        conf.write_text(f"directories.tokendir = {self.tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
+        self.env = {**os.environ, "SOFTHSM2_CONF": str(conf), "LC_ALL": "C.UTF-8"}
+        self.pin = self.dir / "pin"
+        self.write_pin(PIN)
+        run(["softhsm2-util", "--init-token", "--free", "--label", label, "--so-pin", SO_PIN, "--pin", PIN],
+            env=self.env)
+
+    def write_pin(self, pin):
+        self.pin.touch(mode=0o600)
+        self.pin.write_text(pin + "\n")
+
+    def remove(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def run(argv, stdin=b"", env=None, timeout=PATIENCE, **kw):
+    """Runs to its end; raises if that is not 0."""
+    done = subprocess.run(argv, input=stdin, capture_output=True, env=env, timeout=timeout, **kw)
+    if done.returncode != 0:
+        raise AssertionError(f"{argv} ended with {done.returncode}: {done.stderr.decode(errors='replace')}")
+    return done.stdout
+
+
+class Daemon:
+    """signetd on a place. `config` is the part after `token:`; socket and token are the rig's."""
+
+    def __init__(self, place, rings, profiles, daemon="", token=""):
+        self.place, self.process = place, None
+        self.socket, self.admin = place.dir / "s.sock", place.dir / "a.sock"
+        self.config = place.dir / "signetd.conf"
+        self.log = place.dir / "log"
+        self.write(rings, profiles, daemon, token)
+
+    def write(self, rings, profiles, daemon="", token=""):
+        self.config.write_text(
+            f"daemon:\n  socket: {self.socket}\n  admin_socket: {self.admin}\n"
+            f"  admin: {{users: [root]}}\n{daemon}"
+            f"token:\n  module: {softhsm_module()}\n  uri: pkcs11:token=signet\n"
+            f"  pin_file: {self.place.pin}\n{token}"
+            f"rings:\n{rings}profiles:\n{profiles}")
+
+    def start(self, env=None):
+        """Starts it and waits until it says that it is ready."""
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        path = self.place.dir / "notify"
+        path.unlink(missing_ok=True)
+        notify.bind(str(path))
+        notify.settimeout(PATIENCE)
+        log = open(self.log, "ab")
+        self.process = subprocess.Popen([SIGNETD, "--config", str(self.config)], stdin=subprocess.DEVNULL,
+                                        stdout=log, stderr=log, start_new_session=True,
+                                        env={**self.place.env, **(env or {}), "NOTIFY_SOCKET": str(path)})
+        log.close()
+        try:
+            with notify:
+                while b"READY=1" not in notify.recv(4096):
+                    pass
+        except socket.timeout:
+            self.kill()
+            raise AssertionError(f"signetd was not ready in {PATIENCE} s: {self.said()}") from None
+        return self
+
+    def said(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def stop(self):
+        """Drains and ends it; what a sanitizer found is a failure."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"signetd did not end in {PATIENCE} s: {self.said()}") from None
+        assert not SANITIZER.search(self.said()), self.said()
+        return self.process.returncode if self.process else None
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+
+    def cli(self, *args, stdin=b"", uid=None, want=0):
+        """`signet ARGS`, as another uid where one is named. Asserts the exit status; returns (stdout, stderr)."""
+        argv = [SIGNET, *map(str, args)]
+        if uid is not None:
+            argv = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", *argv]
+        env = {**self.place.env, "SIGNET_SOCKET": str(self.socket), "SIGNET_ADMIN_SOCKET": str(self.admin)}
+        done = subprocess.run(argv, input=stdin, capture_output=True, env=env, timeout=PATIENCE)
+        err = done.stderr.decode(errors="replace")
+        assert not SANITIZER.search(err), err
+        assert want is None or done.returncode == want, f"{args}: {done.returncode}, not {want}: {err}{done.stdout}"
+        return done.stdout, err
+
+    def token(self, profile, *args, **kw):
+        return self.cli("sign", "--profile", profile, *args, **kw)[0].decode().strip()
+
+    def jwks(self):
+        return json.loads(self.cli("jwks")[0])
+
+    def roles(self):
+        """{role: [pid]} of the processes below the supervisor, by the names that `ps` shows."""
+        found = {}
+        for pid in descendants(self.process.pid):
+            name = cmdline(pid)
+            role = re.match(r"signetd: ([a-z]+)", name)
+            if role:
+                found.setdefault(role[1], []).append(pid)
+        return found
+
+
+def cmdline(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def descendants(pid):
+    try:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return [pid]
+    return [pid] + [d for c in children for d in descendants(int(c))]
+
+
+def until(what, holds, patience=PATIENCE):
+    """Asks again and again, giving way in between, until it holds."""
+    end = time.monotonic() + patience
+    while not (got := holds()):
+        assert time.monotonic() < end, f"not within {patience} s: {what}"
+        select.select([], [], [], 0.02)
+    return got
+
+
+def ring(name, alg, *settings):
+    return f"  {name}:\n    alg: {alg}\n" + "".join(f"    {s}\n" for s in settings)
+
+
+def profile(name, ring_name, audience, *settings, sign="{users: any}", verify="{users: any}"):
+    return (f"  {name}:\n    ring: {ring_name}\n    issuer: https://login.example\n    audiences: [{audience}]\n"
+            f"    sign: {sign}\n    verify: {verify}\n" + "".join(f"    {s}\n" for s in settings))
+
+
+EXAMPLE_RING = ring("printed", "HS256", "rotate_every: never", "allow_weak_secret: yes")
+EXAMPLE_PROFILE = "  example: {ring: printed, raw: yes, kid: no, sign: {users: any}, verify: {users: any}}\n"
+
+
+# For daemons with Ed25519 keys: see there.
+SOFTHSM_LEAKS = {"LSAN_OPTIONS": "print_suppressions=0:suppressions="
+                 + str(pathlib.Path(__file__).resolve().parents[1] / "support/softhsm-leaks.supp")}
+
+
+class Case(unittest.TestCase):
+    """A test class with one daemon for all its tests: `rings` and `profiles` are the class's."""
+    rings, profiles, daemon_settings, token_settings, env = "", "", "", "", {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.place = Place()
+        cls.addClassCleanup(cls.place.remove)
+        cls.daemon = Daemon(cls.place, cls.rings, cls.profiles, cls.daemon_settings, cls.token_settings)
+        cls.addClassCleanup(cls.daemon.kill)
+        cls.daemon.start(cls.env)
+        cls.prepare()
+
+    @classmethod
+    def prepare(cls):
+        pass
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+
+    def refused(self, reason, *args, **kw):
+        _, err = self.daemon.cli(*args, want=1, **kw)
+        self.assertIn(reason, err)
+        return err
+
+
+class Counter(unittest.TextTestResult):
+    """A skipped test could not run: it failed."""
+
+    def addSkip(self, test, reason):
+        self.addFailure(test, (AssertionError, AssertionError(f"could not run: {reason}"), None))
+
+
+def main():
+    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=Counter).run(suite)
+    failed = len(result.failures) + len(result.errors)
+    passed = max(result.testsRun - failed, 0)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)

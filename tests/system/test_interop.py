@@ -1,0 +1,196 @@
+"""Round trips both ways with libraries that nobody here wrote: python's jwt and jwcrypto, Debian's jose tool, node's
+jose and jsonwebtoken, for the algorithms that each has."""
+import base64
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import jwt
+from jwcrypto import jwk as jwcrypto_jwk
+from jwcrypto import jwt as jwcrypto_jwt
+
+from rig import BUILD, Case, HMAC, HMAC_SECRET, PUBLIC, SOFTHSM_LEAKS, main, profile, ring, run
+
+ISSUER = "https://login.example"
+HERE = pathlib.Path(__file__).resolve().parent
+ALL = HMAC + PUBLIC
+NO_EDDSA = [a for a in ALL if a != "EdDSA"]
+
+
+def b64url(raw):
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+class PythonJwt:
+    algs = ALL
+
+    def sign(self, alg, key, claims):
+        return jwt.encode(claims, jwt.PyJWK(key, alg).key, algorithm=alg)
+
+    def verify(self, alg, key, token, aud):
+        return jwt.decode(token, jwt.PyJWK(key, alg).key, algorithms=[alg], audience=aud, issuer=ISSUER)
+
+
+class Jwcrypto:
+    algs = ALL
+
+    def sign(self, alg, key, claims):
+        token = jwcrypto_jwt.JWT(header={"alg": alg, "typ": "JWT"}, claims=claims, algs=[alg])
+        token.make_signed_token(jwcrypto_jwk.JWK(**key))
+        return token.serialize()
+
+    def verify(self, alg, key, token, aud):
+        checked = jwcrypto_jwt.JWT(jwt=token, key=jwcrypto_jwk.JWK(**key), algs=[alg],
+                                   check_claims={"iss": ISSUER, "aud": aud, "exp": None})
+        return json.loads(checked.claims)
+
+
+class JoseTool:
+    algs = NO_EDDSA
+
+    def __init__(self, place):
+        self.key = place.dir / "jose.jwk"
+
+    def sign(self, alg, key, claims):
+        self.key.write_text(json.dumps({**key, "alg": alg}))
+        template = json.dumps({"protected": {"alg": alg, "typ": "JWT"}})
+        return run(["jose", "jws", "sig", "-I-", "-k", str(self.key), "-s", template, "-c", "-o-"],
+                   stdin=json.dumps(claims).encode()).decode().strip()
+
+    def verify(self, alg, key, token, aud):
+        self.key.write_text(json.dumps(key))
+        return json.loads(run(["jose", "jws", "ver", "-i-", "-k", str(self.key), "-O-"], stdin=token.encode()))
+
+
+class Node:
+    """Both of node's, through one process."""
+    process = None
+
+    def __init__(self, lib, algs):
+        self.lib, self.algs = lib, algs
+
+    @classmethod
+    def start(cls):
+        folder = BUILD / "node"
+        folder.mkdir(exist_ok=True)
+        for name in ("package.json", "package-lock.json", "interop.mjs"):
+            shutil.copy(HERE / "node" / name, folder / name)
+        lock = (HERE / "node/package-lock.json").read_bytes()
+        stamp = folder / "installed"
+        if not stamp.exists() or stamp.read_bytes() != lock:
+            run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, timeout=300)
+            stamp.write_bytes(lock)
+        cls.process = subprocess.Popen(["node", "interop.mjs"], cwd=folder, stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, text=True)
+
+    @classmethod
+    def end(cls):
+        if cls.process:
+            cls.process.communicate(timeout=30)
+
+    def ask(self, **request):
+        Node.process.stdin.write(json.dumps({"lib": self.lib, **request}) + "\n")
+        Node.process.stdin.flush()
+        answer = json.loads(Node.process.stdout.readline())
+        assert answer["ok"], f"{self.lib}: {answer['value']}"
+        return answer["value"]
+
+    def sign(self, alg, key, claims):
+        return self.ask(op="sign", alg=alg, key=key, claims=claims)
+
+    def verify(self, alg, key, token, aud):
+        return self.ask(op="verify", alg=alg, key=key, token=token, iss=ISSUER, aud=aud)
+
+
+def secret_key(alg):
+    return {"kty": "oct", "k": b64url(HMAC_SECRET[alg])}
+
+
+def key_pair(alg):
+    """A key of the other side's own making, as (private JWK, public JWK)."""
+    if alg in HMAC:
+        return secret_key(alg), secret_key(alg)
+    kind = {"ES256": dict(kty="EC", crv="P-256"), "ES384": dict(kty="EC", crv="P-384"),
+            "ES512": dict(kty="EC", crv="P-521"), "EdDSA": dict(kty="OKP", crv="Ed25519")}
+    key = jwcrypto_jwk.JWK.generate(**kind.get(alg, dict(kty="RSA", size=2048)))
+    return json.loads(key.export_private()), json.loads(key.export_public())
+
+
+def claims_for(audience):
+    now = int(time.time())
+    return {"iss": ISSUER, "sub": "x", "aud": audience, "iat": now, "exp": now + 600}
+
+
+def changed(signature):
+    """Another byte in the middle, as canonical as before."""
+    raw = bytearray(base64.urlsafe_b64decode(signature + "=="))
+    raw[len(raw) // 2] ^= 1
+    return b64url(bytes(raw))
+
+
+class Interop(Case):
+    env = SOFTHSM_LEAKS
+    rings = "".join(ring(a.lower(), a, "rotate_every: never") for a in HMAC) + "".join(
+        ring(a.lower(), a, "create: yes", *(["bits: 2048"] if a[0] in "RP" else [])) for a in PUBLIC)
+    profiles = "".join(profile(a.lower(), a.lower(), f"{a.lower()}.example", "claims: {allowed: any}", "ttl: 15m")
+                       for a in ALL)
+
+    @classmethod
+    def prepare(cls):
+        for alg in HMAC:
+            cls.daemon.cli("key", "import", alg.lower(), stdin=HMAC_SECRET[alg])
+        Node.start()
+        cls.addClassCleanup(Node.end)
+        cls.peers = {"python jwt": PythonJwt(), "jwcrypto": Jwcrypto(), "jose tool": JoseTool(cls.place),
+                     "node jose": Node("jose", ALL), "node jsonwebtoken": Node("jsonwebtoken", NO_EDDSA)}
+        cls.published = {k["alg"]: k for k in cls.daemon.jwks()["keys"]}
+
+    def each(self, what):
+        """what(peer, alg) for every pair, each a subtest of its own."""
+        for name, peer in self.peers.items():
+            for alg in peer.algs:
+                with self.subTest(peer=name, alg=alg):
+                    what(peer, alg)
+
+    def test_no_secret_is_in_the_key_set(self):
+        self.assertEqual(sorted(self.published), sorted(PUBLIC))
+        for key in self.published.values():
+            self.assertEqual(set(key) & {"d", "k", "p", "q", "dp", "dq", "qi"}, set())
+            thumbprint = jwcrypto_jwk.JWK(**key).thumbprint()
+            self.assertEqual(key["kid"], thumbprint)
+
+    def test_others_accept_what_signet_signs(self):
+        def accepts(peer, alg):
+            token = self.daemon.token(alg.lower(), "--subject", "1234567890", "--claim", "name=John Doe")
+            key = secret_key(alg) if alg in HMAC else {k: v for k, v in self.published[alg].items() if k != "kid"}
+            claims = peer.verify(alg, key, token, f"{alg.lower()}.example")
+            self.assertEqual((claims["sub"], claims["name"]), ("1234567890", "John Doe"))
+        self.each(accepts)
+
+    def test_signet_accepts_what_others_sign_offline(self):
+        jwks = self.place.dir / "other.jwks"
+
+        def accepted(peer, alg):
+            private, public = key_pair(alg)
+            token = peer.sign(alg, private, claims_for("shop"))
+            jwks.write_text(json.dumps({"keys": [public]}))
+            flags = ["verify", "--jwks", jwks, "--alg", alg, "--issuer", ISSUER, "--audience", "shop"]
+            self.assertEqual(json.loads(self.daemon.cli(*flags, token)[0])["sub"], "x")
+            header, payload, signature = token.split(".")
+            self.refused("BAD_SIGNATURE", *flags, f"{header}.{payload}.{changed(signature)}")
+        self.each(accepted)
+
+    def test_the_daemon_accepts_what_others_sign_with_a_shared_secret(self):
+        def accepted(peer, alg):
+            if alg in HMAC:
+                token = peer.sign(alg, secret_key(alg), claims_for(f"{alg.lower()}.example"))
+                self.assertEqual(json.loads(self.daemon.cli("verify", "--profile", alg.lower(), token)[0])["sub"], "x")
+        self.each(accepted)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("npm_config_update_notifier", "false")
+    main()
