@@ -74,14 +74,8 @@ static const struct argp argp = { options, parse, "", "Has a token signed and pr
 /* "name":value appended, after a comma where it is not the first. */
 static bool append_member(struct buf *out, const char *name, const char *value, size_t len)
 {
-    json_t *v = json_string(name);
-    char *text = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
-    bool ok = text && (out->len <= 1 || buf_append_char(out, ',')) && buf_append_str(out, text) &&
-              buf_append_char(out, ':') && buf_append(out, value, len);
-
-    free(text);
-    json_decref(v);
-    return ok;
+    return (out->len <= 1 || buf_append_char(out, ',')) && json_append_string(out, name) &&
+           buf_append_char(out, ':') && buf_append(out, value, len);
 }
 
 static bool append_claim(struct buf *out, const char *claim)

@@ -48,11 +48,12 @@ static void close_peer(struct peer *peer)
 }
 
 /* What it had is given to others; last first, so that the order stays. */
-static void give_on(struct pool *p, struct peer *peer)
+static void give_on(struct pool *p, struct peer *peer, bool suspect)
 {
     for (size_t i = peer->n_given; i-- > 0;) {
         struct job *j = peer->given[i];
-        if (i == 0 && ++j->n_lost > 1)
+        j->n_lost += suspect;
+        if (j->n_lost > 1)
             fail(j, ERR_INTERNAL, "two processes of signetd ended or hung on this request; it is not tried again");
         else
             wait_again(p, j);
@@ -66,7 +67,7 @@ static void lose(struct peer *peer, const char *why)
         return;
     close_peer(peer);
     err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u %s", peer->pool->name, peer->number, why);
-    give_on(peer->pool, peer);
+    give_on(peer->pool, peer, true);
 }
 
 void pool_detach(struct pool *p, unsigned number, const char *why)
@@ -95,7 +96,7 @@ void peer_failed(struct peer *peer, const struct err *why)
 {
     peer->ready = false;
     peer->why = *why;
-    give_on(peer->pool, peer);
+    give_on(peer->pool, peer, false);
 }
 
 void peer_tell(struct peer *peer, const Signet__Role__Message *m)
@@ -135,7 +136,6 @@ static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint6
         if (j->id != id)
             continue;
         memmove(&peer->given[i], &peer->given[i + 1], (--peer->n_given - i) * sizeof *peer->given);
-        peer->at_since_ms = clock_mono_ms();
         peer->n_done++;
         j->peer = peer->number;
         finish(j, m, NULL);
@@ -144,11 +144,24 @@ static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint6
     log_warning("%s %u (pid %d) answered work that it does not have", peer->pool->name, peer->number, (int)peer->pid);
 }
 
+/* n answers came together: what each took, on average. */
+static void learn(struct peer *peer, uint64_t n)
+{
+    int64_t now_us = clock_mono_us();
+
+    if (n == 0)
+        return;
+    peer->job_us += ((now_us - peer->busy_since_us) / (int64_t)n - peer->job_us) / 4;
+    peer->busy_since_us = now_us;
+    peer->at_since_ms = now_us / 1000;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct peer *peer = arg;
     enum channel_io io = channel_fill(peer->channel);
     Signet__Role__Message *m;
+    uint64_t before = peer->n_done;
     bool bad = false;
     int got_fd;
 
@@ -162,6 +175,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
             peer->pool->hooks.message(peer->pool->hooks.ctx, peer, m);
         channel_done(m);
     }
+    learn(peer, peer->n_done - before);
     if (peer->channel && bad) {
         log_error("%s %u (pid %d) sent something malformed", peer->pool->name, peer->number, (int)peer->pid);
         peer->pool->hooks.hung(peer->pool->hooks.ctx, peer, "it sent something malformed");
@@ -233,6 +247,21 @@ bool pool_serves(const struct pool *p, struct err *e)
     return false;
 }
 
+/* How many jobs it may have, so that they are done soon: what takes long is not queued where nobody sees it. */
+static size_t depth(const struct peer *peer)
+{
+    size_t n = peer->job_us > 0 ? (size_t)(POOL_AHEAD_US / peer->job_us) : POOL_DEPTH;
+
+    return n < POOL_LEAST ? POOL_LEAST : n > POOL_DEPTH ? POOL_DEPTH : n;
+}
+
+static bool has_room(const struct peer *peer, const struct job *j)
+{
+    if (!peer->ready || peer->hung || (peer->n_given && (j->n_lost || peer->given[0]->n_lost)))
+        return false;
+    return peer->n_given < depth(peer);
+}
+
 /* The least busy with room; another than j->not_peer where there is one. */
 static struct peer *roomy(struct pool *p, const struct job *j)
 {
@@ -240,7 +269,7 @@ static struct peer *roomy(struct pool *p, const struct job *j)
 
     for (size_t i = 0; i < p->n_peers; i++) {
         struct peer *peer = &p->peers[i];
-        if (!peer->ready || peer->hung || peer->n_given == POOL_DEPTH)
+        if (!has_room(peer, j))
             continue;
         if (!best || (best->number == j->not_peer) > (peer->number == j->not_peer) ||
             ((best->number == j->not_peer) == (peer->number == j->not_peer) && peer->n_given < best->n_given))
@@ -277,8 +306,10 @@ static void give(struct peer *peer, struct job *j, int64_t now_ms)
         finish(j, NULL, &e);
         return;
     }
-    if (peer->n_given == 0)
+    if (peer->n_given == 0) {
         peer->at_since_ms = now_ms;
+        peer->busy_since_us = now_ms * 1000;
+    }
     peer->given[peer->n_given++] = j;
     peer->dirty = true;
 }
@@ -322,6 +353,6 @@ void pool_tick(struct pool *p, int64_t now_ms)
         peer->ready = false;
         err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u hangs: %s", p->name, peer->number, text);
         p->hooks.hung(p->hooks.ctx, peer, text);
-        give_on(p, peer);
+        give_on(p, peer, true);
     }
 }

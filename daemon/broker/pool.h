@@ -3,9 +3,9 @@
  * given to whom. A job waits in its caller's lane, goes to the least busy
  * peer, and is answered exactly once.
  *
- * A peer does its work in the order given, so the first unanswered job is the
- * one it is at: when the peer dies or hangs, that one is given to another
- * once, then answered INTERNAL; what waited behind it moves freely.
+ * When a peer dies or hangs, what it had not answered is under suspicion: each
+ * is given on once, alone with a peer, so that a poisonous one shows itself and
+ * is answered INTERNAL; it takes two peers at most. The rest is only late.
  */
 #ifndef SIGNET_BROKER_POOL_H
 #define SIGNET_BROKER_POOL_H
@@ -16,7 +16,9 @@
 
 #include <event2/event.h>
 
-#define POOL_DEPTH 8u            /* jobs with a peer: enough to keep it busy; the rest waits here, in fairness */
+#define POOL_DEPTH 32u           /* jobs with a peer at most: what it answers at once is read at once */
+#define POOL_LEAST 2u            /* one being done, one waiting */
+#define POOL_AHEAD_US 16000      /* work given ahead; the rest waits here, where fairness and deadlines live */
 #define POOL_MAX_PEERS 64u
 #define POOL_MAX_ALGS 32u
 
@@ -39,7 +41,9 @@ struct peer {
     struct mechanism mechanisms[POOL_MAX_ALGS];    /* a signer's, by row of jose's table */
     struct job *given[POOL_DEPTH];
     size_t n_given;
-    int64_t at_since_ms;         /* since when it is at given[0] */
+    int64_t at_since_ms;         /* since when it owes given[0]: the last answer, or when that was given */
+    int64_t busy_since_us;       /* the same for job_us */
+    int64_t job_us;              /* what a job takes, on average of late; 0: not known */
     uint64_t n_done;
 };
 
@@ -55,7 +59,7 @@ struct job {
     struct account *account;
     int64_t deadline_ms;         /* monotonic: not given to a peer after it */
     uint32_t timeout_ms;         /* a peer that is at it for longer is hung */
-    unsigned n_lost;             /* peers that ended while they were at it */
+    unsigned n_lost;             /* peers that ended while they had it; more than 0: it goes alone */
     unsigned peer;               /* that answered */
     unsigned not_peer;           /* preferably another than this number; 0: any */
     job_done *done;

@@ -44,6 +44,22 @@ static bool raw_ok(const struct profile *p, const Signet__V1__SignRequest *ask, 
     return true;
 }
 
+/* 128 bits for a jti; asked of the kernel by the page: a call for each token costs more than making its payload. */
+static bool draw(uint8_t out[16])
+{
+    static uint8_t pool[1024];
+    static size_t used = sizeof pool;
+
+    if (used == sizeof pool) {
+        if (getrandom(pool, sizeof pool, 0) != sizeof pool)
+            return false;
+        used = 0;
+    }
+    memcpy(out, pool + used, 16);
+    used += 16;
+    return true;
+}
+
 static bool payload_of(struct signing *s, const struct held *key, int64_t now, struct buf *out, struct err *e)
 {
     struct wish w = wish_of(s->ask);
@@ -52,7 +68,7 @@ static bool payload_of(struct signing *s, const struct held *key, int64_t now, s
     if (s->profile->raw)
         return buf_append(out, s->ask->payload.data, s->ask->payload.len) ||
                err_set(e, ERR_NO_MEMORY, "no memory for the payload");
-    if (getrandom(random, sizeof random, 0) != sizeof random)
+    if (!draw(random))
         return err_sys(e, "no random bytes");
     return policy_payload(s->profile, &s->rq->caller, &w, now, key->max_ttl, random, out, &s->verdict, e);
 }

@@ -156,18 +156,24 @@ static bool full(const struct profile *p, struct err *e)
                    p->name);
 }
 
-static bool append_string(struct buf *out, const char *s)
+static bool append_number(struct buf *out, int64_t n)
 {
-    CLEANUP(json_decrefp) json_t *v = json_string(s);
-    CLEANUP(freep) char *text = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
+    char digits[21];
+    size_t at = sizeof digits;
+    uint64_t left = n < 0 ? -(uint64_t)n : (uint64_t)n;
 
-    return text && buf_append_str(out, text);
+    do
+        digits[--at] = (char)('0' + left % 10);
+    while (left /= 10);
+    if (n < 0)
+        digits[--at] = '-';
+    return buf_append(out, digits + at, sizeof digits - at);
 }
 
 static bool append_named(struct buf *out, const char *name, const char *s)
 {
-    return buf_append_str(out, out->len && out->data[out->len - 1] != '{' ? "," : "") && append_string(out, name) &&
-           buf_append_char(out, ':') && (!s || append_string(out, s));
+    return buf_append_str(out, out->len && out->data[out->len - 1] != '{' ? "," : "") && json_append_string(out, name) &&
+           buf_append_char(out, ':') && (!s || json_append_string(out, s));
 }
 
 static bool subject_of(const struct profile *p, const struct caller *c, const struct wish *w, const char **out,
@@ -207,7 +213,7 @@ static bool append_audience(const struct profile *p, const struct wish *w, struc
     if (!append_named(out, "aud", NULL))
         return full(p, e);
     for (size_t i = 0; i < w->n_audiences; i++)
-        if (!buf_append_char(out, i ? ',' : '[') || !append_string(out, w->audiences[i]))
+        if (!buf_append_char(out, i ? ',' : '[') || !json_append_string(out, w->audiences[i]))
             return full(p, e);
     return buf_append_char(out, ']') || full(p, e);
 }
@@ -227,10 +233,10 @@ static bool append_times(const struct profile *p, const struct wish *w, int64_t 
     if (w->not_before && (w->not_before < 0 || w->not_before >= v->expires_at))
         return err_set(e, ERR_NOT_BEFORE_INVALID, "profile '%s': not-before must lie before the token's end in %lld s",
                        p->name, (long long)ttl);
-    if (!append_named(out, "iat", NULL) || !buf_printf(out, "%lld", (long long)now) || !append_named(out, "exp", NULL) ||
-        !buf_printf(out, "%lld", (long long)v->expires_at))
+    if (!append_named(out, "iat", NULL) || !append_number(out, now) || !append_named(out, "exp", NULL) ||
+        !append_number(out, v->expires_at))
         return full(p, e);
-    if (w->not_before && (!append_named(out, "nbf", NULL) || !buf_printf(out, "%lld", (long long)w->not_before)))
+    if (w->not_before && (!append_named(out, "nbf", NULL) || !append_number(out, w->not_before)))
         return full(p, e);
     return true;
 }

@@ -1,9 +1,10 @@
 /*
- * Answers are written before the next token call begins: when that call hangs
- * or kills us, the broker then knows which work did it.
+ * Answers are gathered while work waits, for a little: a write and a wake-up
+ * of the broker for each would cost more than some signatures do.
  */
 #include "daemon/signer/signer.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/role.h"
 #include "daemon/signer/desk.h"
@@ -15,6 +16,8 @@
 #include <sys/mman.h>
 
 #define MAX_PIN 256u               /* bytes */
+#define ANSWERS_A_WRITE 24u
+#define ANSWER_WAITS_US 8000       /* then it is written, whatever else there is to do */
 #define LOGIN_PATIENCE_MS 10000u   /* colliding logins of other daemons on a software token */
 
 typedef Signet__Role__Message Message;
@@ -30,6 +33,8 @@ struct signer {
     struct desk desk;
     bool begun;                              /* the token was opened, or could not be */
     bool failed_told;
+    unsigned n_gathered;                     /* answers not written yet */
+    int64_t gathered_since_us;
 };
 
 /* --- the PIN ---------------------------------------------------------------------------------- */
@@ -94,7 +99,23 @@ static void say(struct channel *to, const Message *m)
 
 static void to_broker(void *ctx, const Message *m)
 {
-    say(((struct signer *)ctx)->broker, m);
+    struct signer *s = ctx;
+
+    if (s->n_gathered++ == 0)
+        s->gathered_since_us = clock_mono_us();
+    say(s->broker, m);
+}
+
+static enum channel_io flush_broker(struct signer *s)
+{
+    s->n_gathered = 0;
+    return channel_flush(s->broker);
+}
+
+static bool is_time_to_write(const struct signer *s)
+{
+    return s->n_gathered >= ANSWERS_A_WRITE ||
+           (s->n_gathered && clock_mono_us() - s->gathered_since_us >= ANSWER_WAITS_US);
 }
 
 static void to_both(void *ctx, const Message *m)
@@ -239,7 +260,7 @@ static void hear_broker(struct signer *s)
 
     while (s->broker && (m = channel_next(s->broker, &fd, &bad)) != NULL) {
         closep(&fd);
-        if (channel_waiting(s->broker) && channel_flush(s->broker) == CHANNEL_GONE)
+        if (is_time_to_write(s) && flush_broker(s) == CHANNEL_GONE)
             io = CHANNEL_GONE;
         if (!desk_hear(&s->desk, m, to_broker, s))
             log_error("the broker says what a signer does not know (%d)", (int)m->of_case);
@@ -247,7 +268,7 @@ static void hear_broker(struct signer *s)
     }
     if (bad)
         log_error("the broker sent something malformed: its channel is closed");
-    if (bad || io == CHANNEL_GONE || channel_flush(s->broker) == CHANNEL_GONE)
+    if (bad || io == CHANNEL_GONE || flush_broker(s) == CHANNEL_GONE)
         lose_broker(s);
     if (s->begun && !s->desk.token && !s->failed_told) {
         s->failed_told = true;

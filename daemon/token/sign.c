@@ -7,7 +7,6 @@
  */
 #include "daemon/token/token_private.h"
 
-#include <openssl/crypto.h>
 #include <string.h>
 
 #define MAX_PREFIX 32u                        /* bytes of DigestInfo before the digest */
@@ -66,7 +65,6 @@ static bool finish(struct token *t, const struct held *h, const struct alg *alg,
         return err_set(e, ERR_SIGNATURE_WRONG, "the token's %s signature has %lu bytes, not %zu", alg->name, got, want);
     memcpy(out, signature, got);
     *out_len = got;
-    OPENSSL_cleanse(signature, sizeof signature);
     return true;
 }
 

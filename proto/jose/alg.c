@@ -3,6 +3,7 @@
 #include "proto/cleanup.h"
 
 #include <openssl/evp.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static const struct alg algs[] = {
@@ -45,8 +46,25 @@ bool alg_signs_digest(const struct alg *a)
     return a->family != ALG_HMAC && a->family != ALG_EDDSA;
 }
 
+/* OpenSSL's, fetched once for each hash and kept for good: fetching costs as much as hashing a token does. */
+static const EVP_MD *md_of(const struct alg *a)
+{
+    static EVP_MD *_Atomic kept[ALG_MAX_DIGEST + 1];      /* by length: each of ours has its own */
+    EVP_MD *md = kept[a->hash_len], *none = NULL;
+
+    if (md)
+        return md;
+    md = EVP_MD_fetch(NULL, a->hash, NULL);
+    if (!md || atomic_compare_exchange_strong(&kept[a->hash_len], &none, md))
+        return md;
+    EVP_MD_free(md);                                       /* another thread was first */
+    return none;
+}
+
 bool alg_digest(const struct alg *a, const void *input, size_t len, uint8_t *out)
 {
-    size_t n = 0;
-    return a->hash && EVP_Q_digest(NULL, a->hash, NULL, input, len, out, &n) == 1 && n == a->hash_len;
+    const EVP_MD *md = a->hash ? md_of(a) : NULL;
+    unsigned n = 0;
+
+    return md && EVP_Digest(input, len, out, &n, md, NULL) == 1 && n == a->hash_len;
 }

@@ -113,6 +113,31 @@ static size_t skip(const char *text, size_t len, size_t at, const char *letters)
     return at;
 }
 
+/* Printable ASCII but quote and backslash stands for itself. */
+static size_t plain_len(const char *s)
+{
+    size_t n = 0;
+
+    while (s[n] >= ' ' && s[n] <= '~' && s[n] != '"' && s[n] != '\\')
+        n++;
+    return n;
+}
+
+bool json_append_string(struct buf *out, const char *s)
+{
+    size_t len = plain_len(s), before = out->len;
+
+    if (s[len] != '\0') {
+        CLEANUP(json_decrefp) json_t *v = json_string(s);
+        CLEANUP(freep) char *text = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
+        return text && buf_append_str(out, text);
+    }
+    if (buf_append_char(out, '"') && buf_append(out, s, len) && buf_append_char(out, '"'))
+        return true;
+    out->len = before;
+    return false;
+}
+
 bool json_members(json_t *object, const void *bytes, size_t len,
                   struct json_member **out, size_t *out_n, struct err *e)
 {

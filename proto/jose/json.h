@@ -7,6 +7,7 @@
 #ifndef SIGNET_JOSE_JSON_H
 #define SIGNET_JOSE_JSON_H
 
+#include "proto/buf.h"
 #include "proto/err.h"
 
 #include <jansson.h>
@@ -15,6 +16,9 @@
 
 /* A strict object, owned by the caller (json_decref), or NULL with `reason` and where the fault is. */
 json_t *json_object_read(const void *bytes, size_t len, enum err_reason reason, struct err *e);
+
+/* Appends s as a JSON string. False: no UTF-8, the buffer's bound, or memory. */
+bool json_append_string(struct buf *out, const char *s);
 
 /* A member of an object: its name decoded, its value as it stands in the text. */
 struct json_member {

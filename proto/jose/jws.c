@@ -112,10 +112,8 @@ void jws_clear(struct jws *j)
 /* The header's strings are ours or checked at load, still they are written as JSON says. */
 static bool append_member(struct buf *out, const char *name, const char *value)
 {
-    CLEANUP(json_decrefp) json_t *s = json_string(value);
-    CLEANUP(freep) char *text = s ? json_dumps(s, JSON_ENCODE_ANY) : NULL;
-
-    return text && buf_printf(out, ",\"%s\":%s", name, text);
+    return buf_append_char(out, ',') && json_append_string(out, name) && buf_append_char(out, ':') &&
+           json_append_string(out, value);
 }
 
 bool jws_signing_input(struct buf *out, const struct alg *alg, const char *typ, const char *kid,
@@ -125,7 +123,7 @@ bool jws_signing_input(struct buf *out, const struct alg *alg, const char *typ, 
     size_t before = out->len;
 
     buf_init(&header, JWS_MAX_HEADER);
-    if (buf_printf(&header, "{\"alg\":\"%s\"", alg->name) &&
+    if (buf_append_str(&header, "{\"alg\":") && json_append_string(&header, alg->name) &&
         (!typ || append_member(&header, "typ", typ)) && (!kid || append_member(&header, "kid", kid)) &&
         buf_append_char(&header, '}') && b64url_encode(out, header.data, header.len) &&
         buf_append_char(out, '.') && b64url_encode(out, payload, payload_len))
