@@ -124,6 +124,20 @@ static void name_it(struct held *h)
         err_set(&h->trouble, ERR_KEY_UNUSABLE, "it has no CKA_ID, and an HMAC key's kid is made of that");
 }
 
+static void distrust(struct held *h)
+{
+    if (h->n_wrong >= HELD_MAX_WRONG)
+        err_set(&h->trouble, ERR_SIGNATURE_WRONG, "the token gave %u signatures that were not this key's: look at the"
+                " token and its module, then restart signetd", h->n_wrong);
+}
+
+void held_wrong(struct held *h)
+{
+    h->fresh = true;
+    h->n_wrong++;
+    distrust(h);
+}
+
 static void judge(struct held *h, const struct ring_config *ring)
 {
     if (!h->is_private)
@@ -154,6 +168,7 @@ void held_classify(struct held *h, const Signet__Role__Key *k, const struct conf
         return;
     snprintf(h->ring, sizeof h->ring, "%s", ring->settings.name);
     judge(h, ring);
+    distrust(h);
     if (was && was != h->alg)
         h->proof = PROOF_NONE;
 }

@@ -9,6 +9,8 @@
 #include "daemon/ring/ring.h"
 #include "proto/jose/jwk.h"
 
+#define HELD_MAX_WRONG 3u
+
 enum proof { PROOF_NONE, PROOF_RUNNING, PROOF_DONE, PROOF_FAILED };
 
 struct held {
@@ -35,7 +37,7 @@ struct held {
     unsigned n_missing;              /* listings in a row without it */
     bool gone;                       /* missing from two */
     bool fresh;                      /* its next signature is checked whatever verify_every says */
-    unsigned n_wrong;                /* signatures that were not its own */
+    unsigned n_wrong;                /* signatures that were not its own; after HELD_MAX_WRONG it signs no more here */
 };
 
 /* NULL: no memory. */
@@ -45,6 +47,9 @@ void held_free(struct held *h);
 void held_update(struct held *h, const Signet__Role__Key *k);
 /* Whose it is under this configuration: ring, alg, kid, promises, trouble. */
 void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c);
+
+/* A signature that was not its own. */
+void held_wrong(struct held *h);
 
 /* Ours, whole and in good custody: worth a proof. */
 bool held_usable(const struct held *h);

@@ -8,7 +8,6 @@
 
 #define LIST_RETRY_MS 500              /* after a listing that failed, or one for another configuration */
 #define LIST_GRACE_MS 20000            /* a listing of a slow token; waiting jobs have the same */
-#define MAX_WRONG 3u                   /* signatures not its own, then a key signs no more here */
 
 static const char proof_text[] = "signet proves that this key signs";   /* no JWT: it has no dot */
 
@@ -417,13 +416,9 @@ void keys_wrong(struct keys *k, uint64_t id)
 
     if (!h)
         return;
-    h->fresh = true;
-    h->n_wrong++;
+    held_wrong(h);
     log_error("the token gave a signature that is not key '%s''s (ring '%s'), time %u: it was not released%s", h->kid,
-              h->ring, h->n_wrong, h->n_wrong >= MAX_WRONG ? "; this daemon uses the key no more until its restart" : "");
-    if (h->n_wrong >= MAX_WRONG)
-        err_set(&h->trouble, ERR_SIGNATURE_WRONG, "the token gave %u signatures that were not this key's: look at the"
-                " token and its module, then restart signetd", h->n_wrong);
+              h->ring, h->n_wrong, h->n_wrong >= HELD_MAX_WRONG ? "; this daemon uses it no more until its restart" : "");
     keys_refresh(k);
 }
 

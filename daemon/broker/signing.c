@@ -141,8 +141,9 @@ static void signed_now(void *owner, struct job *j, const Signet__Role__Message *
     } else if (m->work_done->why) {
         err_set(&why, (enum err_reason)m->work_done->why->reason, "%s", m->work_done->why->text);
         why.retry_after_ms = m->work_done->why->retry_after_ms;
-        /* Another signer may still reach it. */
-        if (why.reason == ERR_KEY_HANDLE_INVALID || why.reason == ERR_TOKEN_UNREACHABLE)
+        /* Another signer, or the same a moment later, may do it. */
+        if (why.reason == ERR_KEY_HANDLE_INVALID || why.reason == ERR_TOKEN_UNREACHABLE ||
+            why.reason == ERR_TOKEN_FAILED || why.reason == ERR_NO_MEMORY)
             relist_or_fail(s, &why);
         else
             fail(s, &why);

@@ -1,0 +1,170 @@
+#include "tests/faults/faults.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <p11-kit/pkcs11.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+enum function {
+#define X(name) F_##name,
+    FAULT_FUNCTIONS(X)
+#undef X
+    N_FUNCTIONS
+};
+
+static struct fault *control;            /* N_FUNCTIONS of them */
+static CK_FUNCTION_LIST *real, ours;
+static uint8_t last_signature[4096];
+static CK_ULONG last_len;
+
+static void sleep_ms(uint64_t ms)
+{
+    nanosleep(&(struct timespec){ (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 }, NULL);
+}
+
+/* What is wrong with this call, FAULT_NONE mostly. */
+static enum fault_kind due(enum function f)
+{
+    struct fault *c = &control[f];
+    uint64_t n = atomic_fetch_add(&c->n_calls, 1) + 1;
+    uint32_t kind = c->kind, every = c->every;
+
+    if (kind == FAULT_NONE || (every > 1 && n % every != 0))
+        return FAULT_NONE;
+    for (uint64_t left = c->left; left > 0;)
+        if (atomic_compare_exchange_weak(&c->left, &left, left - 1)) {
+            c->n_done++;
+            return (enum fault_kind)kind;
+        }
+    return FAULT_NONE;
+}
+
+/* Does what can be done before the call. True: *out_rv is all there is to it. */
+static bool before(enum function f, enum fault_kind kind, CK_RV *out_rv)
+{
+    switch (kind) {
+    case FAULT_DELAY:  sleep_ms(control[f].value); return false;
+    case FAULT_RETURN: *out_rv = (CK_RV)control[f].value; return true;
+    case FAULT_HANG:
+        for (;;)
+            pause();
+    case FAULT_SEGV:
+        raise(SIGSEGV);
+        _exit(139);
+    case FAULT_ABORT:  abort();
+    default:           return false;
+    }
+}
+
+#define WRAP(name, params, args) \
+    static CK_RV name##_ params \
+    { \
+        CK_RV rv; \
+        return before(F_##name, due(F_##name), &rv) ? rv : real->name args; \
+    }
+
+WRAP(C_Initialize, (CK_VOID_PTR init), (init))
+WRAP(C_GetTokenInfo, (CK_SLOT_ID s, CK_TOKEN_INFO_PTR i), (s, i))
+WRAP(C_OpenSession, (CK_SLOT_ID s, CK_FLAGS f, CK_VOID_PTR a, CK_NOTIFY n, CK_SESSION_HANDLE_PTR h), (s, f, a, n, h))
+WRAP(C_Login, (CK_SESSION_HANDLE s, CK_USER_TYPE u, CK_UTF8CHAR_PTR p, CK_ULONG n), (s, u, p, n))
+WRAP(C_FindObjectsInit, (CK_SESSION_HANDLE s, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, t, n))
+WRAP(C_FindObjects, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE_PTR o, CK_ULONG m, CK_ULONG_PTR n), (s, o, m, n))
+WRAP(C_GetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, o, t, n))
+WRAP(C_GenerateKeyPair, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR a, CK_ULONG na, CK_ATTRIBUTE_PTR b,
+                         CK_ULONG nb, CK_OBJECT_HANDLE_PTR pub, CK_OBJECT_HANDLE_PTR priv), (s, m, a, na, b, nb, pub, priv))
+WRAP(C_CreateObject, (CK_SESSION_HANDLE s, CK_ATTRIBUTE_PTR t, CK_ULONG n, CK_OBJECT_HANDLE_PTR o), (s, t, n, o))
+WRAP(C_DestroyObject, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o), (s, o))
+
+/* A private key of the token that is not this one. */
+static CK_OBJECT_HANDLE another(CK_SESSION_HANDLE near, CK_OBJECT_HANDLE key)
+{
+    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+    CK_KEY_TYPE type = CKK_EC;
+    CK_ATTRIBUTE t[] = { { CKA_CLASS, &class, sizeof class }, { CKA_KEY_TYPE, &type, sizeof type } };
+    CK_OBJECT_HANDLE found[16];
+    CK_SESSION_INFO info;
+    CK_SESSION_HANDLE s;
+    CK_ULONG n = 0;
+
+    if (real->C_GetSessionInfo(near, &info) != CKR_OK ||
+        real->C_OpenSession(info.slotID, CKF_SERIAL_SESSION, NULL, NULL, &s) != CKR_OK)
+        return key;
+    if (real->C_FindObjectsInit(s, t, 2) == CKR_OK)
+        real->C_FindObjects(s, found, 16, &n);
+    real->C_CloseSession(s);
+    for (CK_ULONG i = 0; i < n; i++)
+        if (found[i] != key)
+            return found[i];
+    return key;
+}
+
+static CK_RV C_SignInit_(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE key)
+{
+    enum fault_kind kind = due(F_C_SignInit);
+    CK_RV rv;
+
+    if (before(F_C_SignInit, kind, &rv))
+        return rv;
+    return real->C_SignInit(s, m, kind == FAULT_OTHER_KEY ? another(s, key) : key);
+}
+
+static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+    enum fault_kind kind = due(F_C_Sign);
+    CK_RV rv;
+
+    if (before(F_C_Sign, kind, &rv))
+        return rv;
+    rv = real->C_Sign(s, in, len, out, out_len);
+    if (rv != CKR_OK || *out_len == 0 || *out_len > sizeof last_signature)
+        return rv;
+    if (kind == FAULT_STALE && last_len == *out_len) {
+        memcpy(out, last_signature, last_len);
+        return rv;
+    }
+    memcpy(last_signature, out, *out_len);
+    last_len = *out_len;
+    if (kind == FAULT_FLIP)
+        out[*out_len - 1] ^= 1;
+    if (kind == FAULT_CUT)
+        --*out_len;
+    return rv;
+}
+
+static bool map_control(void)
+{
+    const char *path = getenv("SIGNET_FAULTS_CONTROL");
+    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    void *at = fd < 0 ? MAP_FAILED : mmap(NULL, N_FUNCTIONS * sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (fd >= 0)
+        close(fd);
+    if (at == MAP_FAILED)
+        return false;
+    control = at;
+    return true;
+}
+
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list);
+
+CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
+{
+    const char *path = getenv("SIGNET_FAULTS_MODULE");
+    void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    CK_C_GetFunctionList get = module ? (CK_C_GetFunctionList)dlsym(module, "C_GetFunctionList") : NULL;
+
+    if (!get || get(&real) != CKR_OK || !map_control())
+        return CKR_GENERAL_ERROR;
+    ours = *real;
+#define X(name) ours.name = name##_;
+    FAULT_FUNCTIONS(X)
+#undef X
+    *list = &ours;
+    return CKR_OK;
+}

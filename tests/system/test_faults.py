@@ -1,0 +1,230 @@
+"""A token that misbehaves: nothing wrong leaves the daemon, nobody waits for ever, and it comes back by itself."""
+import concurrent.futures
+import mmap
+import os
+import struct
+import time
+import unittest
+
+import jwt
+
+from rig import BUILD, Daemon, PATIENCE, Place, main, profile, ring, softhsm_module, until
+
+FUNCTIONS = ["C_Initialize", "C_GetTokenInfo", "C_OpenSession", "C_Login", "C_FindObjectsInit", "C_FindObjects",
+             "C_GetAttributeValue", "C_SignInit", "C_Sign", "C_GenerateKeyPair", "C_CreateObject", "C_DestroyObject"]
+KINDS = ["none", "delay", "return", "flip", "cut", "stale", "other_key", "hang", "segv", "abort"]
+ENTRY = struct.Struct("=IIQQQQ")         # tests/faults/faults.h: kind, every, value, left, n_calls, n_done
+FOREVER = 2 ** 63
+
+CKR = {"CKR_HOST_MEMORY": 0x2, "CKR_GENERAL_ERROR": 0x5, "CKR_FUNCTION_FAILED": 0x6, "CKR_DEVICE_ERROR": 0x30,
+       "CKR_DEVICE_MEMORY": 0x31, "CKR_DEVICE_REMOVED": 0x32, "CKR_KEY_HANDLE_INVALID": 0x60,
+       "CKR_OBJECT_HANDLE_INVALID": 0x82, "CKR_OPERATION_NOT_INITIALIZED": 0x91, "CKR_SESSION_CLOSED": 0xb0,
+       "CKR_SESSION_HANDLE_INVALID": 0xb3, "CKR_TOKEN_NOT_PRESENT": 0xe0, "CKR_USER_NOT_LOGGED_IN": 0x101,
+       "CKR_CRYPTOKI_NOT_INITIALIZED": 0x190, "CKR_VENDOR_DEFINED": 0x80000001}
+
+
+class Control:
+    def __init__(self, path):
+        path.write_bytes(bytes(ENTRY.size * len(FUNCTIONS)))
+        self.file = open(path, "r+b")
+        self.map = mmap.mmap(self.file.fileno(), 0)
+
+    def close(self):
+        self.map.close()
+        self.file.close()
+
+    def __getitem__(self, function):
+        return dict(zip(("kind", "every", "value", "left", "calls", "done"),
+                        ENTRY.unpack_from(self.map, ENTRY.size * FUNCTIONS.index(function))))
+
+    def set(self, function, kind, left=FOREVER, value=0, every=1):
+        at = ENTRY.size * FUNCTIONS.index(function)
+        calls, done = ENTRY.unpack_from(self.map, at)[4:]
+        ENTRY.pack_into(self.map, at, 0, every, value, left, calls, done)
+        struct.pack_into("=I", self.map, at, KINDS.index(kind))
+
+
+class Faults(unittest.TestCase):
+    def start(self, *settings, signers=2, rings="", profiles="", pin=None):
+        place = Place()
+        self.addCleanup(place.remove)
+        if pin:
+            place.write_pin(pin)
+        self.control = Control(place.dir / "control")
+        self.addCleanup(self.control.close)
+        place.env = {**place.env, "SIGNET_FAULTS_MODULE": softhsm_module(),
+                     "SIGNET_FAULTS_CONTROL": str(place.dir / "control")}
+        self.daemon = Daemon(place, ring("web", "ES256", "create: yes", *settings) + rings,
+                             profile("web", "web", "shop", "claims: {allowed: any}") + profiles,
+                             token=f"  signers: {signers}\n")
+        self.daemon.config.write_text(self.daemon.config.read_text().replace(
+            softhsm_module(), str((BUILD / "tests/faults/faults.so").resolve())))
+        self.addCleanup(self.daemon.kill)
+        # A crash that was asked for is no finding.
+        self.daemon.start({"ASAN_OPTIONS": "handle_segv=0:handle_abort=0"})
+        self.signers = set(self.daemon.roles().get("signer", []))
+
+    def tearDown(self):
+        for function in FUNCTIONS:
+            self.control.set(function, "none")
+        self.daemon.stop()
+
+    def signs(self):
+        return self.daemon.cli("sign", "--profile", "web", "--subject", "s", want=None)
+
+    def heals(self):
+        """Without a restart, by itself, it signs again."""
+        until("it signs again", lambda: self.signs()[0])
+        until("all signers are back", lambda: len(self.daemon.roles().get("signer", [])) == len(self.signers))
+
+    def all_of(self, n, **kw):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            return list(pool.map(lambda i: self.daemon.token("web", "--subject", str(i), **kw), range(n)))
+
+    def check(self, tokens):
+        keys = {k["kid"]: jwt.PyJWK(k).key for k in self.daemon.jwks()["keys"]}
+        for token in tokens:
+            jwt.decode(token, keys[jwt.get_unverified_header(token)["kid"]], algorithms=["ES256"], audience="shop")
+
+    def lost_nothing(self, kind):
+        self.start("verify_every: 1")
+        self.control.set("C_Sign", kind, left=1)
+        tokens = self.all_of(40)
+        self.assertEqual(self.control["C_Sign"]["done"], 1)
+        self.assertEqual(len(set(tokens)), 40)
+        self.check(tokens)
+        until("the signer is replaced", lambda: len(set(self.daemon.roles().get("signer", [])) - self.signers) == 1)
+        self.heals()
+
+    def test_a_signature_that_hangs_is_given_to_another_signer(self):
+        self.lost_nothing("hang")
+
+    def test_a_signature_that_crashes_the_module_is_given_to_another_signer(self):
+        self.lost_nothing("segv")
+
+    def test_a_module_that_aborts_too(self):
+        self.lost_nothing("abort")
+
+    def test_a_poisonous_request_takes_two_signers_and_is_then_answered(self):
+        self.start()
+        self.control.set("C_Sign", "segv", left=2)
+        out, err = self.signs()
+        self.assertIn("INTERNAL", err)
+        self.assertEqual(self.control["C_Sign"]["done"], 2)
+        self.heals()
+
+    def test_a_token_that_hangs_for_good_fails_fast_and_comes_back(self):
+        self.start()
+        self.control.set("C_Sign", "hang")
+        out, err = self.daemon.cli("sign", "--profile", "web", "--subject", "s", want=None)
+        self.assertFalse(out)
+        self.control.set("C_Sign", "none")
+        self.heals()
+
+    def wrong(self, function, kind):
+        self.start("verify_every: 1", rings=ring("two", "ES256", "create: yes"),
+                   profiles=profile("two", "two", "two.example", "claims: {allowed: any}"))
+        self.control.set(function, kind, left=1)
+        tokens = self.all_of(20)
+        self.assertEqual(self.control[function]["done"], 1)
+        self.check(tokens)
+        self.assertIn("it was not released", self.daemon.said())
+
+    def test_a_flipped_bit_is_not_released_and_made_again(self):
+        self.wrong("C_Sign", "flip")
+
+    def test_a_stale_signature_is_not_released_and_made_again(self):
+        self.wrong("C_Sign", "stale")
+
+    def test_another_key_s_signature_is_not_released_and_made_again(self):
+        self.wrong("C_SignInit", "other_key")
+
+    def test_a_key_that_goes_on_lying_is_used_no_more(self):
+        self.start("verify_every: 1")
+        self.control.set("C_Sign", "flip")
+        reasons = [self.signs() for _ in range(4)]
+        self.assertEqual([out for out, _ in reasons], [b""] * 4)
+        for _, err in reasons:
+            self.assertIn("SIGNATURE_WRONG", err)
+        done = self.control["C_Sign"]["done"]
+        self.assertIn("restart signetd", self.signs()[1])
+        self.assertEqual(self.control["C_Sign"]["done"], done, "it was still asked to sign")
+
+    def test_a_cut_signature_is_refused_in_words(self):
+        self.start("verify_every: 1")
+        self.control.set("C_Sign", "cut")
+        out, err = self.signs()
+        self.assertFalse(out)
+        self.assertIn("63 bytes", err)
+        self.control.set("C_Sign", "none")
+        self.heals()
+
+    def test_any_ck_rv_of_one_signature_costs_nobody_anything(self):
+        for name, rv in CKR.items():
+            with self.subTest(name):
+                self.start("verify_every: 1")
+                self.control.set("C_Sign", "return", left=1, value=rv)
+                out, err = self.signs()
+                self.assertTrue(out, err)
+                self.check([out.decode().strip()])
+                self.assertEqual(self.control["C_Sign"]["done"], 1)
+                self.daemon.stop()
+
+    def test_a_ck_rv_that_stays_is_said_in_words(self):
+        for name, rv in CKR.items():
+            with self.subTest(name):
+                self.start()
+                self.control.set("C_Sign", "return", value=rv)
+                out, err = self.signs()
+                self.assertFalse(out)
+                self.assertIn(name.replace("CKR_VENDOR_DEFINED", "0x80000001"), err)
+                self.daemon.stop()
+
+    def test_a_token_that_is_gone_is_said_and_found_again(self):
+        self.start()
+        self.control.set("C_Sign", "return", value=CKR["CKR_DEVICE_REMOVED"])
+        self.control.set("C_OpenSession", "return", value=CKR["CKR_TOKEN_NOT_PRESENT"])
+        until("it says so", lambda: "TOKEN_" in self.signs()[1])
+        self.daemon.cli("sign", "--profile", "web", "--subject", "s", want=3)
+        self.control.set("C_Sign", "none")
+        self.control.set("C_OpenSession", "none")
+        self.heals()
+
+    def test_a_slow_token_keeps_deadlines(self):
+        self.start()
+        self.control.set("C_Sign", "delay", value=150)
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            ends = list(pool.map(lambda _: self.signs(), range(48)))
+        self.assertTrue(any(out for out, _ in ends))
+        for out, err in ends:
+            self.assertTrue(out or "DEADLINE_EXCEEDED" in err, err)
+
+    def test_a_wrong_pin_is_tried_once_whatever_the_number_of_signers(self):
+        self.start(signers=4, pin="wrong")
+        self.assertEqual(self.control["C_Login"]["calls"], 1)
+        out, err = self.signs()
+        self.assertIn("PIN_WRONG", err)
+        self.assertIn("PIN_WRONG", self.daemon.cli("status", want=3)[0].decode())
+        self.assertEqual(self.control["C_Login"]["calls"], 1)
+        self.daemon.place.write_pin("correct horse")
+        self.signers = {1, 2, 3, 4}
+        self.heals()
+
+    def test_a_generation_that_fails_is_said_and_tried_again(self):
+        self.start()
+        self.control.set("C_GenerateKeyPair", "return", left=1, value=CKR["CKR_DEVICE_MEMORY"])
+        _, err = self.daemon.cli("key", "generate", "web", want=None)
+        self.assertIn("CKR_DEVICE_MEMORY", err)
+        self.daemon.cli("key", "generate", "web")
+
+    def test_a_listing_that_fails_half_way_does_not_count(self):
+        self.start()
+        kids = [k["kid"] for k in self.daemon.jwks()["keys"]]
+        self.control.set("C_FindObjects", "return", value=CKR["CKR_FUNCTION_FAILED"])
+        self.daemon.cli("reload")
+        self.assertTrue(self.signs()[0])
+        self.assertEqual([k["kid"] for k in self.daemon.jwks()["keys"]], kids)
+
+
+if __name__ == "__main__":
+    main()
