@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define RETRY_MS 20u                          /* plus up to as much again */
+#define COLLISION_MS 300u                     /* less than a caller's work may take */
 #define MISSING_PATIENCE_MS 1000u             /* a token that is truly missing is reported after it */
 
 static CK_RV open_session(struct token *t, CK_FLAGS flags, CK_SESSION_HANDLE *out)
@@ -41,18 +42,6 @@ bool login_sessions(struct token *t, struct err *e)
     if ((rv = open_session(t, 0, &t->signing)) != CKR_OK)
         return ckr_err(e, rv, "C_OpenSession");
     return true;
-}
-
-bool login_stands(struct token *t, struct err *e)
-{
-    CK_SESSION_INFO info;
-    CK_RV rv = t->f->C_GetSessionInfo(t->anchor, &info);
-
-    if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_GetSessionInfo");
-    if (t->pin && info.state != CKS_RW_USER_FUNCTIONS && info.state != CKS_RO_USER_FUNCTIONS)
-        return err_set(e, ERR_TOKEN_UNREACHABLE, "the login to token '%s' is lost; it is opened anew", t->info.label);
-    return module_same_token(t, e);
 }
 
 bool login_renew(struct token *t, struct err *e)
@@ -96,6 +85,31 @@ static void wait_a_little(void)
     RAND_bytes(&jitter, sizeof jitter);
     long ms = (long)RETRY_MS + jitter * (long)RETRY_MS / 255;
     nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
+}
+
+/* While another process logs in, a software token cannot be read for a moment: that is no loss. */
+static bool token_answers(struct token *t, struct err *e)
+{
+    uint64_t until = mono_ms() + COLLISION_MS;
+
+    while (!module_same_token(t, e)) {
+        if (!t->info.software || mono_ms() >= until)
+            return false;
+        wait_a_little();
+    }
+    return true;
+}
+
+bool login_stands(struct token *t, struct err *e)
+{
+    CK_SESSION_INFO info;
+    CK_RV rv = t->f->C_GetSessionInfo(t->anchor, &info);
+
+    if (rv != CKR_OK)
+        return ckr_err(e, rv, "C_GetSessionInfo");
+    if (t->pin && info.state != CKS_RW_USER_FUNCTIONS && info.state != CKS_RO_USER_FUNCTIONS)
+        return err_set(e, ERR_TOKEN_UNREACHABLE, "the login to token '%s' is lost; it is opened anew", t->info.label);
+    return token_answers(t, e);
 }
 
 /* How long to go on trying after this refusal. */
