@@ -8,7 +8,7 @@ import pathlib
 import re
 import sys
 
-NAMED = re.compile(r'(?:\bvoid |"|\bdef (?:test_)?)(wire_6_[12]_\w+)')
+NAMED = re.compile(r'(?:\bvoid |"|\bdef (?:test_)?)((?:wire_6_[12]_\w+ ?)+)')
 
 
 def line_of(name, lines):
@@ -20,8 +20,9 @@ def line_of(name, lines):
 def names_in(tests):
     for path in sorted(tests.rglob("*")):
         if path.suffix in (".c", ".py"):
-            for name in NAMED.findall(path.read_text(encoding="utf-8")):
-                yield name, path.relative_to(tests)
+            for names in NAMED.findall(path.read_text(encoding="utf-8")):
+                for name in names.split():
+                    yield name, path.relative_to(tests)
 
 
 def main(tests):

@@ -130,7 +130,7 @@ class Faults(unittest.TestCase):
         self.check(tokens)
         self.assertIn("it was not released", self.daemon.said())
 
-    def test_a_flipped_bit_is_not_released_and_made_again(self):
+    def test_wire_6_1_3_3_a_flipped_bit_is_not_released_and_made_again(self):
         self.wrong("C_Sign", "flip")
 
     def test_a_stale_signature_is_not_released_and_made_again(self):
