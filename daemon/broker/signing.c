@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define MAX_TRIES 2u                 /* a key that changed under us is looked up anew once */
+#define MAX_TRIES 3u                 /* a key that changed or a token that failed: looked up anew, done by another */
 #define FRAME_OVERHEAD 128u          /* bytes of a VerifyRequest beside token and profile name */
 #define SOFTWARE_VERIFY_EVERY 64u    /* verifying costs there what signing does */
 

@@ -26,6 +26,8 @@ typedef void desk_answer(void *ctx, const Signet__Role__Message *m);
  * A token that turns out to be lost is closed, and `why` set.
  */
 bool desk_hear(struct desk *d, Signet__Role__Message *m, desk_answer *answer, void *ctx);
+/* With a token just opened: finds its keys ahead of the first signature, and proves what mechanisms it can by them. */
+void desk_open(struct desk *d);
 /* Nothing waits: what can be done ahead for the next signature is done. */
 void desk_rest(struct desk *d);
 /* What the supervisor and the broker are told of the token. */

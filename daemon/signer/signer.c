@@ -164,6 +164,7 @@ static void open_token(struct signer *s)
                 " token.pin_file, pin_credential or the URI's pin-source", MAX_PIN);
     else
         s->desk.token = token_open(&o, &s->desk.why);
+    desk_open(&s->desk);
     desk_state(&s->desk, to_both, s);
 }
 

@@ -103,8 +103,10 @@ static bool usable(struct token *t, uint64_t id, const struct alg *alg, struct h
 
     if (!h)
         return false;
+    /* Listed while another process was making it: a listing of now has the rest. */
     if (!h->k.has_private)
-        return err_set(e, ERR_KEY_UNUSABLE, "key '%.64s' has no private half on this token", h->k.label);
+        return err_set(e, ERR_KEY_HANDLE_INVALID, "key '%.64s' had no private half when token '%s' was listed last",
+                       h->k.label, t->info.label);
     if (strcmp(h->k.kty, alg->kty) != 0 || (alg->crv && (!h->k.crv || strcmp(h->k.crv, alg->crv) != 0)))
         return err_set(e, ERR_KEY_UNUSABLE, "key '%.64s' is of kind %s%s%s, which %s cannot use", h->k.label, h->k.kty,
                        h->k.crv ? " " : "", h->k.crv ? h->k.crv : "", alg->name);

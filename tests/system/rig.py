@@ -54,6 +54,7 @@ class Place:
         self.dir.chmod(0o755)
         self.tokens = self.dir / "tokens"
         self.tokens.mkdir(mode=0o700)
+        self.module = softhsm_module()
         conf = self.dir / "softhsm2.conf"
         conf.write_text(f"directories.tokendir = {self.tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
         self.env = {**os.environ, "SOFTHSM2_CONF": str(conf), "LC_ALL": "C.UTF-8"}
@@ -68,6 +69,60 @@ class Place:
 
     def remove(self):
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class TpmPlace(Place):
+    """The same with a simulated TPM: swtpm, its resource manager, tpm2-pkcs11 and its store. What of them does not
+    start fails the test."""
+
+    def __init__(self, label="signet"):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="signet-tpm-"))
+        self.dir.chmod(0o755)
+        self.tokens = self.dir / "store"
+        self.pin = self.dir / "pin"
+        self.write_pin(PIN)
+        self.processes = []
+        for private in (self.tokens, self.dir / "state"):
+            private.mkdir(mode=0o700)
+        self.env = {**os.environ, "LC_ALL": "C.UTF-8", "TPM2_PKCS11_STORE": str(self.tokens), "TSS2_LOG": "all+NONE"}
+        self.module = run(["pkg-config", "--variable=p11_module_path", "p11-kit-1"]).decode().strip() + "/libtpm2_pkcs11.so"
+        try:
+            self.start_tpm()
+            self.make_token(label)
+        except BaseException:
+            self.remove()
+            raise
+
+    def start_tpm(self):
+        tpm = self.dir / "tpm"
+        self.spawn("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.dir}/state", "--server",
+                   f"type=unixio,path={tpm}", "--ctrl", f"type=unixio,path={tpm}.ctrl", "--flags", "startup-clear,not-need-init")
+        until("swtpm listens", tpm.exists)
+        bus = self.dir / "bus"
+        self.spawn("dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address=unix:path={bus}")
+        until("the bus listens", bus.exists)
+        self.env["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={bus}"
+        self.spawn("tpm2-abrmd", "--session", "--allow-root", "--flush-all", f"--tcti=swtpm:path={tpm}")
+        tcti = "tabrmd:bus_type=session,bus_name=com.intel.tss2.Tabrmd"
+        self.env["TPM2_PKCS11_TCTI"] = self.env["TPM2TOOLS_TCTI"] = tcti
+        until("the TPM answers", lambda: subprocess.run(["tpm2_getcap", "properties-fixed"], env=self.env,
+                                                        capture_output=True).returncode == 0)
+
+    def make_token(self, label):
+        tool = ["pkcs11-tool", "--module", self.module]
+        run([*tool, "--slot-index", "0", "--init-token", "--label", label, "--so-pin", SO_PIN], env=self.env)
+        run([*tool, "--token-label", label, "--login", "--login-type", "so", "--so-pin", SO_PIN, "--init-pin", "--pin", PIN],
+            env=self.env)
+
+    def spawn(self, *argv):
+        self.processes.append(subprocess.Popen(argv, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                               stderr=subprocess.DEVNULL, start_new_session=True))
+
+    def remove(self):
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait(PATIENCE)
+        super().remove()
 
 
 def run(argv, stdin=b"", env=None, timeout=PATIENCE, **kw):
@@ -92,7 +147,7 @@ class Daemon:
         self.config.write_text(
             f"daemon:\n  socket: {self.socket}\n  admin_socket: {self.admin}\n"
             f"  admin: {{users: [root]}}\n{daemon}"
-            f"token:\n  module: {softhsm_module()}\n  uri: pkcs11:token=signet\n"
+            f"token:\n  module: {self.place.module}\n  uri: pkcs11:token=signet\n"
             f"  pin_file: {self.place.pin}\n{token}"
             f"rings:\n{rings}profiles:\n{profiles}")
 
@@ -212,9 +267,11 @@ class Case(unittest.TestCase):
     """A test class with one daemon for all its tests: `rings` and `profiles` are the class's."""
     rings, profiles, daemon_settings, token_settings, env = "", "", "", "", {}
 
+    make_place = Place
+
     @classmethod
     def setUpClass(cls):
-        cls.place = Place()
+        cls.place = cls.make_place()
         cls.addClassCleanup(cls.place.remove)
         cls.daemon = Daemon(cls.place, cls.rings, cls.profiles, cls.daemon_settings, cls.token_settings)
         cls.addClassCleanup(cls.daemon.kill)
