@@ -61,6 +61,23 @@ static const struct argp_option common_options[] = {
 };
 const struct argp common_argp = { common_options, parse_common, NULL, NULL, NULL, NULL, NULL };
 
+static error_t parse_nothing_else(int key, char *arg, struct argp_state *state)
+{
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = state->input; return 0;
+    case ARGP_KEY_ARG:  argp_error(state, "'%s' is no option", arg); return 0;
+    default:            return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void cli_parse_common(int argc, char **argv, const char *doc, struct common *out)
+{
+    static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
+    const struct argp argp = { NULL, parse_nothing_else, "", doc, children, NULL, NULL };
+
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, out);
+}
+
 /* --- errors ------------------------------------------------------------------------------------- */
 
 int cli_failed(const struct signet_error *e)

@@ -40,6 +40,9 @@ int command_run(const char *name, const char *doc, const struct command *table, 
 struct common { const char *socket; bool json; };
 extern const struct argp common_argp;
 
+/* For commands with these options alone; `doc` as argp wants it. */
+void cli_parse_common(int argc, char **argv, const char *doc, struct common *out);
+
 /* Handles, or NULL with the reason told. */
 struct signet *cli_open(const struct common *c);
 struct signet *cli_open_admin(const struct common *c);

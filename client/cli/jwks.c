@@ -2,25 +2,6 @@
 
 #include <string.h>
 
-struct args { struct common common; };
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-    struct args *a = state->input;
-
-    switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &a->common; return 0;
-    case ARGP_KEY_ARG:  argp_error(state, "'%s' is no option", arg); return 0;
-    default:            return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-static const struct argp argp = {
-    NULL, parse, "", "Prints the key set that verifiers need (RFC 7517). With --json also its version, how long a copy may be"
-    " used, and the profiles.", children, NULL, NULL,
-};
-
 static json_t *profile_json(const struct signet_profile *p)
 {
     json_t *audiences = json_array();
@@ -48,13 +29,14 @@ static int print(const struct signet_keys *k, bool as_json)
 
 int cmd_jwks(int argc, char **argv)
 {
-    struct args a = { 0 };
+    struct common c = { 0 };
     struct signet_error e;
 
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
-    struct signet *s = cli_open(&a.common);
+    cli_parse_common(argc, argv, "Prints the key set that verifiers need (RFC 7517). With --json also its version, how long a"
+                     " copy may be used, and the profiles.", &c);
+    struct signet *s = cli_open(&c);
     struct signet_keys *k = s ? signet_get_keys(s, &e) : NULL;
-    int status = k ? print(k, a.common.json) : s ? cli_failed(&e) : EXIT_USAGE;
+    int status = k ? print(k, c.json) : s ? cli_failed(&e) : EXIT_USAGE;
     signet_keys_free(k);
     signet_close(s);
     return status;

@@ -15,12 +15,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &a->common; return 0;
     case ARGP_KEY_ARG:
-        if (!a->arg_name || a->arg)
+        if (a->arg)
             argp_error(state, "'%s' is one argument too many", arg);
         a->arg = arg;
         return 0;
     case ARGP_KEY_END:
-        if (a->arg_name && !a->arg)
+        if (!a->arg)
             argp_error(state, "%s is missing", a->arg_name);
         return 0;
     default:
@@ -101,20 +101,9 @@ static int print(const struct signet_key_list *l, bool as_json, void (*put)(cons
 
 /* --- the commands ------------------------------------------------------------------------------------ */
 
-static int list(int argc, char **argv)
+static int show_all(const struct signet_key_list *l, const struct args *a)
 {
-    static const struct argp argp = { NULL, parse, "", "Lists every key of the token, foreign ones too. Asks the admin"
-                                      " socket.", children, NULL, NULL };
-    struct args a = { 0 };
-    struct signet_error e;
-
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
-    struct signet *s = cli_open_admin(&a.common);
-    struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
-    int status = l ? print(l, a.common.json, put_line) : s ? cli_failed(&e) : EXIT_USAGE;
-    signet_key_list_free(l);
-    signet_close(s);
-    return status;
+    return print(l, a->common.json, put_line);
 }
 
 static int show_one(const struct signet_key_list *l, const struct args *a)
@@ -137,20 +126,35 @@ static int show_one(const struct signet_key_list *l, const struct args *a)
     return EXIT_REFUSED;
 }
 
+/* Asks for the list and hands it on. */
+static int with_list(struct args *a, int (*then)(const struct signet_key_list *l, const struct args *a))
+{
+    struct signet_error e;
+    struct signet *s = cli_open_admin(&a->common);
+    struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
+    int status = l ? then(l, a) : s ? cli_failed(&e) : EXIT_USAGE;
+
+    signet_key_list_free(l);
+    signet_close(s);
+    return status;
+}
+
+static int list(int argc, char **argv)
+{
+    struct args a = { 0 };
+
+    cli_parse_common(argc, argv, "Lists every key of the token, foreign ones too. Asks the admin socket.", &a.common);
+    return with_list(&a, show_all);
+}
+
 static int show(int argc, char **argv)
 {
     static const struct argp argp = { NULL, parse, "KID", "Shows a key, by its kid or the beginning of it. Asks the admin"
                                       " socket.", children, NULL, NULL };
     struct args a = { .arg_name = "KID" };
-    struct signet_error e;
 
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
-    struct signet *s = cli_open_admin(&a.common);
-    struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
-    int status = l ? show_one(l, &a) : s ? cli_failed(&e) : EXIT_USAGE;
-    signet_key_list_free(l);
-    signet_close(s);
-    return status;
+    return with_list(&a, show_one);
 }
 
 static int made(struct signet *s, struct signet_key_list *l, const struct signet_error *e, bool as_json)
