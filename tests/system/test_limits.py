@@ -1,0 +1,160 @@
+"""What is bounded is bounded at its number, says so, and costs nobody else anything."""
+import collections
+import os
+import signal
+import socket
+import subprocess
+import threading
+import unittest
+
+import wire
+from rig import Case, Daemon, PATIENCE, Place, SIGNETD, STRANGER, main, profile, ring, until
+
+RINGS = ring("web", "ES256", "create: yes")
+PROFILES = profile("web", "web", "shop", "claims: {allowed: any}")
+
+
+class Limits(Case):
+    rings = RINGS
+    profiles = PROFILES + profile("slow", "web", "slow.example", "rate: 5/s") + profile(
+        "impatient", "web", "now.example", "deadline: 2s")
+    daemon_settings = ("  max_connections: 12\n  max_connections_per_uid: 8\n  max_queue: 16\n  max_in_flight: 400\n")
+    token_settings = "  signers: 2\n"
+
+    def connect(self, n):
+        found = [wire.Connection(self.daemon.socket) for _ in range(n)]
+        for c in found:
+            self.addCleanup(c.socket.close)
+        return found
+
+    def test_a_uid_has_so_many_connections_and_others_still_theirs(self):
+        held = self.connect(8)
+        for c in held:                                 # each is served
+            c.send(wire.sign("web"))
+            self.assertIn(wire.SIGN, c.reply())
+        [more] = self.connect(1)
+        self.assertEqual(more.reason(), "TOO_MANY_CONNECTIONS")
+        self.assertIsNone(more.reply())
+        self.daemon.token("web", "--subject", "s", uid=STRANGER)
+        for c in held:
+            c.socket.close()
+        until("there is room again", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+
+    def test_a_full_queue_says_so_at_once_and_empties(self):
+        [c] = self.connect(1)
+        c.send(b"".join(wire.sign("web", request_id=i + 1) for i in range(400)))
+        replies = [c.reply() for _ in range(400)]
+        self.assertEqual(sorted(r[1] for r in replies), list(range(1, 401)))
+        reasons = collections.Counter(dict(wire.fields(r[wire.ERROR]))[2].decode() if wire.ERROR in r else "signed"
+                                      for r in replies)
+        self.assertEqual(set(reasons), {"signed", "QUEUE_FULL"})
+        self.assertGreaterEqual(reasons["signed"], 16)
+        self.daemon.token("web", "--subject", "s")
+
+    def test_a_flood_of_one_uid_leaves_the_others_served(self):
+        [c] = self.connect(1)
+        stop = threading.Event()
+
+        def flood():
+            while not stop.is_set():
+                c.send(b"".join(wire.sign("web", request_id=i + 1) for i in range(200)))
+                for _ in range(200):
+                    c.reply()
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            for i in range(10):
+                self.daemon.token("web", "--subject", str(i), uid=STRANGER)
+        finally:
+            stop.set()
+            thread.join(PATIENCE)
+        self.assertFalse(thread.is_alive())
+
+    def test_a_rate_is_kept_for_each_caller(self):
+        [c] = self.connect(1)
+        c.send(b"".join(wire.sign("slow", request_id=i + 1) for i in range(20)))
+        replies = [c.reply() for _ in range(20)]
+        errors = [dict(wire.fields(r[wire.ERROR])) for r in replies if wire.ERROR in r]
+        self.assertLessEqual(len(replies) - len(errors), 7)      # five, and what a second's part brings
+        self.assertGreaterEqual(len(replies) - len(errors), 5)
+        for e in errors:
+            self.assertEqual(e[2], b"RATE_LIMITED")
+            self.assertGreater(e[4], 0)
+        self.daemon.token("slow", "--subject", "s", uid=STRANGER)
+
+    def test_a_deadline_that_is_over_is_said(self):
+        [c] = self.connect(1)
+        c.send(b"".join(wire.request(wire.SIGN, wire.field(1, "web") + wire.field(2, "s"), request_id=i + 1, deadline_ms=1)
+                        for i in range(60)))
+        reasons = {dict(wire.fields(r[wire.ERROR]))[2] if wire.ERROR in r else b"" for r in (c.reply() for _ in range(60))}
+        self.assertLessEqual(reasons, {b"", b"DEADLINE_EXCEEDED", b"QUEUE_FULL"})
+
+
+class Life(unittest.TestCase):
+    def setUp(self):
+        self.place = Place()
+        self.addCleanup(self.place.remove)
+        self.daemon = Daemon(self.place, RINGS, PROFILES)
+        self.addCleanup(self.daemon.kill)
+
+    def test_what_is_under_way_at_sigterm_is_answered(self):
+        self.daemon.start()
+        with wire.Connection(self.daemon.socket) as c:
+            c.send(b"".join(wire.sign("web", request_id=i + 1) for i in range(200)))
+            first = c.reply()
+            self.daemon.process.send_signal(signal.SIGTERM)
+            replies = [first] + [c.reply() for _ in range(199)]
+        for r in replies:                              # those that it had not read yet are told that it ends
+            self.assertTrue(wire.SIGN in r or dict(wire.fields(r[wire.ERROR]))[2] == b"DRAINING", r)
+        self.assertEqual(self.daemon.stop(), 0)
+        self.assertFalse(self.daemon.socket.exists())
+        self.assertFalse(self.daemon.admin.exists())
+
+    def test_sockets_from_systemd_are_taken_and_left(self):
+        """LISTEN_FDS as systemd passes them: the daemon makes and removes none of its own."""
+        paths = [self.place.dir / "passed.sock", self.place.dir / "passed-admin.sock"]
+        listeners = []
+        for path in paths:
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.addCleanup(s.close)
+            s.bind(str(path))
+            s.listen(16)
+            listeners.append(s)
+
+        def pass_on():
+            for n, s in enumerate(listeners):          # above first: 3 and 4 may be either's own number
+                os.dup2(s.fileno(), 30 + n)
+            for n in range(2):
+                os.dup2(30 + n, 3 + n, inheritable=True)
+        process = subprocess.Popen(
+            ["sh", "-c", f"LISTEN_PID=$$ exec {SIGNETD} --config {self.daemon.config}"], preexec_fn=pass_on, close_fds=False,
+            stdin=subprocess.DEVNULL, stderr=open(self.daemon.log, "ab"),
+            env={**self.place.env, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "signet:admin"})
+        self.daemon.process = process
+        self.daemon.socket, self.daemon.admin = paths
+        until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+        self.daemon.cli("key", "list")
+        self.assertFalse((self.place.dir / "s.sock").exists())
+        self.assertEqual(self.daemon.stop(), 0)
+        self.assertTrue(paths[0].exists())
+
+    def test_a_second_daemon_is_told_that_one_listens(self):
+        self.daemon.start()
+        second = subprocess.run([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
+                                text=True, timeout=PATIENCE)
+        self.assertEqual(second.returncode, 1)
+        self.assertIn("is signetd running already?", second.stderr)
+        self.daemon.token("web", "--subject", "s")
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_a_stale_socket_is_replaced(self):
+        stale = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stale.bind(str(self.daemon.socket))
+        stale.close()
+        self.daemon.start()
+        self.daemon.token("web", "--subject", "s")
+        self.assertEqual(self.daemon.stop(), 0)
+
+
+if __name__ == "__main__":
+    main()
