@@ -319,6 +319,15 @@ static void list_done(void *owner, struct job *j, const Signet__Role__Message *m
         keys_settled(k);
 }
 
+/* A proof that came to nothing for a reason of the moment is tried again soon. */
+static bool is_proof_owed(const struct keys *k)
+{
+    for (size_t i = 0; i < k->n_held; i++)
+        if (held_usable(k->held[i]) && k->held[i]->proof == PROOF_NONE)
+            return true;
+    return false;
+}
+
 void keys_settled(struct keys *k)
 {
     struct err e;
@@ -340,7 +349,10 @@ void keys_settled(struct keys *k)
     k->n_settled = k->n_listings;
     waiters_call(k, NULL);
     making_next(k, clock_now());
-    if (!k->making && !k->serving) {
+    bool owed = is_proof_owed(k);
+    if (owed && k->list_at_ms > clock_mono_ms() + LIST_RETRY_MS)
+        k->list_at_ms = clock_mono_ms() + LIST_RETRY_MS;
+    if (!k->making && !owed && !k->serving) {
         k->serving = true;
         k->on_serving(k->ctx);
     }
