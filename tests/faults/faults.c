@@ -130,7 +130,7 @@ static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_
     }
     memcpy(last_signature, out, *out_len);
     last_len = *out_len;
-    if (kind == FAULT_FLIP)
+    if (kind == FAULT_FLIP || kind == FAULT_STALE)
         out[*out_len - 1] ^= 1;
     if (kind == FAULT_CUT)
         --*out_len;

@@ -16,7 +16,7 @@ enum fault_kind {
     FAULT_RETURN,        /* value: the CK_RV, in place of the call */
     FAULT_FLIP,          /* C_Sign: the signature's last bit is another */
     FAULT_CUT,           /* C_Sign: the signature lacks its last byte */
-    FAULT_STALE,         /* C_Sign: the signature of the call before */
+    FAULT_STALE,         /* C_Sign: the signature of the call before; where there is none like it, FLIP */
     FAULT_OTHER_KEY,     /* C_SignInit: with another private key of the token */
     FAULT_HANG,
     FAULT_SEGV,
