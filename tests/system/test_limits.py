@@ -1,5 +1,6 @@
 """What is bounded is bounded at its number, says so, and costs nobody else anything."""
 import collections
+import json
 import os
 import signal
 import socket
@@ -28,6 +29,8 @@ class Limits(Case):
         return found
 
     def test_a_uid_has_so_many_connections_and_others_still_theirs(self):
+        until("those of other tests are gone", lambda: json.loads(
+            self.daemon.cli("status", "--admin", "--json")[0])["counters"]["connections"] == 1)
         held = self.connect(8)
         for c in held:                                 # each is served
             c.send(wire.sign("web"))
