@@ -290,6 +290,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
     if (c->closed || c->ending)
         return;
+    c->in.max = c->broker->conf->config->daemon.max_request + FRAME_HEADER_LEN + READ_CHUNK;   /* a reload may raise it */
     if (!buf_reserve(&c->in, READ_CHUNK)) {
         connection_close(c);
         return;

@@ -50,7 +50,7 @@ struct keys {
     size_t n_facts;
     struct ring_view *views;
     size_t n_views;
-    struct waiter *waiters;
+    struct waiter *waiters, *calling;
     size_t n_waiters;
     struct err trouble;              /* why the last listing failed */
     bool serving;                    /* on_serving was called */

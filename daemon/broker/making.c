@@ -47,17 +47,21 @@ void keys_forget(struct keys *k, void *owner)
     for (struct waiter *w = k->waiters; w; w = w->next)
         if (w->owner == owner)
             w->owner = NULL;
+    for (struct waiter *w = k->calling; w; w = w->next)
+        if (w->owner == owner)
+            w->owner = NULL;
 }
 
 /* A listing begun before something was made says nothing of it. */
 void waiters_call(struct keys *k, const struct err *e)
 {
-    struct waiter *all = k->waiters;
+    struct waiter *w;
 
+    /* One that is called may end the requests of others: keys_forget must still find them. */
+    k->calling = k->waiters;
     k->waiters = NULL;
-    while (all) {
-        struct waiter *w = all;
-        all = w->next;
+    while ((w = k->calling)) {
+        k->calling = w->next;
         if (w->after == NOT_YET || (!e && w->after >= k->n_settled)) {
             w->next = k->waiters;
             k->waiters = w;
