@@ -1,0 +1,279 @@
+#include "daemon/broker/pool.h"
+#include "tests/support/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OF(name) SIGNET__ROLE__MESSAGE__OF_##name
+#define FAR INT64_MAX
+
+/* A pool of two peers whose other ends the test holds; what became of each job stands in `said`. */
+static struct {
+    struct event_base *base;
+    struct pool pool;
+    struct account one, two;
+    struct channel *peer[2];
+    unsigned n_hung;
+    char said[256];
+} t;
+
+struct test_job { struct job job; char name; };
+
+static void job_done_(void *owner, struct job *j, const Signet__Role__Message *answer, const struct err *e)
+{
+    size_t len = strlen(t.said);
+
+    snprintf(t.said + len, sizeof t.said - len, "%c%s ", ((struct test_job *)j)->name,
+             answer ? "" : err_reason_name(e->reason));
+}
+
+static bool job_send(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    Signet__Role__Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Work w = SIGNET__ROLE__WORK__INIT;
+
+    w.id = j->id;
+    w.key = (uint64_t)((struct test_job *)j)->name;
+    m.of_case = OF(WORK);
+    m.work = &w;
+    return channel_send(to, &m, -1, e);
+}
+
+static void job_free(struct job *j)
+{
+    free(j);
+}
+
+static bool submit(struct account *a, char name, int64_t deadline_ms, struct err *e)
+{
+    struct test_job *j = calloc(1, sizeof *j);
+
+    j->name = name;
+    j->job = (struct job){ .account = a, .deadline_ms = deadline_ms, .timeout_ms = 100, .done = job_done_, .owner = &t,
+                           .send = job_send, .free = job_free };
+    return pool_submit(&t.pool, &j->job, e);
+}
+
+static void on_message(void *ctx, struct peer *p, const Signet__Role__Message *m) { }
+static void on_hung(void *ctx, struct peer *p, const char *what) { t.n_hung++; }
+
+static void attach(unsigned number)
+{
+    int pair[2];
+    struct err e;
+
+    CU_ASSERT_TRUE_FATAL(channel_pair(pair, &e));
+    CU_ASSERT_TRUE_FATAL(pool_attach(&t.pool, number, 1, 0, pair[0], &e));
+    channel_free(t.peer[number - 1]);
+    t.peer[number - 1] = channel_new(pair[1]);
+    peer_ready(&t.pool.peers[number - 1]);
+}
+
+static void begin(void)
+{
+    const struct pool_hooks hooks = { NULL, on_message, on_hung };
+
+    memset(&t, 0, sizeof t);
+    t.base = event_base_new();
+    pool_init(&t.pool, t.base, LANE_SIGNERS, "signer", &hooks);
+    attach(1);
+    attach(2);
+}
+
+static void finish(void)
+{
+    pool_clear(&t.pool);
+    channel_free(t.peer[0]);
+    channel_free(t.peer[1]);
+    event_base_free(t.base);
+}
+
+/* The names of what a peer was given, in order; answered where asked. */
+static void serve(unsigned number, char *names, bool answer)
+{
+    Signet__Role__Message *m;
+    int fd;
+    bool bad = false;
+    struct err e;
+
+    channel_fill(t.peer[number - 1]);
+    while ((m = channel_next(t.peer[number - 1], &fd, &bad))) {
+        *names++ = (char)m->work->key;
+        if (answer) {
+            Signet__Role__Message reply = SIGNET__ROLE__MESSAGE__INIT;
+            Signet__Role__WorkDone done = SIGNET__ROLE__WORK_DONE__INIT;
+            done.id = m->work->id;
+            reply.of_case = OF(WORK_DONE);
+            reply.work_done = &done;
+            channel_send(t.peer[number - 1], &reply, -1, &e);
+        }
+        channel_done(m);
+    }
+    *names = '\0';
+    channel_flush(t.peer[number - 1]);
+    event_base_loop(t.base, EVLOOP_NONBLOCK);
+}
+
+static void work_goes_to_the_least_busy_and_is_answered_once(void)
+{
+    struct err e;
+    char first[8], second[8];
+
+    begin();
+    for (const char *c = "abcd"; *c; c++)
+        CU_ASSERT_TRUE(submit(&t.one, *c, FAR, &e));
+    unit_same_str("never from submit", t.said, "");
+    pool_flush(&t.pool, 0);
+    serve(1, first, true);
+    serve(2, second, true);
+    unit_same_str("one", first, "ac");
+    unit_same_str("the other", second, "bd");
+    unit_same_str("answered", t.said, "a c b d ");
+    unit_same_int("charged", (long long)t.one.n_jobs, 0);
+    finish();
+}
+
+static void what_a_dead_peer_had_goes_alone_and_a_second_death_is_the_end(void)
+{
+    struct err e;
+    char got[8];
+
+    begin();
+    for (const char *c = "abcd"; *c; c++)
+        submit(&t.one, *c, FAR, &e);
+    pool_flush(&t.pool, 0);
+    serve(2, got, true);
+    t.said[0] = '\0';
+    pool_detach(&t.pool, 1, "was killed");      /* it had a and c */
+    pool_flush(&t.pool, 0);
+    serve(2, got, false);
+    unit_same_str("alone", got, "a");
+    pool_detach(&t.pool, 2, "was killed");
+    unit_same_str("a has killed two", t.said, "aINTERNAL ");
+    attach(1);
+    pool_flush(&t.pool, 0);
+    serve(1, got, true);
+    unit_same_str("c goes on", got, "c");
+    unit_same_str("and is answered", t.said, "aINTERNAL c ");
+    finish();
+}
+
+static void a_peer_that_hangs_is_told_of_once_and_its_work_given_on(void)
+{
+    struct err e;
+    char got[8];
+
+    begin();
+    submit(&t.one, 'a', FAR, &e);
+    pool_flush(&t.pool, 1000);
+    pool_tick(&t.pool, 1100);
+    unit_same_int("in time still", t.n_hung, 0);
+    pool_tick(&t.pool, 1101);
+    pool_tick(&t.pool, 5000);
+    unit_same_int("told", t.n_hung, 1);
+    pool_flush(&t.pool, 1102);
+    serve(2, got, true);
+    unit_same_str("given on", got, "a");
+    unit_same_str("answered", t.said, "a ");
+    finish();
+}
+
+static void what_is_too_late_costs_no_peer_anything(void)
+{
+    struct err e;
+    char got[8];
+
+    begin();
+    submit(&t.one, 'a', 50, &e);
+    submit(&t.one, 'b', 51, &e);
+    pool_flush(&t.pool, 50);
+    serve(1, got, true);
+    unit_same_str("given", got, "b");
+    unit_same_str("said", t.said, "aDEADLINE_EXCEEDED b ");
+    finish();
+}
+
+static void an_answer_to_nothing_is_dropped(void)
+{
+    struct err e;
+    char got[8];
+
+    begin();
+    submit(&t.one, 'a', FAR, &e);
+    pool_flush(&t.pool, 0);
+    Signet__Role__Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__WorkDone done = SIGNET__ROLE__WORK_DONE__INIT;
+    done.id = 999;
+    m.of_case = OF(WORK_DONE);
+    m.work_done = &done;
+    channel_send(t.peer[0], &m, -1, &e);
+    channel_flush(t.peer[0]);
+    event_base_loop(t.base, EVLOOP_NONBLOCK);
+    unit_same_str("nothing", t.said, "");
+    serve(1, got, true);
+    unit_same_str("the true one", t.said, "a ");
+    finish();
+}
+
+static void nobody_there_is_said_at_once_with_the_reason(void)
+{
+    struct err e, why = { .reason = ERR_PIN_WRONG, .text = "wrong" };
+
+    begin();
+    pool_detach(&t.pool, 1, "was killed");
+    peer_failed(&t.pool.peers[1], &why);
+    t.pool.peers[0].why = why;
+    CU_ASSERT_FALSE(submit(&t.one, 'a', FAR, &e));
+    unit_same_int("reason", e.reason, ERR_PIN_WRONG);
+    finish();
+}
+
+static void a_full_lane_is_its_own_caller_s(void)
+{
+    struct err e;
+
+    begin();
+    t.pool.max_queue = 2;
+    CU_ASSERT_TRUE(submit(&t.one, 'a', FAR, &e));
+    CU_ASSERT_TRUE(submit(&t.one, 'b', FAR, &e));
+    CU_ASSERT_FALSE(submit(&t.one, 'c', FAR, &e));
+    unit_same_int("reason", e.reason, ERR_QUEUE_FULL);
+    CU_ASSERT_TRUE(submit(&t.two, 'd', FAR, &e));
+    finish();
+    unit_same_int("one", (long long)t.one.n_jobs, 0);
+    unit_same_int("two", (long long)t.two.n_jobs, 0);
+}
+
+static void slow_work_is_not_given_ahead(void)
+{
+    struct err e;
+    char got[64];
+
+    begin();
+    for (int i = 0; i < 60; i++)
+        submit(&t.one, 'x', FAR, &e);
+    pool_detach(&t.pool, 2, "is not needed here");
+    t.pool.peers[0].job_us = 5 * POOL_AHEAD_US;
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_int("one being done, one waiting", (long long)strlen(got), POOL_LEAST);
+    t.pool.peers[0].job_us = 1;
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_int("quick work, many", (long long)strlen(got), POOL_DEPTH - POOL_LEAST);
+    finish();
+}
+
+static const struct unit_case cases[] = {
+    { "work goes to the least busy and is answered once", work_goes_to_the_least_busy_and_is_answered_once },
+    { "what a dead peer had goes alone, and a second death is the end",
+      what_a_dead_peer_had_goes_alone_and_a_second_death_is_the_end },
+    { "a peer that hangs is told of once and its work given on", a_peer_that_hangs_is_told_of_once_and_its_work_given_on },
+    { "what is too late costs no peer anything", what_is_too_late_costs_no_peer_anything },
+    { "an answer to nothing is dropped", an_answer_to_nothing_is_dropped },
+    { "nobody there is said at once, with the reason", nobody_there_is_said_at_once_with_the_reason },
+    { "a full lane is its own caller's", a_full_lane_is_its_own_caller_s },
+    { "slow work is not given ahead", slow_work_is_not_given_ahead },
+};
+UNIT_MAIN(cases)
