@@ -352,7 +352,6 @@ static void fill(struct held *h, const struct object *mine, const struct object 
         fill_public(h, public);
     if (mine->class != CKO_PUBLIC_KEY)
         fill_private(h, mine);
-    /* PKCS#11 may write a modulus with leading zeros; a signature has none more. */
     h->k.id = key_id(&h->k);
 }
 

@@ -103,8 +103,9 @@ static bool prove_new(struct token *t, const uint8_t id[ID_LEN], const struct al
     bool proved = alg->family == ALG_HMAC ? token_sign(t, made, alg, "", 0, mac, &mac_len, &why)
                                           : h->k.has_private && h->k.spki && mechanism_prove_key(t, h, alg, &why);
     if (!proved) {
-        destroy(t, h, &ignored);
-        relist(t, &ignored);
+        /* Halves that do not fit are two entries. */
+        for (int i = 0; i < 2 && (h = held_by_cka_id(t, id)) && destroy(t, h, &ignored); i++)
+            relist(t, &ignored);
         return err_set(e, ERR_KEY_UNPROVED, "the new %s key does not sign and was destroyed again: %.150s", alg->name,
                        why.reason ? why.text : "its halves are not both there");
     }

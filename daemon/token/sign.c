@@ -72,7 +72,7 @@ static bool input_ok(const struct alg *alg, const struct mechanism *m, size_t le
 {
     /* SoftHSM signs raw ECDSA input of any length, even none. */
     if (m->digest && len != alg->hash_len)
-        return err_set(e, ERR_INTERNAL, "%s wants a digest of %zu bytes, not %zu", alg->name, alg->hash_len, len);
+        return err_set(e, ERR_BAD_REQUEST, "%s wants a digest of %zu bytes, not %zu", alg->name, alg->hash_len, len);
     return true;
 }
 

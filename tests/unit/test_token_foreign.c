@@ -1,0 +1,160 @@
+/*
+ * SoftHSM lets anyone without a PIN put public objects on the token, even a
+ * key pair that signs (token facts). Such a stranger works here in a child of
+ * its own; what it left must be told apart.
+ */
+#include "daemon/token/token.h"
+
+#include "tests/support/softhsm.h"
+#include "tests/support/unit.h"
+
+#include <p11-kit/p11-kit.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static const char ours[] = "signet:web:ES256:100:3600:60:900";
+static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+
+struct stranger { CK_FUNCTION_LIST *f; CK_SESSION_HANDLE s; };
+
+static bool enter(struct stranger *w)
+{
+    CK_SLOT_ID slots[8];
+    CK_ULONG n = ARRAY_LEN(slots);
+
+    w->f = p11_kit_module_load(SOFTHSM_MODULE, 0);
+    return w->f && p11_kit_module_initialize(w->f) == CKR_OK && w->f->C_GetSlotList(CK_TRUE, slots, &n) == CKR_OK &&
+           w->f->C_OpenSession(slots[0], CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &w->s) == CKR_OK;
+}
+
+static bool make_pair(struct stranger *w, const uint8_t id[16])
+{
+    static const uint8_t p256[] = { 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07 };
+    CK_MECHANISM how = { CKM_EC_KEY_PAIR_GEN, NULL, 0 };
+    CK_OBJECT_HANDLE made[2];
+#define NAMED { CKA_TOKEN, &yes, 1 }, { CKA_PRIVATE, &no, 1 }, { CKA_LABEL, (void *)ours, strlen(ours) }, \
+              { CKA_ID, (void *)id, 16 }
+    CK_ATTRIBUTE public[] = { NAMED, { CKA_EC_PARAMS, (void *)p256, sizeof p256 }, { CKA_VERIFY, &yes, 1 } };
+    CK_ATTRIBUTE private[] = { NAMED, { CKA_SENSITIVE, &yes, 1 }, { CKA_EXTRACTABLE, &no, 1 }, { CKA_SIGN, &yes, 1 } };
+
+    return w->f->C_GenerateKeyPair(w->s, &how, public, ARRAY_LEN(public), private, ARRAY_LEN(private), &made[0],
+                                   &made[1]) == CKR_OK;
+}
+
+static bool make_fact(struct stranger *w)
+{
+    static const char label[] = "signet:web:promote:abc:5";
+    CK_OBJECT_CLASS data = CKO_DATA;
+    CK_OBJECT_HANDLE made;
+    CK_ATTRIBUTE fact[] = { { CKA_CLASS, &data, sizeof data }, { CKA_TOKEN, &yes, 1 }, { CKA_PRIVATE, &no, 1 },
+                            { CKA_LABEL, (void *)label, strlen(label) }, { CKA_VALUE, "1", 1 } };
+
+    return w->f->C_CreateObject(w->s, fact, ARRAY_LEN(fact), &made) == CKR_OK;
+}
+
+/* Runs `visit` as a stranger, in a process without a login. */
+static bool visited(bool (*visit)(struct stranger *, const uint8_t *), const uint8_t *id)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct stranger w;
+        _exit(!(enter(&w) && visit(&w, id)));
+    }
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool leave_things(struct stranger *w, const uint8_t *id)
+{
+    return make_pair(w, id) && make_fact(w);
+}
+
+static struct token *opened(const char *pin)
+{
+    struct token_options o = { SOFTHSM_MODULE, "pkcs11:token=signet", pin, 3000 };
+    struct err e;
+    struct token *t = token_open(&o, &e);
+
+    if (!t)
+        abort();
+    return t;
+}
+
+static void strangers_objects_are_told_apart(void)
+{
+    static const uint8_t id[16] = "0123456789abcdef";
+    struct token_listing l = { 0 };
+    struct err e;
+
+    CU_ASSERT_FATAL(visited(leave_things, id));
+    CLEANUP(token_freep) struct token *t = opened(SOFTHSM_PIN);
+    CU_ASSERT_FATAL(token_list(t, &l, &e));
+    unit_same_int("keys", (long long)l.n_keys, 1);
+    unit_same_str("label", l.keys[0].label, ours);
+    CU_ASSERT(l.keys[0].has_private && l.keys[0].has_public && l.keys[0].spki);
+    CU_ASSERT(l.keys[0].sensitive && l.keys[0].never_extractable && l.keys[0].local);       /* it looks perfect */
+    CU_ASSERT(!l.keys[0].is_private);
+    unit_same_int("facts", (long long)l.n_data, 1);
+    CU_ASSERT(!l.data[0].is_private);
+    token_listing_clear(&l);
+}
+
+/* The stranger knows a label and CKA_ID of ours (a backup, a guess) and lays its own pair beside. */
+static void a_false_public_half_takes_no_place(void)
+{
+    struct token_listing l = { 0 };
+    struct err e;
+    uint64_t id = 0;
+    uint8_t cka_id[64] = { 0 };
+    unsigned n_ours = 0;
+
+    struct token *t = opened(SOFTHSM_PIN);
+    CU_ASSERT_FATAL(token_generate(t, alg_by_name("ES256", 5), 0, ours, &id, &e));
+    CU_ASSERT_FATAL(token_list(t, &l, &e));
+    for (size_t i = 0; i < l.n_keys; i++)
+        if (l.keys[i].id == id)
+            memcpy(cka_id, l.keys[i].cka_id, sizeof cka_id);
+    token_listing_clear(&l);
+    token_free(t);
+    CU_ASSERT_FATAL(visited(leave_things, cka_id));
+    t = opened(SOFTHSM_PIN);
+    CU_ASSERT_FATAL(token_list(t, &l, &e));
+    unit_same_int("keys", (long long)l.n_keys, 3);
+    for (size_t i = 0; i < l.n_keys; i++)
+        if (l.keys[i].is_private) {
+            n_ours++;
+            CU_ASSERT(l.keys[i].id == id);          /* with its own public half: the id is made of it */
+        }
+    unit_same_int("private", n_ours, 1);
+    token_listing_clear(&l);
+    token_free(t);
+}
+
+static void without_a_login_nothing_private_shows(void)
+{
+    CLEANUP(token_freep) struct token *t = opened(NULL);
+    struct token_listing l = { 0 };
+    struct err e = { 0 };
+    uint64_t id;
+
+    CU_ASSERT_FATAL(token_list(t, &l, &e));
+    for (size_t i = 0; i < l.n_keys; i++)
+        CU_ASSERT(!l.keys[i].is_private);
+    token_listing_clear(&l);
+    CU_ASSERT(!token_generate(t, alg_by_name("ES256", 5), 0, ours, &id, &e));
+    unit_same_str("generate", err_reason_name(e.reason), "TOKEN_UNREACHABLE");
+}
+
+static const struct unit_case cases[] = {
+    { "strangers' objects are told apart", strangers_objects_are_told_apart },
+    { "a false public half takes no place", a_false_public_half_takes_no_place },
+    { "without a login nothing private shows", without_a_login_nothing_private_shows },
+};
+
+int main(void)
+{
+    softhsm_begin("signet");
+    return unit_run(cases, ARRAY_LEN(cases));
+}
