@@ -56,6 +56,10 @@ static void settle(const struct token *t)
         sync();
 }
 
+/*
+ * Also before each write: SoftHSM takes its own write for the last change of
+ * the token, and never shows this process what another wrote since it looked.
+ */
 static bool relist(struct token *t, struct err *e)
 {
     struct token_listing l;
@@ -192,7 +196,7 @@ bool token_generate(struct token *t, const struct alg *alg, unsigned rsa_bits, c
     bool secret = alg->family == ALG_HMAC, rsa = strcmp(alg->kty, "RSA") == 0;
     CK_RV rv;
 
-    if (!new_id(id, label, e) || (secret && !tpm_has_no_secrets(t, "addkey --algorithm=hmac:sha256", e)))
+    if (!new_id(id, label, e) || (secret && !tpm_has_no_secrets(t, "addkey --algorithm=hmac:sha256", e)) || !relist(t, e))
         return false;
     put_name(&public, label, id);
     put_bool(&public, CKA_VERIFY, true);
@@ -219,7 +223,7 @@ bool token_import_hmac(struct token *t, const struct alg *alg, const char *label
 
     if (alg->family != ALG_HMAC || len == 0)
         return err_set(e, ERR_BAD_REQUEST, "only HMAC secrets of at least one byte are imported");
-    if (!new_id(id, label, e) || !tpm_has_no_secrets(t, "import --algorithm=hmac", e))
+    if (!new_id(id, label, e) || !tpm_has_no_secrets(t, "import --algorithm=hmac", e) || !relist(t, e))
         return false;
     struct buf value;
     buf_init_secret(&value, len + ALG_MAX_DIGEST);
@@ -242,7 +246,7 @@ bool token_import_hmac(struct token *t, const struct alg *alg, const char *label
 
 bool token_destroy(struct token *t, uint64_t id, struct err *e)
 {
-    struct held *h = held_find(t, id, e);
+    struct held *h = relist(t, e) ? held_find(t, id, e) : NULL;
 
     return h && destroy(t, h, e) && relist(t, e);
 }
@@ -253,6 +257,8 @@ bool token_write_fact(struct token *t, const char *label, struct err *e)
     struct template template = { 0 };
     CK_OBJECT_HANDLE made;
 
+    if (!relist(t, e))
+        return false;
     put(&template, CKA_CLASS, &class, sizeof class);
     put_bool(&template, CKA_TOKEN, true);
     put_bool(&template, CKA_PRIVATE, true);

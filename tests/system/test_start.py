@@ -1,0 +1,135 @@
+"""Where module, token and PIN come from; and what is missing is named, with what to do, while the daemon stays up."""
+import os
+import subprocess
+import unittest
+
+from rig import Daemon, PIN, Place, SIGNETD, main, profile, ring, until
+
+RINGS = ring("web", "ES256", "create: yes")
+PROFILES = profile("web", "web", "shop", "claims: {allowed: any}")
+
+
+class Start(unittest.TestCase):
+    def setUp(self):
+        self.place = Place()
+        self.addCleanup(self.place.remove)
+        self.daemon = Daemon(self.place, RINGS, PROFILES)
+        self.addCleanup(self.daemon.kill)
+
+    def change(self, was, now):
+        text = self.daemon.config.read_text()
+        self.assertIn(was, text)
+        self.daemon.config.write_text(text.replace(was, now))
+
+    def works(self, env=None):
+        self.daemon.start(env)
+        self.daemon.token("web", "--subject", "s")
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def says(self, *words):
+        """It is up, says why it does not sign, and does again when that is mended."""
+        self.daemon.start()
+        out, _ = self.daemon.cli("status", want=3)
+        _, err = self.daemon.cli("sign", "--profile", "web", want=3)
+        for word in words:
+            self.assertIn(word, out.decode())
+            self.assertIn(word, err)
+
+    def stops(self, *words):
+        done = subprocess.run([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
+                              text=True, timeout=60)
+        self.assertEqual(done.returncode, 78, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def test_the_pin_may_be_a_systemd_credential(self):
+        credentials = self.place.dir / "credentials"
+        credentials.mkdir(mode=0o700)
+        (credentials / "token-pin").write_text(PIN)
+        self.change(f"pin_file: {self.place.pin}", "pin_credential: token-pin")
+        self.works({"CREDENTIALS_DIRECTORY": str(credentials)})
+
+    def test_the_pin_may_be_the_uri_s_pin_source(self):
+        self.change(f"  pin_file: {self.place.pin}\n", "")
+        self.change("pkcs11:token=signet", f"'pkcs11:token=signet?pin-source=file:{self.place.pin}'")
+        self.works()
+
+    def test_the_module_may_be_a_name_that_p11_kit_knows(self):
+        self.change(self.place.module, "softhsm2")
+        self.works()
+
+    def test_a_token_may_be_named_by_its_serial(self):
+        self.daemon.start()
+        serial = [l.split()[-1] for l in subprocess.run(["softhsm2-util", "--show-slots"], env=self.place.env, text=True,
+                                                         capture_output=True).stdout.splitlines() if "Serial number" in l][0]
+        self.assertEqual(self.daemon.stop(), 0)
+        self.change("pkcs11:token=signet", f"pkcs11:serial={serial}")
+        self.works()
+
+    def test_a_missing_module_is_named(self):
+        self.change(self.place.module, "/usr/lib/no-such-module.so")
+        self.says("MODULE_MISSING", "/usr/lib/no-such-module.so")
+
+    def test_a_module_that_p11_kit_does_not_know_is_named(self):
+        self.change(self.place.module, "no-such-name")
+        self.says("MODULE_MISSING", "no-such-name")
+
+    def test_a_missing_token_is_named_and_those_that_are_there(self):
+        self.change("pkcs11:token=signet", "pkcs11:token=other")
+        self.says("TOKEN_MISSING", "pkcs11:token=other", "'signet'")
+
+    def test_a_missing_pin_file_is_said_and_taken_up_when_it_comes(self):
+        pin = self.place.dir / "later"
+        self.change(f"pin_file: {self.place.pin}", f"pin_file: {pin}")
+        self.says("PIN_MISSING")
+        pin.write_text(PIN + "\n")
+        until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_a_ring_without_a_key_says_how_to_make_one(self):
+        self.daemon.write(ring("web", "ES256"), PROFILES)
+        self.daemon.start()
+        _, err = self.daemon.cli("sign", "--profile", "web", want=1)
+        self.assertIn("NO_ACTIVE_KEY", err)
+        self.assertIn("signet key generate web", err)
+        self.daemon.cli("key", "generate", "web")
+        self.daemon.token("web", "--subject", "s")
+        _, err = self.daemon.cli("key", "generate", "nothing", want=1)
+        self.assertIn("UNKNOWN_RING", err)
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_a_missing_group_and_user_are_named_with_their_line(self):
+        self.daemon.write(RINGS, profile("web", "web", "shop", sign="{users: [no-such-user], groups: [no-such-group]}"))
+        self.stops("signetd.conf:", "user 'no-such-user' does not exist", "group 'no-such-group' does not exist")
+
+    def test_a_missing_file_and_one_that_is_none_are_named(self):
+        self.daemon.config.unlink()
+        self.stops("signetd.conf: cannot be read: No such file or directory")
+        self.daemon.config.mkdir()
+        self.stops("signetd.conf: is not a file")
+
+    def test_a_directory_that_is_not_there_is_named(self):
+        self.change(str(self.daemon.socket), "/no/such/directory/s.sock")
+        done = subprocess.run([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
+                              text=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("/no/such/directory", done.stderr)
+
+    def test_a_key_that_anyone_could_have_made_is_foreign_and_never_used(self):
+        """SoftHSM lets anyone without a PIN make public keys: labels of ours on them count for nothing."""
+        self.daemon.start()
+        subprocess.run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN,
+                        "--keypairgen", "--key-type", "EC:prime256v1", "--id", "abcd",
+                        "--label", "signet:web:ES256:1:43200:60:900"], env=self.place.env, check=True, capture_output=True)
+        self.daemon.cli("key", "generate", "web")      # lists anew
+        keys = self.daemon.cli("key", "list")[0].decode().splitlines()
+        self.assertEqual(len(keys), 3, keys)
+        strange = [k for k in keys if "CKA_PRIVATE" in k]
+        self.assertEqual(len(strange), 1, keys)
+        self.assertNotIn(strange[0].split()[3], {k["kid"] for k in self.daemon.jwks()["keys"]})
+        self.daemon.token("web", "--subject", "s")
+        self.assertEqual(self.daemon.stop(), 0)
+
+
+if __name__ == "__main__":
+    main()
