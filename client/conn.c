@@ -25,6 +25,7 @@
 #define TIMEOUT_MS 5000u             /* past the daemon's own default deadline of 2 s */
 #define MAKE_KEY_TIMEOUT_MS 120000u  /* an RSA key of 4096 bits on a TPM takes a minute */
 #define REQUEST_MAX (16u * 1024 * 1024)  /* bytes: far past any listener's limit, which the daemon knows */
+#define REPLY_MAX_FIELDS 100000u     /* a list of 4000 keys has some 80000 */
 #define READ_CHUNK 16384u            /* bytes */
 
 struct signet {
@@ -199,7 +200,7 @@ static Signet__V1__Reply *unpack(struct signet *s, const uint8_t *bytes, size_t 
     struct err why;
     CLEANUP(reply_freep) Signet__V1__Reply *reply = NULL;
 
-    if (wire_check(&signet__v1__reply__descriptor, bytes, len, &why))
+    if (wire_check_max(&signet__v1__reply__descriptor, bytes, len, REPLY_MAX_FIELDS, &why))
         reply = signet__v1__reply__unpack(NULL, len, bytes);
     bool is_error = reply && reply->result_case == SIGNET__V1__REPLY__RESULT_ERROR;
     /* A request that could not be read is answered with no id. */
@@ -265,11 +266,14 @@ Signet__V1__Reply *conn_call(struct signet *s, Signet__V1__Request *op, struct s
     op->deadline_ms = s->timeout_ms;
     if (!pack(op, &out, e))
         return NULL;
-    bool answered = exchange(s, &out, &in, &len, until, &stale, e);
+    struct signet_error first;           /* success leaves `e` alone, also at the second try */
+    bool answered = exchange(s, &out, &in, &len, until, &stale, &first);
     if (!answered && stale && reused && !makes_something(op)) {
         disconnect(s);
-        answered = exchange(s, &out, &in, &len, until, &stale, e);
+        answered = exchange(s, &out, &in, &len, until, &stale, &first);
     }
+    if (!answered && e)
+        *e = first;
     Signet__V1__Reply *reply = answered ? unpack(s, in.data + FRAME_HEADER_LEN, len, op, e) : NULL;
     /* Bytes past the one reply belong to nothing that was asked. */
     if (!answered || in.len != FRAME_HEADER_LEN + len)

@@ -108,6 +108,8 @@ static bool fetch(struct signet *s, struct owned_keys *k, bool *out_changed, str
 
 struct signet_keys *signet_get_keys(struct signet *s, struct signet_error *e)
 {
+    struct signet_error why = { 0 };
+
     for (unsigned i = 0; i < MAX_TRIES; i++) {
         bool changed = false;
         struct owned_keys *k = calloc(1, sizeof *k);
@@ -115,12 +117,14 @@ struct signet_keys *signet_get_keys(struct signet *s, struct signet_error *e)
             error_no_memory(e);
             return NULL;
         }
-        if (fetch(s, k, &changed, e))
+        if (fetch(s, k, &changed, &why))
             return &k->keys;
         signet_keys_free(&k->keys);
         if (!changed)
-            return NULL;
+            break;
     }
+    if (e)
+        *e = why;
     return NULL;
 }
 
