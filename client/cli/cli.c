@@ -37,6 +37,8 @@ int command_run(const char *name, const char *doc, const struct command *table, 
             argv[1] = title;
             return c->run(argc - 1, argv + 1);
         }
+    if (asked && *asked == '-')
+        return cli_usage("options stand after the command: %s COMMAND %s …", name, asked);
     if (asked)
         fprintf(stderr, "%s: there is no command '%s'\n\n", name, asked);
     print_help(stderr, name, doc, table);

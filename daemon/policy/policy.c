@@ -112,19 +112,22 @@ static bool claim_ok(const struct profile *p, const struct json_member *m, struc
 {
     const char *ours = claims_registered(m->name), *secret;
 
+    if (ours && strcmp(ours, m->name) == 0)
+        return err_set(e, ERR_CLAIM_RESERVED, "profile '%s': claim '%s' is the daemon's to set", p->name, m->name);
     if (ours)
-        return err_set(e, ERR_CLAIM_RESERVED, "profile '%s': claim '%s' is the daemon's to set ('%s')", p->name, m->name,
-                       ours);
+        return err_set(e, ERR_CLAIM_RESERVED, "profile '%s': claim '%s' differs from '%s', which is the daemon's to set,"
+                       " in letter case only", p->name, m->name, ours);
     if (is_fixed(p, m->name))
         return err_set(e, ERR_CLAIM_RESERVED, "profile '%s': claim '%s' is fixed by the profile", p->name, m->name);
     if (listed(p->forbidden, p->n_forbidden, m->name))
         return err_set(e, ERR_CLAIM_NOT_ALLOWED, "profile '%s' forbids claim '%s'", p->name, m->name);
     bool allowed = listed(p->allowed, p->n_allowed, m->name);
-    if (!allowed && !p->any_claim)
+    secret = !allowed && is_secret_name(m->name) ? m->name : NULL;
+    /* Before the advice to allow it. */
+    if (!secret && !allowed && !p->any_claim)
         return err_set(e, ERR_CLAIM_NOT_ALLOWED, "profile '%s' does not allow claim '%s': add it to the profile's"
                        " 'claims: {allowed: …}'", p->name, m->name);
-    secret = !allowed && is_secret_name(m->name) ? m->name : secret_inside(m->value);
-    if (secret)
+    if (secret || (secret = secret_inside(m->value)))
         return err_set(e, ERR_CLAIM_SECRET, "profile '%s': '%s' is named like a secret, and anyone can read a token's"
                        " payload: leave it out", p->name, secret);
     return true;

@@ -22,8 +22,10 @@ static bool split(const char *token, size_t len, size_t dot[2], struct err *e)
             return err_set(e, ERR_MALFORMED, "byte 0x%02x at offset %zu is none of base64url", c, i);
         }
     }
+    if (len == 0)
+        return err_set(e, ERR_MALFORMED, "the token is empty");
     if (n_dots != 2)
-        return err_set(e, ERR_MALFORMED, "%zu parts where a JWS has three%s", n_dots + 1,
+        return err_set(e, ERR_MALFORMED, "%zu part%s where a JWS has three%s", n_dots + 1, n_dots ? "s" : "",
                        n_dots == 4 ? " (five are an encrypted token, which signet does not read)" : "");
     if (dot[0] == 0 || dot[1] + 1 == len)
         return err_set(e, ERR_MALFORMED, "the %s is empty", dot[0] == 0 ? "header" : "signature");

@@ -130,6 +130,10 @@ class Session(Case):
     def test_wrong_usage_is_2_and_nobody_there_is_3(self):
         self.daemon.cli("sign", want=2)
         self.daemon.cli("no-such-command", want=2)
+        _, err = self.daemon.cli("--json", "status", want=2)
+        self.assertIn("options stand after the command: signet COMMAND --json", err)
+        _, err = self.daemon.cli("verify", "-", want=1)
+        self.assertIn("MALFORMED: the token is empty", err)
         self.daemon.cli("status", "--socket", self.place.dir / "nobody.sock", want=3)
 
 

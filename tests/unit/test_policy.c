@@ -74,6 +74,7 @@ static const struct { const char *name, *claims, *want; } claims_case[] = {
     { "ours", "{\"name\":\"a\",\"exp\":9}", "CLAIM_RESERVED" },
     { "ours in another case", "{\"name\":\"a\",\"Exp\":9}", "CLAIM_RESERVED" },
     { "fixed", "{\"name\":\"a\",\"tenant\":9}", "CLAIM_RESERVED" },
+    { "a secret, before the advice to allow it", "{\"password\":\"x\"}", "CLAIM_SECRET" },
     { "a secret inside a value", "{\"name\":[{\"Password\":\"x\"}]}", "CLAIM_SECRET" },
     { "no object", "[]", "CLAIMS_MALFORMED" },
     { "no JSON", "{\"name\":", "CLAIMS_MALFORMED" },
