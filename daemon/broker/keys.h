@@ -39,7 +39,12 @@ struct held *keys_published(struct keys *k, const char *ring, const char *kid, s
 void keys_wrong(struct keys *k, uint64_t id);
 
 /* For GetKeys. */
-struct keys_set { const char *const *pages; size_t n_pages; uint64_t version; uint32_t max_age_s; };
+struct keys_page {
+    char *jwks;
+    const char *rings[KEYS_PAGE];    /* of each key, in its order */
+    size_t n;
+};
+struct keys_set { const struct keys_page *pages; size_t n_pages; uint64_t version; uint32_t max_age_s; };
 struct keys_set keys_set(struct keys *k, int64_t now);
 
 /* For ListKeys and status: every key, foreign ones too. */

@@ -57,7 +57,7 @@ struct keys {
     void (*on_serving)(void *ctx);
     void *ctx;
     /* the public set */
-    char **pages;
+    struct keys_page *pages;
     size_t n_pages;
     uint64_t version;
     uint32_t max_age_s;

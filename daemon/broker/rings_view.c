@@ -45,6 +45,15 @@ static struct ring *ring_of(const struct keys *k, const struct ring_config *conf
     return ring_new(&config->settings, keys, n, facts, n_facts, e);
 }
 
+static void pages_clear(struct keys *k)
+{
+    for (size_t i = 0; i < k->n_pages; i++)
+        free(k->pages[i].jwks);
+    free(k->pages);
+    k->pages = NULL;
+    k->n_pages = 0;
+}
+
 void views_clear(struct keys *k)
 {
     for (size_t i = 0; i < k->n_views; i++) {
@@ -54,11 +63,7 @@ void views_clear(struct keys *k)
     free(k->views);
     k->views = NULL;
     k->n_views = 0;
-    for (size_t i = 0; i < k->n_pages; i++)
-        free(k->pages[i]);
-    free(k->pages);
-    k->pages = NULL;
-    k->n_pages = 0;
+    pages_clear(k);
     k->version = 0;
 }
 
@@ -198,42 +203,59 @@ static bool is_public(const struct ring_view *v)
     return v->config->alg->family != ALG_HMAC && (!v->raw || v->config->publish);
 }
 
-static bool add_page(struct keys *k, struct buf *page)
+/* The page that the next key goes into. */
+static struct keys_page *page_with_room(struct keys *k)
 {
-    char **more = reallocarray(k->pages, k->n_pages + 1, sizeof *more);
+    if (k->n_pages && k->pages[k->n_pages - 1].n < KEYS_PAGE)
+        return &k->pages[k->n_pages - 1];
+    struct keys_page *more = reallocarray(k->pages, k->n_pages + 1, sizeof *more);
+    if (!more)
+        return NULL;
+    k->pages = more;
+    more[k->n_pages] = (struct keys_page){ 0 };
+    return &more[k->n_pages++];
+}
 
-    if (more)
-        k->pages = more;
-    char *text = more ? finish(page) : NULL;
-    if (text)
-        k->pages[k->n_pages++] = text;
-    return text;
+static bool add_key(struct keys *k, struct buf *text, const struct ring_view *v, const struct held *h)
+{
+    struct keys_page *page = page_with_room(k);
+
+    if (!page || !append_key(text, h))
+        return false;
+    page->rings[page->n++] = v->config->settings.name;
+    if (page->n == KEYS_PAGE)
+        page->jwks = finish(text);
+    return page->n < KEYS_PAGE || page->jwks;
 }
 
 static void make_pages(struct keys *k, int64_t now)
 {
-    struct buf page;
-    size_t n = 0;
+    struct keys before = { .pages = k->pages, .n_pages = k->n_pages };
+    struct buf text;
     bool ok = true;
 
-    for (size_t i = 0; i < k->n_pages; i++)
-        free(k->pages[i]);
+    k->pages = NULL;
     k->n_pages = 0;
-    buf_init(&page, MAX_JWKS);
+    buf_init(&text, MAX_JWKS);
     for (size_t i = 0; i < k->n_views; i++) {
         const struct ring_view *v = &k->views[i];
         for (size_t at = 0; ok && is_public(v) && at < ring_size(v->ring); at++) {
             const struct held *h = published_at(k, v, at, now);
-            if (!h || !h->jwk)
-                continue;
-            ok = append_key(&page, h) && (++n % KEYS_PAGE || add_page(k, &page));
+            ok = !h || !h->jwk || add_key(k, &text, v, h);
         }
     }
-    if (page.len)
-        ok = add_page(k, &page) && ok;
-    buf_clear(&page);
-    if (!ok)
-        log_error("the key set could not be written: no memory, or a page longer than %u bytes", MAX_JWKS);
+    if (ok && text.len)
+        ok = (k->pages[k->n_pages - 1].jwks = finish(&text));
+    buf_clear(&text);
+    if (ok) {
+        pages_clear(&before);
+        return;
+    }
+    /* One of before is better than none: an empty set would call every token a stranger's. */
+    pages_clear(k);
+    k->pages = before.pages;
+    k->n_pages = before.n_pages;
+    log_error("the key set could not be written: no memory, or a page longer than %u bytes", MAX_JWKS);
 }
 
 /* A version that follows from the content alone: the same in every daemon and after a restart. */
@@ -245,7 +267,7 @@ static uint64_t version_of(const struct keys *k)
     bool ok = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1;
 
     for (size_t i = 0; ok && i < k->n_pages; i++)
-        ok = EVP_DigestUpdate(sha, k->pages[i], strlen(k->pages[i])) == 1;
+        ok = EVP_DigestUpdate(sha, k->pages[i].jwks, strlen(k->pages[i].jwks)) == 1;
     if (!ok || EVP_DigestFinal_ex(sha, digest, NULL) != 1)
         log_error("the key set has no version: no SHA-256");
     EVP_MD_CTX_free(sha);
@@ -282,7 +304,7 @@ struct keys_set keys_set(struct keys *k, int64_t now)
 {
     if (views_change_at(k) <= now)
         views_refresh(k, now);
-    return (struct keys_set){ (const char *const *)k->pages, k->n_pages, k->version, k->max_age_s };
+    return (struct keys_set){ k->pages, k->n_pages, k->version, k->max_age_s };
 }
 
 /* --- who signs ---------------------------------------------------------------------------------------------- */

@@ -43,7 +43,11 @@ static bool begin(struct request *rq, struct err *e)
         keys.n_profiles = i + 1;
     }
     keys.profiles = each;
-    keys.jwks = (char *)(uintptr_t)(set.n_pages ? set.pages[page] : no_keys);
+    keys.jwks = set.n_pages ? set.pages[page].jwks : (char *)(uintptr_t)no_keys;
+    if (set.n_pages) {
+        keys.rings = (char **)(uintptr_t)set.pages[page].rings;
+        keys.n_rings = set.pages[page].n;
+    }
     keys.version = set.version;
     keys.max_age_s = set.max_age_s;
     keys.n_pages = set.n_pages ? (uint32_t)set.n_pages : 1;
