@@ -1,4 +1,4 @@
-#include "client/conn.h"
+#include "client/handle.h"
 #include "client/error.h"
 
 #include <string.h>
@@ -65,7 +65,7 @@ struct signet_key_list *signet_list_keys(struct signet *admin, struct signet_err
 
     op.op_case = SIGNET__V1__REQUEST__OP_LIST_KEYS;
     op.list_keys = &m;
-    Signet__V1__Reply *r = conn_call(admin, &op, e);
+    Signet__V1__Reply *r = handle_call(admin, &op, e);
     return r ? list_of(r, r->list_keys->keys, r->list_keys->n_keys, e) : NULL;
 }
 
@@ -77,7 +77,7 @@ struct signet_key_list *signet_generate_key(struct signet *admin, const char *ri
     m.ring = (char *)(uintptr_t)ring;
     op.op_case = SIGNET__V1__REQUEST__OP_GENERATE_KEY;
     op.generate_key = &m;
-    Signet__V1__Reply *r = conn_call(admin, &op, e);
+    Signet__V1__Reply *r = handle_call(admin, &op, e);
     return r ? list_of_one(r, r->generate_key->key, e) : NULL;
 }
 
@@ -91,7 +91,7 @@ struct signet_key_list *signet_import_key(struct signet *admin, const char *ring
     m.secret = (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)secret };
     op.op_case = SIGNET__V1__REQUEST__OP_IMPORT_KEY;
     op.import_key = &m;
-    Signet__V1__Reply *r = conn_call(admin, &op, e);
+    Signet__V1__Reply *r = handle_call(admin, &op, e);
     return r ? list_of_one(r, r->import_key->key, e) : NULL;
 }
 
@@ -102,7 +102,7 @@ bool signet_reload(struct signet *admin, uint32_t *out_generation, struct signet
 
     op.op_case = SIGNET__V1__REQUEST__OP_RELOAD;
     op.reload = &m;
-    CLEANUP(reply_freep) Signet__V1__Reply *r = conn_call(admin, &op, e);
+    CLEANUP(reply_freep) Signet__V1__Reply *r = handle_call(admin, &op, e);
     if (!r)
         return false;
     if (out_generation)

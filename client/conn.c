@@ -1,10 +1,6 @@
 /*
- * One deadline covers connecting, sending and waiting. After any failure the
- * connection is closed: a late reply must never be taken for the next one's.
- *
- * A daemon that was restarted since the last call shows as a closed
- * connection before any byte of the reply; the call is then made once more on
- * a new one, but for those that make something.
+ * A call is in one list: to send, sent, or ended (its `done` not yet called).
+ * It keeps its frame, so that it can be asked again on another connection.
  */
 #include "client/conn.h"
 
@@ -15,268 +11,632 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
+#include <sys/uio.h>
 #include <time.h>
 
-#define TIMEOUT_MS 5000u             /* past the daemon's own default deadline of 2 s */
-#define MAKE_KEY_TIMEOUT_MS 120000u  /* an RSA key of 4096 bits on a TPM takes a minute */
-#define REQUEST_MAX (16u * 1024 * 1024)  /* bytes: far past any listener's limit, which the daemon knows */
+#define RECONNECT_MS 10              /* between tries to reach one that is restarting, or has a full backlog */
+#define STARTING_MS 30               /* before one that has come back is asked again */
+#define MAX_SENDS 2u                 /* of one call: a request that kills the daemon is not carried on for ever */
 #define REPLY_MAX_FIELDS 100000u     /* a list of 4000 keys has some 80000 */
-#define READ_CHUNK 16384u            /* bytes */
+#define READ_CHUNK (64u * 1024)      /* bytes */
+#define MAX_READS 16                 /* chunks a turn: others of the same loop want theirs */
+#define MAX_IOV 64
+#define N_BUCKETS 256u
 
-struct signet {
-    struct sockaddr_un address;
-    int fd;                          /* -1: not connected */
-    uint32_t timeout_ms;             /* 0: the defaults */
-    uint64_t last_id;
+struct call {
+    struct call *next, *prev, **list;    /* the list it is in */
+    struct call *chain;                  /* of its bucket */
+    struct conn_call owner;
+    uint64_t id;
+    Signet__V1__Request__OpCase op_case;
+    int64_t until_ms;
+    unsigned n_sends;
+    Signet__V1__Reply *reply;            /* ended: with this, or where NULL, with `why` */
+    struct signet_error why;
+    size_t len;
+    uint8_t frame[];
 };
 
-static struct signet *open_at(const char *path, const char *variable, const char *standard, struct signet_error *e)
-{
-    const char *from_env = secure_getenv(variable);
+struct conn {
+    struct sockaddr_un address;
+    _Atomic int fd;                      /* -1: not connected; never names a closed descriptor: see conn_abandon */
+    unsigned generation;
+    struct call *to_send, *to_send_last, *sent, *ended, *ended_last;
+    struct call *buckets[N_BUCKETS];
+    size_t n_calls, n_bytes;
+    uint64_t last_id;
+    int64_t earliest_ms;                 /* no deadline of a waiting call is sooner */
+    int64_t hold_ms;                     /* nothing is sent, nor connected, before; 0: no hold */
+    int64_t patience_ms;                 /* it went away: believed to be restarting until then; 0: it is at work */
+    bool blocked;                        /* the socket takes no more for now */
+    bool deaf;                           /* it takes nothing any more; why may stand unread */
+    bool leaving;                        /* it said that it is ending: nothing more for this connection */
+    struct buf in, rest;                 /* read, not yet a whole reply; of a request whose beginning is out */
+};
 
-    if (!path)
-        path = from_env && *from_env ? from_env : standard;
-    struct signet *s = calloc(1, sizeof *s);
-    if (!s) {
-        error_no_memory(e);
-        return NULL;
-    }
-    s->fd = -1;
-    s->address.sun_family = AF_UNIX;
-    if (!*path || strlen(path) >= sizeof s->address.sun_path) {
-        error_set(e, ERR_BAD_REQUEST, "the socket's path '%s' is %s", path,
-                  *path ? "longer than a socket's path may be (107 bytes)" : "empty");
-        free(s);
-        return NULL;
-    }
-    strcpy(s->address.sun_path, path);
-    return s;
-}
-
-struct signet *signet_open(const char *path, struct signet_error *e)
-{
-    return open_at(path, "SIGNET_SOCKET", "/run/signet/signet.sock", e);
-}
-
-struct signet *signet_open_admin(const char *path, struct signet_error *e)
-{
-    return open_at(path, "SIGNET_ADMIN_SOCKET", "/run/signet/admin.sock", e);
-}
-
-static void disconnect(struct signet *s)
-{
-    if (s->fd >= 0)
-        close(s->fd);
-    s->fd = -1;
-}
-
-void signet_close(struct signet *s)
-{
-    if (!s)
-        return;
-    disconnect(s);
-    free(s);
-}
-
-void signet_set_timeout(struct signet *s, uint32_t timeout_ms)
-{
-    s->timeout_ms = timeout_ms;
-}
-
-static int64_t monotonic_ms(void)
+int64_t conn_now_ms(void)
 {
     struct timespec t;
+
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static bool late(const struct signet *s, struct signet_error *e)
+/* --- lists ----------------------------------------------------------------------------------- */
+
+static struct call **last_of(struct conn *c, struct call **list)
 {
-    return error_set(e, ERR_DEADLINE_EXCEEDED, "no answer from '%s' in time", s->address.sun_path);
+    return list == &c->to_send ? &c->to_send_last : list == &c->ended ? &c->ended_last : NULL;
 }
 
-/* Until the socket is ready for `events`, or `until` (ms, monotonic). */
-static bool wait_for(struct signet *s, short events, int64_t until, struct signet_error *e)
+static void list_remove(struct conn *c, struct call *k)
 {
-    for (;;) {
-        int64_t left = until - monotonic_ms();
-        struct pollfd p = { .fd = s->fd, .events = events };
-        if (left <= 0)
-            return late(s, e);
-        int n = poll(&p, 1, left > 60000 ? 60000 : (int)left);
-        if (n > 0)
-            return true;
-        if (n < 0 && errno != EINTR)
-            return error_set(e, ERR_SYSTEM, "poll of '%s': %s", s->address.sun_path, strerror(errno));
+    struct call **last = last_of(c, k->list);
+
+    if (k->prev)
+        k->prev->next = k->next;
+    else
+        *k->list = k->next;
+    if (k->next)
+        k->next->prev = k->prev;
+    if (last && *last == k)
+        *last = k->prev;
+    k->next = k->prev = NULL;
+    k->list = NULL;
+}
+
+static void list_push(struct call **list, struct call *k)
+{
+    k->list = list;
+    k->prev = NULL;
+    k->next = *list;
+    if (k->next)
+        k->next->prev = k;
+    *list = k;
+}
+
+static void list_append(struct conn *c, struct call **list, struct call *k)
+{
+    struct call **last = last_of(c, list), *tail = *last;
+
+    *last = k;
+    k->list = list;
+    k->prev = tail;
+    k->next = NULL;
+    if (tail)
+        tail->next = k;
+    else
+        *list = k;
+}
+
+static struct call **bucket(struct conn *c, uint64_t id)
+{
+    struct call **at = &c->buckets[id % N_BUCKETS];
+
+    while (*at && (*at)->id != id)
+        at = &(*at)->chain;
+    return at;
+}
+
+static void call_free(struct conn *c, struct call *k)
+{
+    struct call **at = bucket(c, k->id);
+
+    *at = k->chain;
+    list_remove(c, k);
+    c->n_calls--;
+    c->n_bytes -= k->len;
+    reply_freep(&k->reply);
+    explicit_bzero(k->frame, k->len);      /* claims, or an HMAC secret */
+    free(k);
+}
+
+/* --- its life -------------------------------------------------------------------------------- */
+
+struct conn *conn_new(const struct sockaddr_un *address)
+{
+    struct conn *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return NULL;
+    c->address = *address;
+    c->fd = -1;
+    c->earliest_ms = INT64_MAX;
+    buf_init(&c->in, FRAME_MAX_REPLY + FRAME_HEADER_LEN + READ_CHUNK);
+    buf_init_secret(&c->rest, CONN_MAX_REQUEST + FRAME_HEADER_LEN);
+    return c;
+}
+
+void conn_abandon(struct conn *c)
+{
+    int fd = atomic_exchange(&c->fd, -1);
+
+    if (fd >= 0)
+        close(fd);
+}
+
+void conn_free(struct conn *c)
+{
+    if (!c)
+        return;
+    conn_abandon(c);
+    while (c->to_send)
+        call_free(c, c->to_send);
+    while (c->sent)
+        call_free(c, c->sent);
+    while (c->ended)
+        call_free(c, c->ended);
+    buf_clear(&c->in);
+    buf_clear(&c->rest);
+    free(c);
+}
+
+/* --- how calls end ---------------------------------------------------------------------------- */
+
+static void end(struct conn *c, struct call *k, Signet__V1__Reply *taken)
+{
+    list_remove(c, k);
+    k->reply = taken;
+    list_append(c, &c->ended, k);
+}
+
+static void end_with(struct conn *c, struct call *k, const struct signet_error *why)
+{
+    k->why = *why;
+    end(c, k, NULL);
+}
+
+static void end_all(struct conn *c, const struct signet_error *why)
+{
+    while (c->sent)
+        end_with(c, c->sent, why);
+    while (c->to_send)
+        end_with(c, c->to_send, why);
+}
+
+static bool makes_something(const struct call *k)
+{
+    return k->op_case == SIGNET__V1__REQUEST__OP_GENERATE_KEY || k->op_case == SIGNET__V1__REQUEST__OP_IMPORT_KEY;
+}
+
+/* Back to those that are to be sent, before those that never were. */
+static void again(struct conn *c, struct call *k)
+{
+    list_remove(c, k);
+    list_push(&c->to_send, k);
+    if (!c->to_send_last)
+        c->to_send_last = k;
+}
+
+static void disconnect(struct conn *c)
+{
+    conn_abandon(c);
+    buf_clear(&c->in);
+    buf_clear(&c->rest);
+    c->blocked = c->deaf = c->leaving = false;
+}
+
+static void give_up(struct conn *c, const struct signet_error *why)
+{
+    c->patience_ms = 0;
+    end_all(c, why);
+}
+
+static bool is_restarting(const struct conn *c, int64_t now)
+{
+    return c->patience_ms && now < c->patience_ms;
+}
+
+/* The connection is gone: what was asked on it and may be asked twice waits for the next one. */
+static void lost(struct conn *c, const char *how, int64_t now)
+{
+    struct signet_error why;
+
+    disconnect(c);
+    c->hold_ms = c->patience_ms ? now + RECONNECT_MS : 0;        /* the first time it may be back at once */
+    error_set(&why, ERR_DAEMON_UNREACHABLE, "signetd at '%s' %s", c->address.sun_path, how);
+    for (struct call *k = c->sent, *next; k; k = next) {
+        next = k->next;
+        if (makes_something(k) || k->n_sends >= MAX_SENDS)
+            end_with(c, k, &why);
+        else
+            again(c, k);
+    }
+    if (!c->patience_ms)
+        c->patience_ms = now + CONN_RESTART_MS;
+    else if (!is_restarting(c, now))
+        give_up(c, &why);
+}
+
+/* What answers is no signetd, or no longer makes sense: nothing of it is believed, nobody asks it again. */
+static void distrust(struct conn *c, const struct signet_error *why)
+{
+    disconnect(c);
+    give_up(c, why);
+}
+
+static void expire(struct conn *c, struct call **list, int64_t now)
+{
+    struct signet_error why;
+
+    for (struct call *k = *list, *next; k; k = next) {
+        next = k->next;
+        if (k->until_ms > now) {
+            if (k->until_ms < c->earliest_ms)
+                c->earliest_ms = k->until_ms;
+            continue;
+        }
+        error_set(&why, ERR_DEADLINE_EXCEEDED, "no answer from '%s' in time", c->address.sun_path);
+        end_with(c, k, &why);
     }
 }
 
-static bool unreachable(const struct signet *s, int why, struct signet_error *e)
+static void expire_all(struct conn *c, int64_t now)
 {
+    if (now < c->earliest_ms)
+        return;
+    c->earliest_ms = INT64_MAX;
+    expire(c, &c->to_send, now);
+    expire(c, &c->sent, now);
+}
+
+/* --- out -------------------------------------------------------------------------------------- */
+
+static void unreachable(struct conn *c, int why, int64_t now)
+{
+    struct signet_error e;
     const char *hint = why == ENOENT || why == ECONNREFUSED ? "; is signetd running?"
                      : why == EACCES ? "; this user may not open the socket" : "";
-    return error_set(e, ERR_DAEMON_UNREACHABLE, "cannot reach signetd at '%s': %s%s",
-                     s->address.sun_path, strerror(why), hint);
+
+    /* A full backlog empties; one that restarts comes back. Until then the deadlines bound the wait. */
+    if (why == EAGAIN || ((why == ENOENT || why == ECONNREFUSED) && is_restarting(c, now))) {
+        c->hold_ms = now + RECONNECT_MS;
+        return;
+    }
+    error_set(&e, ERR_DAEMON_UNREACHABLE, "cannot reach signetd at '%s': %s%s", c->address.sun_path, strerror(why), hint);
+    give_up(c, &e);
 }
 
-static bool connect_by(struct signet *s, int64_t until, struct signet_error *e)
+static bool connected(struct conn *c, int64_t now)
 {
-    /* A full backlog makes connect(2) wait, and on a Unix socket SO_SNDTIMEO bounds that wait; poll cannot. */
-    int64_t left = until - monotonic_ms();
-    struct timeval wait = { .tv_sec = left / 1000, .tv_usec = left % 1000 * 1000 };
+    struct signet_error e;
 
-    if (left <= 0)
-        return late(s, e);
-    s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s->fd < 0)
-        return error_set(e, ERR_SYSTEM, "no socket: %s", strerror(errno));
-    setsockopt(s->fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
-    int status;
-    do
-        status = connect(s->fd, (const struct sockaddr *)&s->address, sizeof s->address);
-    while (status < 0 && errno == EINTR && monotonic_ms() < until);
-    if (status == 0)
+    if (c->fd >= 0)
         return true;
-    int why = errno;
-    disconnect(s);
-    return why == EAGAIN || why == EINTR ? late(s, e) : unreachable(s, why, e);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        error_set(&e, errno == EMFILE || errno == ENFILE ? ERR_NO_DESCRIPTORS : ERR_SYSTEM,
+                  "no socket for a connection to signetd: %s", strerror(errno));
+        end_all(c, &e);
+        return false;
+    }
+    if (connect(fd, (const struct sockaddr *)&c->address, sizeof c->address) < 0) {
+        int why = errno;
+        close(fd);
+        unreachable(c, why, now);
+        return false;
+    }
+    c->fd = fd;
+    c->generation++;
+    return true;
 }
 
-/* A peer that has closed is no error yet: why it did may stand unread. */
-static bool send_all(struct signet *s, const struct buf *out, int64_t until, struct signet_error *e)
+/* What was sent of the first calls leaves the list; the rest of one that is half out is kept apart. */
+static bool take_sent(struct conn *c, size_t n)
 {
-    for (size_t sent = 0; sent < out->len;) {
-        ssize_t n = send(s->fd, out->data + sent, out->len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n >= 0) {
-            sent += (size_t)n;
-        } else if (errno == EAGAIN) {
-            if (!wait_for(s, POLLOUT, until, e))
-                return false;
-        } else if (errno == EPIPE || errno == ECONNRESET) {
-            return true;
-        } else if (errno != EINTR) {
-            return error_set(e, ERR_SYSTEM, "sending to '%s': %s", s->address.sun_path, strerror(errno));
-        }
+    while (n > 0) {
+        struct call *k = c->to_send;
+        if (n < k->len && !buf_append(&c->rest, k->frame + n, k->len - n))
+            return false;
+        n -= n < k->len ? n : k->len;
+        k->n_sends++;
+        list_remove(c, k);
+        list_push(&c->sent, k);
     }
     return true;
 }
 
-/* One reply's message into `in`, after its frame header. *out_closed: the peer closed before a first byte. */
-static bool receive(struct signet *s, struct buf *in, size_t *out_len, int64_t until,
-                    bool *out_closed, struct signet_error *e)
+/* False: nothing more can be sent for now. */
+static bool send_some(struct conn *c)
 {
-    for (;;) {
-        enum frame_result r = frame_next(in->data, in->len, FRAME_MAX_REPLY, out_len);
-        if (r == FRAME_READY)
-            return true;
-        if (r != FRAME_MORE)
-            return error_set(e, ERR_PROTOCOL_BROKEN, "what answers at '%s' is no signetd", s->address.sun_path);
-        if (!wait_for(s, POLLIN, until, e))
-            return false;
-        if (!buf_reserve(in, READ_CHUNK))
-            return error_no_memory(e);
-        ssize_t n = recv(s->fd, in->data + in->len, READ_CHUNK, MSG_DONTWAIT);
-        if (n > 0) {
-            in->len += (size_t)n;
-        } else if (n == 0 || errno == ECONNRESET) {
-            *out_closed = in->len == 0;
-            return error_set(e, ERR_DAEMON_UNREACHABLE, "signetd at '%s' closed the connection%s",
-                             s->address.sun_path, in->len ? " in the middle of its answer" : "");
-        } else if (errno != EAGAIN && errno != EINTR) {
-            return error_set(e, ERR_SYSTEM, "reading from '%s': %s", s->address.sun_path, strerror(errno));
-        }
+    struct iovec iov[MAX_IOV];
+    struct msghdr m = { .msg_iov = iov };
+    size_t all = 0;
+
+    if (c->rest.len > 0)
+        iov[m.msg_iovlen++] = (struct iovec){ c->rest.data, c->rest.len };
+    for (struct call *k = c->to_send; k && !c->rest.len && m.msg_iovlen < MAX_IOV; k = k->next)
+        iov[m.msg_iovlen++] = (struct iovec){ k->frame, k->len };
+    for (size_t i = 0; i < m.msg_iovlen; i++)
+        all += iov[i].iov_len;
+    if (all == 0)
+        return false;
+    ssize_t n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0) {
+        c->blocked = errno == EAGAIN;
+        c->deaf = errno != EAGAIN && errno != EINTR;     /* what it said before it closed is read first */
+        return errno == EINTR;
     }
+    c->blocked = (size_t)n < all;
+    if (c->rest.len > 0)
+        buf_consume(&c->rest, (size_t)n);
+    else if (!take_sent(c, (size_t)n))
+        c->deaf = true;                                  /* no memory: the stream is broken in the middle of a frame */
+    return (size_t)n == all;
+}
+
+void conn_send(struct conn *c)
+{
+    int64_t now = c->hold_ms || c->fd < 0 ? conn_now_ms() : 0;
+
+    if (!c->to_send && !c->rest.len)
+        return;
+    if (c->hold_ms && now < c->hold_ms)
+        return;
+    c->hold_ms = 0;
+    if (!connected(c, now) || c->deaf || (c->leaving && !c->rest.len))
+        return;
+    while (send_some(c))
+        continue;
+}
+
+/* --- in --------------------------------------------------------------------------------------- */
+
+static bool not_ours(struct conn *c, struct signet_error *e)
+{
+    return error_set(e, ERR_PROTOCOL_BROKEN, "what answers at '%s' is no signetd", c->address.sun_path);
+}
+
+static bool not_asked(struct conn *c, struct signet_error *e)
+{
+    return error_set(e, ERR_PROTOCOL_BROKEN, "the answer from '%s' is not to what was asked: "
+                     "signetd and this program may be of different versions", c->address.sun_path);
+}
+
+/* One that is ending, or has just begun, means another moment of it. */
+static bool is_passing(struct conn *c, const struct call *k, const char *reason, int64_t now)
+{
+    if (makes_something(k) || k->n_sends >= MAX_SENDS)
+        return false;
+    if (strcmp(reason, err_reason_name(ERR_DRAINING)) == 0) {
+        c->leaving = true;
+        if (!c->patience_ms)
+            c->patience_ms = now + CONN_RESTART_MS;
+        return is_restarting(c, now);
+    }
+    return strcmp(reason, err_reason_name(ERR_STARTING)) == 0 && is_restarting(c, now);
+}
+
+/*
+ * An error without a request_id: signetd read no further on this connection
+ * and closes it. A frame that was too long was the longest; what else it may
+ * say (too many connections) is everybody's.
+ */
+static bool refused_all(struct conn *c, const Signet__V1__Error *said)
+{
+    struct signet_error e;
+    struct call *longest = c->sent;
+
+    error_from_wire(&e, said);
+    if (strcmp(e.reason, err_reason_name(ERR_REQUEST_TOO_LARGE)) == 0 && longest) {
+        for (struct call *k = longest->next; k; k = k->next)
+            longest = k->len > longest->len ? k : longest;
+        end_with(c, longest, &e);
+    } else {
+        end_all(c, &e);
+    }
+    c->deaf = true;
+    return true;
+}
+
+static bool take_error(struct conn *c, struct call *k, const Signet__V1__Error *said, int64_t now)
+{
+    struct signet_error e;
+
+    error_from_wire(&e, said);
+    if (is_passing(c, k, e.reason, now)) {
+        if (!c->leaving) {               /* STARTING */
+            c->hold_ms = now + STARTING_MS;
+            k->n_sends--;                                /* as often as it takes, while the patience lasts */
+        }
+        again(c, k);
+    } else {
+        end_with(c, k, &e);
+    }
+    return true;
 }
 
 /* The numbers of an op and of its result are the same by the schema. */
-static Signet__V1__Reply *unpack(struct signet *s, const uint8_t *bytes, size_t len,
-                                 const Signet__V1__Request *op, struct signet_error *e)
+static bool take_reply(struct conn *c, const uint8_t *bytes, size_t len, int64_t now, struct signet_error *e)
 {
     struct err why;
-    CLEANUP(reply_freep) Signet__V1__Reply *reply = NULL;
+    CLEANUP(reply_freep) Signet__V1__Reply *r = NULL;
 
     if (wire_check_max(&signet__v1__reply__descriptor, bytes, len, REPLY_MAX_FIELDS, &why))
-        reply = signet__v1__reply__unpack(NULL, len, bytes);
-    bool is_error = reply && reply->result_case == SIGNET__V1__REPLY__RESULT_ERROR;
-    /* A request that could not be read is answered with no id. */
-    if (!reply || (reply->request_id != op->request_id && !(is_error && reply->request_id == 0)) ||
-        (!is_error && (int)reply->result_case != (int)op->op_case)) {
-        error_set(e, ERR_PROTOCOL_BROKEN, "the answer from '%s' is not to what was asked: "
-                  "signetd and this program may be of different versions", s->address.sun_path);
-        return NULL;
-    }
-    if (is_error) {
-        error_from_wire(e, reply->error);
-        return NULL;
-    }
-    return TAKE(reply);
-}
-
-static bool makes_something(const Signet__V1__Request *op)
-{
-    return op->op_case == SIGNET__V1__REQUEST__OP_GENERATE_KEY || op->op_case == SIGNET__V1__REQUEST__OP_IMPORT_KEY;
-}
-
-/* *out_stale: nothing was answered because the connection was gone. */
-static bool exchange(struct signet *s, const struct buf *out, struct buf *in, size_t *out_len, int64_t until,
-                     bool *out_stale, struct signet_error *e)
-{
-    bool closed = false;
-
-    if (s->fd < 0 && !connect_by(s, until, e))
-        return false;
-    if (!send_all(s, out, until, e))
-        return false;
-    if (receive(s, in, out_len, until, &closed, e))
-        return true;
-    *out_stale = closed;
-    return false;
-}
-
-static bool pack(Signet__V1__Request *op, struct buf *out, struct signet_error *e)
-{
-    size_t len = signet__v1__request__get_packed_size(op);
-    uint8_t header[FRAME_HEADER_LEN];
-
-    if (len > REQUEST_MAX)
-        return error_set(e, ERR_REQUEST_TOO_LARGE, "the request has %zu bytes, more than any signetd takes", len);
-    frame_header(header, len);
-    if (!buf_append(out, header, sizeof header) || !buf_reserve(out, len))
-        return error_no_memory(e);
-    out->len += signet__v1__request__pack(op, out->data + out->len);
+        r = signet__v1__reply__unpack(NULL, len, bytes);
+    if (!r)
+        return not_asked(c, e);
+    bool is_error = r->result_case == SIGNET__V1__REPLY__RESULT_ERROR;
+    if (is_error && r->request_id == 0)
+        return refused_all(c, r->error);
+    if (r->request_id == 0 || r->request_id > c->last_id)
+        return not_asked(c, e);
+    struct call *k = *bucket(c, r->request_id);
+    if (!k || k->list != &c->sent)
+        return true;                                     /* too late, or given up: nobody's any more */
+    if (is_error)
+        return take_error(c, k, r->error, now);
+    if ((int)r->result_case != (int)k->op_case)
+        return not_asked(c, e);
+    c->patience_ms = 0;                                  /* it is there and at work */
+    end(c, k, TAKE(r));
     return true;
 }
 
-Signet__V1__Reply *conn_call(struct signet *s, Signet__V1__Request *op, struct signet_error *e)
+static bool take_replies(struct conn *c, int64_t now, struct signet_error *e)
 {
-    CLEANUP(buf_clear) struct buf out, in;
-    uint32_t timeout_ms = s->timeout_ms ? s->timeout_ms : makes_something(op) ? MAKE_KEY_TIMEOUT_MS : TIMEOUT_MS;
-    int64_t until = monotonic_ms() + timeout_ms;
-    bool reused = s->fd >= 0, stale = false;
-    size_t len = 0;
+    size_t at = 0, len;
+    enum frame_result r;
 
-    buf_init_secret(&out, REQUEST_MAX + FRAME_HEADER_LEN);     /* it may be an HMAC key */
-    buf_init(&in, FRAME_MAX_REPLY + FRAME_HEADER_LEN + READ_CHUNK);
-    op->request_id = ++s->last_id;
-    op->deadline_ms = s->timeout_ms;
-    if (!pack(op, &out, e))
-        return NULL;
-    struct signet_error first;           /* success leaves `e` alone, also at the second try */
-    bool answered = exchange(s, &out, &in, &len, until, &stale, &first);
-    if (!answered && stale && reused && !makes_something(op)) {
-        disconnect(s);
-        answered = exchange(s, &out, &in, &len, until, &stale, &first);
+    while ((r = frame_next(c->in.data + at, c->in.len - at, FRAME_MAX_REPLY, &len)) == FRAME_READY) {
+        if (!take_reply(c, c->in.data + at + FRAME_HEADER_LEN, len, now, e))
+            return false;
+        at += FRAME_HEADER_LEN + len;
     }
-    if (!answered && e)
-        *e = first;
-    Signet__V1__Reply *reply = answered ? unpack(s, in.data + FRAME_HEADER_LEN, len, op, e) : NULL;
-    /* Bytes past the one reply belong to nothing that was asked. */
-    if (!answered || in.len != FRAME_HEADER_LEN + len)
-        disconnect(s);
-    return reply;
+    if (r != FRAME_MORE)
+        return not_ours(c, e);
+    if (at > 0)
+        buf_consume(&c->in, at);
+    return true;
+}
+
+/* False: there is nothing more to read for now, or no connection any more. */
+static bool read_some(struct conn *c, int64_t now)
+{
+    struct signet_error e;
+
+    if (!buf_reserve(&c->in, READ_CHUNK)) {
+        error_no_memory(&e);
+        distrust(c, &e);
+        return false;
+    }
+    ssize_t n = recv(c->fd, c->in.data + c->in.len, READ_CHUNK, MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR)
+        return true;
+    if (n < 0 && errno == EAGAIN) {
+        if (c->deaf)
+            lost(c, "takes no more requests", now);
+        return false;
+    }
+    if (n <= 0) {
+        lost(c, c->in.len ? "closed the connection in the middle of an answer" : "closed the connection", now);
+        return false;
+    }
+    c->in.len += (size_t)n;
+    if (!take_replies(c, now, &e)) {
+        distrust(c, &e);
+        return false;
+    }
+    return n == READ_CHUNK;
+}
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static bool has_room(const struct conn *c, size_t len, struct signet_error *e)
+{
+    if (len > CONN_MAX_REQUEST)
+        return error_set(e, ERR_REQUEST_TOO_LARGE, "the request has %zu bytes, more than any signetd takes", len);
+    if (c->n_calls >= CONN_MAX_CALLS || c->n_bytes + len > CONN_MAX_BYTES)
+        return error_set(e, ERR_TOO_MANY_IN_FLIGHT, "%zu calls with %zu bytes wait already: take their answers first",
+                         c->n_calls, c->n_bytes);
+    return true;
+}
+
+uint64_t conn_begin(struct conn *c, Signet__V1__Request *op, int64_t until_ms, struct conn_call owner,
+                    struct signet_error *e)
+{
+    op->request_id = c->last_id + 1;
+    size_t len = signet__v1__request__get_packed_size(op);
+    if (!has_room(c, len, e))
+        return 0;
+    struct call *k = malloc(sizeof *k + FRAME_HEADER_LEN + len);
+    if (!k) {
+        error_no_memory(e);
+        return 0;
+    }
+    k->chain = NULL;
+    k->owner = owner;
+    k->id = ++c->last_id;
+    k->op_case = op->op_case;
+    k->until_ms = until_ms;
+    k->n_sends = 0;
+    k->reply = NULL;
+    k->len = FRAME_HEADER_LEN + len;
+    frame_header(k->frame, len);
+    signet__v1__request__pack(op, k->frame + FRAME_HEADER_LEN);
+    *bucket(c, k->id) = k;
+    list_append(c, &c->to_send, k);
+    c->n_calls++;
+    c->n_bytes += k->len;
+    if (until_ms < c->earliest_ms)
+        c->earliest_ms = until_ms;
+    return k->id;
+}
+
+bool conn_cancel(struct conn *c, uint64_t id)
+{
+    struct call *k = *bucket(c, id);
+
+    if (!k)
+        return false;
+    call_free(c, k);
+    return true;
+}
+
+/* The call is gone before its owner hears of it, who may begin and cancel others. */
+static size_t call_back(struct conn *c)
+{
+    size_t n = 0;
+
+    while (c->ended) {
+        struct call *k = c->ended;
+        struct conn_call owner = k->owner;
+        Signet__V1__Reply *reply = TAKE(k->reply);
+        struct signet_error why;
+        if (!reply)
+            why = k->why;
+        call_free(c, k);
+        owner.done(&owner, reply, reply ? NULL : &why);
+        n++;
+    }
+    return n;
+}
+
+size_t conn_process(struct conn *c)
+{
+    int64_t now = conn_now_ms();
+    unsigned generation = c->generation;
+
+    conn_send(c);
+    for (int i = 0; i < MAX_READS && c->fd >= 0 && read_some(c, now); i++)
+        continue;
+    /* All that was asked of one that is ending is answered. */
+    if (c->fd >= 0 && c->leaving && !c->sent)
+        lost(c, "is ending", now);
+    expire_all(c, now);
+    if (c->fd < 0 || c->generation != generation || !c->blocked)
+        conn_send(c);
+    return call_back(c);
+}
+
+int conn_fd(const struct conn *c)
+{
+    return c->fd;
+}
+
+unsigned conn_generation(const struct conn *c)
+{
+    return c->generation;
+}
+
+short conn_events(const struct conn *c)
+{
+    return (short)(POLLIN | (c->blocked && !c->hold_ms ? POLLOUT : 0));
+}
+
+int64_t conn_next_ms(const struct conn *c)
+{
+    int64_t next = c->n_calls ? c->earliest_ms : INT64_MAX;
+
+    if (c->ended)
+        return 0;
+    return c->to_send && c->hold_ms && c->hold_ms < next ? c->hold_ms : next;
+}
+
+size_t conn_n_calls(const struct conn *c)
+{
+    return c->n_calls;
 }

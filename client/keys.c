@@ -2,7 +2,7 @@
  * The key set comes in pages, each a set of its own. The pages of one version
  * belong together: where it changes in between, all is asked again.
  */
-#include "client/conn.h"
+#include "client/handle.h"
 #include "client/error.h"
 #include "proto/jose/json.h"
 
@@ -26,7 +26,7 @@ static Signet__V1__Reply *page(struct signet *s, uint32_t number, struct signet_
     m.page = number;
     op.op_case = SIGNET__V1__REQUEST__OP_GET_KEYS;
     op.get_keys = &m;
-    return conn_call(s, &op, e);
+    return handle_call(s, &op, e);
 }
 
 static bool broken(struct signet_error *e)

@@ -1,4 +1,4 @@
-#include "client/conn.h"
+#include "client/handle.h"
 #include "client/error.h"
 
 #include <string.h>
@@ -59,7 +59,7 @@ struct signet_token *signet_sign(struct signet *s, const struct signet_sign_requ
         return NULL;
     op.op_case = SIGNET__V1__REQUEST__OP_SIGN;
     op.sign = &m;
-    CLEANUP(reply_freep) Signet__V1__Reply *reply = conn_call(s, &op, e);
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = handle_call(s, &op, e);
     if (!reply)
         return NULL;
     struct owned_token *t = calloc(1, sizeof *t);
@@ -150,7 +150,7 @@ struct signet_batch *signet_sign_batch(struct signet *s, const struct signet_sig
     all.n_items = n;
     op.op_case = SIGNET__V1__REQUEST__OP_SIGN_BATCH;
     op.sign_batch = &all;
-    b->reply = conn_call(s, &op, e);
+    b->reply = handle_call(s, &op, e);
     if (!b->reply || !batch_fill(b, e))
         return NULL;
     if (b->batch.n != n) {

@@ -1,4 +1,4 @@
-#include "client/conn.h"
+#include "client/handle.h"
 #include "client/error.h"
 
 #include <string.h>
@@ -78,7 +78,7 @@ struct signet_status *signet_get_status(struct signet *s, struct signet_error *e
 
     op.op_case = SIGNET__V1__REQUEST__OP_GET_STATUS;
     op.get_status = &m;
-    CLEANUP(reply_freep) Signet__V1__Reply *reply = conn_call(s, &op, e);
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = handle_call(s, &op, e);
     if (!reply)
         return NULL;
     const Signet__V1__GetStatusReply *r = reply->get_status;

@@ -3,7 +3,7 @@
  * a key set. The payload is copied, with a NUL after it, for those who would
  * print it.
  */
-#include "client/conn.h"
+#include "client/handle.h"
 #include "client/error.h"
 #include "proto/jose/verify.h"
 
@@ -53,7 +53,7 @@ struct signet_verified *signet_verify(struct signet *s, const void *token, size_
         m.audience = (char *)(uintptr_t)audience;
     op.op_case = SIGNET__V1__REQUEST__OP_VERIFY;
     op.verify = &m;
-    CLEANUP(reply_freep) Signet__V1__Reply *reply = conn_call(s, &op, e);
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = handle_call(s, &op, e);
     if (!reply)
         return NULL;
     const Signet__V1__VerifyReply *r = reply->verify;

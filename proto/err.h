@@ -105,6 +105,7 @@ enum err_code {
     X(PROTOCOL_BROKEN,    UNAVAILABLE)          /* the peer is no signet */ \
     /* us */ \
     X(NO_MEMORY,          RESOURCE_EXHAUSTED) \
+    X(NO_DESCRIPTORS,     RESOURCE_EXHAUSTED) \
     X(SYSTEM,             INTERNAL)             /* a system call failed; the text says which */ \
     X(INTERNAL,           INTERNAL)
 

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -699,15 +700,18 @@ static const struct lie lies[] = {
 
 static bool lying(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
 {
-    lies[nth].tell(fd, rq->request_id);
+    lies[*(const unsigned *)arg].tell(fd, rq->request_id);
     return false;
 }
 
 static void lies_are_not_believed(void)
 {
-    struct server d = start(lying, NULL);
+    /* Both processes see it: an answer that broke off is asked for twice. */
+    unsigned *which = mmap(NULL, sizeof *which, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct server d = start(lying, which);
 
     for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+        *which = (unsigned)i;
         struct signet_error e = { 0 };
         struct signet *s = signet_open(d.path, &e);
         uint32_t generation = 0;
@@ -721,6 +725,7 @@ static void lies_are_not_believed(void)
         signet_close(s);
     }
     stop(&d);
+    munmap(which, sizeof *which);
 }
 
 static bool strays(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
