@@ -1,32 +1,57 @@
-/*
- * The key set comes in pages, each a set of its own. The pages of one version
- * belong together: where it changes in between, all is asked again.
- */
-#include "client/handle.h"
+#include "client/keys.h"
+
 #include "client/error.h"
+#include "client/handle.h"
 #include "proto/jose/json.h"
 
 #include <string.h>
 
 #define MAX_PAGES 100u      /* more keys than a ring's settings allow, at one a page */
+#define MAX_KEYS 4096u      /* of all pages: what a hostile answer may make us hold */
+#define MAX_BYTES (8u * 1024 * 1024)
 #define MAX_TRIES 4u        /* a set changes once in days; twice within one call is not to be expected */
 
 struct owned_keys {
     struct signet_keys keys;
     char *jwks;
     struct signet_profile *profiles;
-    Signet__V1__Reply *first;       /* page 0: the profiles' strings live in it */
+    Signet__V1__Reply **pages;      /* strings of profiles (page 0) and rings live in them */
+    size_t n_pages;
 };
 
-static Signet__V1__Reply *page(struct signet *s, uint32_t number, struct signet_error *e)
-{
-    Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
-    Signet__V1__GetKeysRequest m = SIGNET__V1__GET_KEYS_REQUEST__INIT;
+struct keys_fetch {
+    Signet__V1__Reply *pages[MAX_PAGES];
+    size_t n;                       /* there already */
+    size_t n_keys, n_bytes;         /* in them */
+    unsigned n_tries;
+};
 
-    m.page = number;
-    op.op_case = SIGNET__V1__REQUEST__OP_GET_KEYS;
-    op.get_keys = &m;
-    return handle_call(s, &op, e);
+struct keys_fetch *keys_fetch_new(void)
+{
+    return calloc(1, sizeof(struct keys_fetch));
+}
+
+static void forget(struct keys_fetch *f)
+{
+    while (f->n)
+        signet__v1__reply__free_unpacked(f->pages[--f->n], NULL);
+    f->n_keys = f->n_bytes = 0;
+}
+
+void keys_fetch_free(struct keys_fetch *f)
+{
+    if (f)
+        forget(f);
+    free(f);
+}
+
+void keys_fetch_ask(const struct keys_fetch *f, Signet__V1__Request *op, Signet__V1__GetKeysRequest *m)
+{
+    signet__v1__request__init(op);
+    signet__v1__get_keys_request__init(m);
+    m->page = (uint32_t)f->n;
+    op->op_case = SIGNET__V1__REQUEST__OP_GET_KEYS;
+    op->get_keys = m;
 }
 
 static bool broken(struct signet_error *e)
@@ -34,38 +59,37 @@ static bool broken(struct signet_error *e)
     return error_set(e, ERR_PROTOCOL_BROKEN, "the key set that signetd answered is none");
 }
 
-static bool append_page(json_t *all, const char *jwks, struct signet_error *e)
+/* --- the whole of the pages --------------------------------------------------------------------- */
+
+static bool append_page(json_t *all, const Signet__V1__GetKeysReply *page, struct signet_error *e)
 {
     struct err why;
-    CLEANUP(json_decrefp) json_t *set = json_object_read(jwks, strlen(jwks), ERR_PROTOCOL_BROKEN, &why);
+    CLEANUP(json_decrefp) json_t *set = json_object_read(page->jwks, strlen(page->jwks), ERR_PROTOCOL_BROKEN, &why);
     json_t *keys = json_object_get(set, "keys");
 
-    if (!json_is_array(keys))
+    if (!json_is_array(keys) || json_array_size(keys) != page->n_rings)
         return broken(e);
     return json_array_extend(json_object_get(all, "keys"), keys) == 0 || error_no_memory(e);
 }
 
-/* *out_changed: a page was of another version. */
-static bool rest_of_pages(struct signet *s, json_t *all, const Signet__V1__GetKeysReply *first,
-                          bool *out_changed, struct signet_error *e)
+/* One page, the usual case, stays to the byte as the daemon wrote it. */
+static bool join(struct owned_keys *k, struct signet_error *e)
 {
-    for (uint32_t i = 1; i < first->n_pages; i++) {
-        CLEANUP(reply_freep) Signet__V1__Reply *next = page(s, i, e);
-        if (!next)
-            return false;
-        if (next->get_keys->version != first->version) {
-            *out_changed = true;
-            return error_set(e, ERR_PROTOCOL_BROKEN, "the key set changed with every page asked; try again");
-        }
-        if (!append_page(all, next->get_keys->jwks, e))
-            return false;
-    }
-    return true;
+    CLEANUP(json_decrefp) json_t *all = json_pack("{s:[]}", "keys");
+
+    for (size_t i = 0; i < k->n_pages; i++)
+        if (!all || !append_page(all, k->pages[i]->get_keys, e))
+            return all ? false : error_no_memory(e);
+    k->jwks = k->n_pages > 1 ? json_dumps(all, JSON_COMPACT) : strdup(k->pages[0]->get_keys->jwks);
+    k->keys.jwks = k->jwks;
+    return k->jwks || error_no_memory(e);
 }
 
-static bool take_profiles(struct owned_keys *k, const Signet__V1__GetKeysReply *r, struct signet_error *e)
+static bool take_profiles(struct owned_keys *k, struct signet_error *e)
 {
-    k->profiles = calloc(r->n_profiles ? r->n_profiles : 1, sizeof *k->profiles);
+    const Signet__V1__GetKeysReply *r = k->pages[0]->get_keys;
+
+    k->profiles = calloc(r->n_profiles + 1, sizeof *k->profiles);
     if (!k->profiles)
         return error_no_memory(e);
     for (size_t i = 0; i < r->n_profiles; i++) {
@@ -76,56 +100,92 @@ static bool take_profiles(struct owned_keys *k, const Signet__V1__GetKeysReply *
             .leeway_s = p->leeway_s, .ttl_s = p->ttl_s, .max_ttl_s = p->max_ttl_s, .raw = p->raw,
         };
     }
-    return true;
-}
-
-static bool fetch(struct signet *s, struct owned_keys *k, bool *out_changed, struct signet_error *e)
-{
-    k->first = page(s, 0, e);
-    if (!k->first)
-        return false;
-    const Signet__V1__GetKeysReply *r = k->first->get_keys;
-    if (r->n_pages > MAX_PAGES)
-        return broken(e);
-    /* One page, the usual case, stays to the byte as the daemon wrote it. */
-    if (r->n_pages > 1) {
-        CLEANUP(json_decrefp) json_t *all = json_pack("{s:[]}", "keys");
-        if (!all || !append_page(all, r->jwks, e) || !rest_of_pages(s, all, r, out_changed, e))
-            return all ? false : error_no_memory(e);
-        k->jwks = json_dumps(all, JSON_COMPACT);
-    } else {
-        k->jwks = strdup(r->jwks);
-    }
-    if (!k->jwks)
-        return error_no_memory(e);
-    k->keys = (struct signet_keys){ .jwks = k->jwks, .version = r->version, .max_age_s = r->max_age_s };
-    if (!take_profiles(k, r, e))
-        return false;
     k->keys.profiles = k->profiles;
     k->keys.n_profiles = r->n_profiles;
     return true;
 }
 
+static enum keys_fetched whole(struct keys_fetch *f, struct signet_keys **out, struct signet_error *e)
+{
+    struct owned_keys *k = calloc(1, sizeof *k);
+
+    if (k)
+        k->pages = malloc(f->n * sizeof *k->pages);
+    if (!k || !k->pages) {
+        free(k);
+        error_no_memory(e);
+        return KEYS_FAILED;
+    }
+    memcpy(k->pages, f->pages, f->n * sizeof *k->pages);
+    k->n_pages = f->n;
+    f->n = 0;
+    k->keys.version = k->pages[0]->get_keys->version;
+    k->keys.max_age_s = k->pages[0]->get_keys->max_age_s;
+    if (!join(k, e) || !take_profiles(k, e)) {
+        signet_keys_free(&k->keys);
+        return KEYS_FAILED;
+    }
+    *out = &k->keys;
+    return KEYS_DONE;
+}
+
+enum keys_fetched keys_fetch_take(struct keys_fetch *f, Signet__V1__Reply *taken, struct signet_keys **out,
+                                  struct signet_error *e)
+{
+    const Signet__V1__GetKeysReply *page = taken->get_keys;
+
+    if (f->n > 0 && page->version != f->pages[0]->get_keys->version) {
+        signet__v1__reply__free_unpacked(taken, NULL);
+        forget(f);
+        if (++f->n_tries < MAX_TRIES)
+            return KEYS_MORE;
+        error_set(e, ERR_PROTOCOL_BROKEN, "the key set changed with every page asked; try again");
+        return KEYS_FAILED;
+    }
+    f->pages[f->n++] = taken;
+    f->n_keys += page->n_rings;
+    f->n_bytes += strlen(page->jwks);
+    const Signet__V1__GetKeysReply *first = f->pages[0]->get_keys;
+    if (first->n_pages > MAX_PAGES || f->n_keys > MAX_KEYS || f->n_bytes > MAX_BYTES) {
+        broken(e);
+        return KEYS_FAILED;
+    }
+    return f->n < first->n_pages ? KEYS_MORE : whole(f, out, e);
+}
+
+/* --- the public calls ---------------------------------------------------------------------------- */
+
+const char *keys_ring(const struct signet_keys *keys, size_t nth)
+{
+    const struct owned_keys *k = (const struct owned_keys *)keys;
+
+    for (size_t i = 0; i < k->n_pages; i++) {
+        const Signet__V1__GetKeysReply *page = k->pages[i]->get_keys;
+        if (nth < page->n_rings)
+            return page->rings[nth];
+        nth -= page->n_rings;
+    }
+    return NULL;
+}
+
 struct signet_keys *signet_get_keys(struct signet *s, struct signet_error *e)
 {
-    struct signet_error why = { 0 };
+    CLEANUP(keys_fetch_freep) struct keys_fetch *f = keys_fetch_new();
+    struct signet_keys *keys = NULL;
+    enum keys_fetched got = KEYS_MORE;
 
-    for (unsigned i = 0; i < MAX_TRIES; i++) {
-        bool changed = false;
-        struct owned_keys *k = calloc(1, sizeof *k);
-        if (!k) {
-            error_no_memory(e);
-            return NULL;
-        }
-        if (fetch(s, k, &changed, &why))
-            return &k->keys;
-        signet_keys_free(&k->keys);
-        if (!changed)
-            break;
+    if (!f) {
+        error_no_memory(e);
+        return NULL;
     }
-    if (e)
-        *e = why;
-    return NULL;
+    while (got == KEYS_MORE) {
+        Signet__V1__Request op;
+        Signet__V1__GetKeysRequest m;
+        keys_fetch_ask(f, &op, &m);
+        Signet__V1__Reply *reply = handle_call(s, &op, e);
+        got = reply ? keys_fetch_take(f, reply, &keys, e) : KEYS_FAILED;
+    }
+    return keys;
 }
 
 void signet_keys_free(struct signet_keys *keys)
@@ -134,8 +194,9 @@ void signet_keys_free(struct signet_keys *keys)
 
     if (!k)
         return;
-    if (k->first)
-        signet__v1__reply__free_unpacked(k->first, NULL);
+    for (size_t i = 0; i < k->n_pages; i++)
+        signet__v1__reply__free_unpacked(k->pages[i], NULL);
+    free(k->pages);
     free(k->jwks);
     free(k->profiles);
     free(k);

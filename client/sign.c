@@ -1,7 +1,8 @@
-#include "client/handle.h"
 #include "client/error.h"
+#include "client/handle.h"
+#include "client/op.h"
 
-#include <string.h>
+#define MAX_AUDIENCES 1024u      /* past what any profile lists: a count beyond it is no count */
 
 /* A public struct and the reply that its strings live in. */
 struct owned_token {
@@ -21,13 +22,35 @@ static char *words(const char *s)
     return (char *)(uintptr_t)(s ? s : "");      /* protobuf-c's fields are not const; it does not write */
 }
 
+bool op_bytes_ok(const char *what, const void *bytes, size_t len, struct signet_error *e)
+{
+    if (!bytes && len)
+        return error_set(e, ERR_BAD_REQUEST, "%s: %zu bytes at NULL", what, len);
+    return len <= CONN_MAX_REQUEST ||
+           error_set(e, ERR_REQUEST_TOO_LARGE, "%s: %zu bytes are more than any signetd takes", what, len);
+}
+
+static bool audiences_ok(const struct signet_sign_request *ask, struct signet_error *e)
+{
+    if (ask->n_audiences > MAX_AUDIENCES || (ask->n_audiences && !ask->audiences))
+        return error_set(e, ERR_BAD_REQUEST, "%zu audiences%s: at most %u can be asked for", ask->n_audiences,
+                         ask->audiences ? "" : " at NULL", MAX_AUDIENCES);
+    for (size_t i = 0; i < ask->n_audiences; i++)
+        if (!ask->audiences[i])
+            return error_set(e, ERR_BAD_REQUEST, "audience %zu is NULL", i);
+    return true;
+}
+
 static bool fill(Signet__V1__SignRequest *m, const struct signet_sign_request *ask, struct signet_error *e)
 {
     signet__v1__sign_request__init(m);
-    if (!ask->profile || !*ask->profile)
-        return error_set(e, ERR_BAD_REQUEST, "no profile named to sign with");
+    if (!ask || !ask->profile || !*ask->profile)
+        return error_set(e, ERR_BAD_REQUEST, ask ? "no profile named to sign with" : "nothing asked: the request is NULL");
     if (ask->claims && ask->payload)
         return error_set(e, ERR_BAD_REQUEST, "claims and a raw payload exclude each other");
+    if (!audiences_ok(ask, e) || !op_bytes_ok("claims", ask->claims, ask->claims_len, e) ||
+        !op_bytes_ok("payload", ask->payload, ask->payload_len, e))
+        return false;
     m->profile = words(ask->profile);
     m->subject = words(ask->subject);
     m->audiences = (char **)(uintptr_t)ask->audiences;
@@ -50,19 +73,20 @@ static struct signet_token token_of(const Signet__V1__SignReply *r)
     return (struct signet_token){ r->token, r->kid, r->jti, r->expires_at };
 }
 
-struct signet_token *signet_sign(struct signet *s, const struct signet_sign_request *ask, struct signet_error *e)
+bool op_sign(Signet__V1__Request *op, Signet__V1__SignRequest *m, const struct signet_sign_request *ask,
+             struct signet_error *e)
 {
-    Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
-    Signet__V1__SignRequest m;
+    signet__v1__request__init(op);
+    op->op_case = SIGNET__V1__REQUEST__OP_SIGN;
+    op->sign = m;
+    return fill(m, ask, e);
+}
 
-    if (!fill(&m, ask, e))
-        return NULL;
-    op.op_case = SIGNET__V1__REQUEST__OP_SIGN;
-    op.sign = &m;
-    CLEANUP(reply_freep) Signet__V1__Reply *reply = handle_call(s, &op, e);
-    if (!reply)
-        return NULL;
+struct signet_token *op_token_of(Signet__V1__Reply *taken, struct signet_error *e)
+{
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = taken;
     struct owned_token *t = calloc(1, sizeof *t);
+
     if (!t) {
         error_no_memory(e);
         return NULL;
@@ -70,6 +94,15 @@ struct signet_token *signet_sign(struct signet *s, const struct signet_sign_requ
     t->token = token_of(reply->sign);
     t->reply = TAKE(reply);
     return &t->token;
+}
+
+struct signet_token *signet_sign(struct signet *s, const struct signet_sign_request *ask, struct signet_error *e)
+{
+    Signet__V1__Request op;
+    Signet__V1__SignRequest m;
+    Signet__V1__Reply *reply = op_sign(&op, &m, ask, e) ? handle_call(s, &op, e) : NULL;
+
+    return reply ? op_token_of(reply, e) : NULL;
 }
 
 void signet_token_free(struct signet_token *token)
@@ -124,38 +157,61 @@ static void batch_freep(struct owned_batch **b)
     signet_batch_free(*b ? &(*b)->batch : NULL);
 }
 
-struct signet_batch *signet_sign_batch(struct signet *s, const struct signet_sign_request *ask, size_t n,
-                                       struct signet_error *e)
+bool op_batch(Signet__V1__Request *op, struct op_batch *b, const struct signet_sign_request *ask, size_t n,
+              struct signet_error *e)
 {
-    Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
-    Signet__V1__SignBatchRequest all = SIGNET__V1__SIGN_BATCH_REQUEST__INIT;
-
-    if (n == 0 || n > SIGNET_MAX_BATCH) {
-        error_set(e, ERR_BATCH_TOO_LARGE, "a batch has 1 to %d items, not %zu", SIGNET_MAX_BATCH, n);
-        return NULL;
+    *b = (struct op_batch){ 0 };
+    signet__v1__request__init(op);
+    signet__v1__sign_batch_request__init(&b->all);
+    if (!ask || n == 0 || n > SIGNET_MAX_BATCH)
+        return error_set(e, ERR_BATCH_TOO_LARGE, "a batch has 1 to %d items, not %zu", SIGNET_MAX_BATCH, ask ? n : 0);
+    b->items = calloc(n, sizeof *b->items);
+    b->each = calloc(n, sizeof *b->each);
+    if (!b->items || !b->each)
+        return error_no_memory(e);
+    for (size_t i = 0; i < n; i++) {
+        if (!fill(&b->items[i], &ask[i], e))
+            return false;
+        b->each[i] = &b->items[i];
     }
-    CLEANUP(freep) Signet__V1__SignRequest *items = calloc(n, sizeof *items);
-    CLEANUP(freep) Signet__V1__SignRequest **each = calloc(n, sizeof *each);
+    b->all.items = b->each;
+    b->all.n_items = n;
+    op->op_case = SIGNET__V1__REQUEST__OP_SIGN_BATCH;
+    op->sign_batch = &b->all;
+    return true;
+}
+
+void op_batch_clear(struct op_batch *b)
+{
+    free(b->items);
+    free(b->each);
+}
+
+struct signet_batch *op_batch_of(Signet__V1__Reply *taken, size_t n, struct signet_error *e)
+{
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = taken;
     CLEANUP(batch_freep) struct owned_batch *b = calloc(1, sizeof *b);
-    if (!items || !each || !b) {
+
+    if (!b) {
         error_no_memory(e);
         return NULL;
     }
-    for (size_t i = 0; i < n; i++) {
-        if (!fill(&items[i], &ask[i], e))
-            return NULL;
-        each[i] = &items[i];
-    }
-    all.items = each;
-    all.n_items = n;
-    op.op_case = SIGNET__V1__REQUEST__OP_SIGN_BATCH;
-    op.sign_batch = &all;
-    b->reply = handle_call(s, &op, e);
-    if (!b->reply || !batch_fill(b, e))
+    b->reply = TAKE(reply);
+    if (!batch_fill(b, e))
         return NULL;
     if (b->batch.n != n) {
         error_set(e, ERR_PROTOCOL_BROKEN, "%zu items asked, %zu answered", n, b->batch.n);
         return NULL;
     }
     return &TAKE(b)->batch;
+}
+
+struct signet_batch *signet_sign_batch(struct signet *s, const struct signet_sign_request *ask, size_t n,
+                                       struct signet_error *e)
+{
+    Signet__V1__Request op;
+    CLEANUP(op_batch_clear) struct op_batch b;
+    Signet__V1__Reply *reply = op_batch(&op, &b, ask, n, e) ? handle_call(s, &op, e) : NULL;
+
+    return reply ? op_batch_of(reply, n, e) : NULL;
 }

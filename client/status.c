@@ -1,5 +1,5 @@
-#include "client/handle.h"
 #include "client/error.h"
+#include "client/handle.h"
 
 #include <string.h>
 

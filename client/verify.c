@@ -3,19 +3,22 @@
  * a key set. The payload is copied, with a NUL after it, for those who would
  * print it.
  */
-#include "client/handle.h"
 #include "client/error.h"
+#include "client/handle.h"
+#include "client/op.h"
 #include "proto/jose/verify.h"
 
 #include <string.h>
 #include <time.h>
 
+#define MAX_NAMES 1024u          /* a count beyond it is no count */
+
 struct signet_verifier {
     struct jwk_set *set;
 };
 
-static struct signet_verified *result(const void *payload, size_t len, const char *profile, const char *kid,
-                                      int64_t expires_at, struct signet_error *e)
+struct signet_verified *op_verified(const void *payload, size_t len, const char *profile, const char *kid,
+                                    int64_t expires_at, struct signet_error *e)
 {
     /* One block: the struct, the payload, the names. */
     size_t profile_len = strlen(profile), kid_len = kid ? strlen(kid) : 0;
@@ -40,31 +43,50 @@ void signet_verified_free(struct signet_verified *v)
     free(v);
 }
 
+bool op_verify(Signet__V1__Request *op, Signet__V1__VerifyRequest *m, const void *token, size_t len,
+               const char *profile, const char *audience, struct signet_error *e)
+{
+    signet__v1__request__init(op);
+    signet__v1__verify_request__init(m);
+    if (!op_bytes_ok("token", token, len, e))
+        return false;
+    m->token = (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)token };
+    if (profile)
+        m->profile = (char *)(uintptr_t)profile;
+    if (audience)
+        m->audience = (char *)(uintptr_t)audience;
+    op->op_case = SIGNET__V1__REQUEST__OP_VERIFY;
+    op->verify = m;
+    return true;
+}
+
+struct signet_verified *op_verified_of(Signet__V1__Reply *taken, struct signet_error *e)
+{
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = taken;
+    const Signet__V1__VerifyReply *r = reply->verify;
+
+    return op_verified(r->payload.data, r->payload.len, r->profile, r->kid, r->expires_at, e);
+}
+
 struct signet_verified *signet_verify(struct signet *s, const void *token, size_t len,
                                       const char *profile, const char *audience, struct signet_error *e)
 {
-    Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
-    Signet__V1__VerifyRequest m = SIGNET__V1__VERIFY_REQUEST__INIT;
+    Signet__V1__Request op;
+    Signet__V1__VerifyRequest m;
+    Signet__V1__Reply *reply = op_verify(&op, &m, token, len, profile, audience, e) ? handle_call(s, &op, e) : NULL;
 
-    m.token = (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)token };
-    if (profile)
-        m.profile = (char *)(uintptr_t)profile;
-    if (audience)
-        m.audience = (char *)(uintptr_t)audience;
-    op.op_case = SIGNET__V1__REQUEST__OP_VERIFY;
-    op.verify = &m;
-    CLEANUP(reply_freep) Signet__V1__Reply *reply = handle_call(s, &op, e);
-    if (!reply)
-        return NULL;
-    const Signet__V1__VerifyReply *r = reply->verify;
-    return result(r->payload.data, r->payload.len, r->profile, r->kid, r->expires_at, e);
+    return reply ? op_verified_of(reply, e) : NULL;
 }
 
 struct signet_verifier *signet_verifier_new(const char *jwks, size_t len, struct signet_error *e)
 {
     struct err why;
-    struct signet_verifier *v = calloc(1, sizeof *v);
 
+    if (!jwks) {
+        error_set(e, ERR_BAD_REQUEST, "no key set: it is NULL");
+        return NULL;
+    }
+    struct signet_verifier *v = calloc(1, sizeof *v);
     if (!v) {
         error_no_memory(e);
         return NULL;
@@ -89,6 +111,23 @@ void signet_verifier_free(struct signet_verifier *v)
 /* Stands for a name that is no algorithm: a list of such names must allow nothing, not everything. */
 static const struct alg unknown_alg = { .name = "", .family = ALG_HMAC, .kty = "" };
 
+static bool names_ok(const char *what, const char *const *names, size_t n, struct signet_error *e)
+{
+    bool ok = n <= MAX_NAMES && (names || n == 0);
+
+    for (size_t i = 0; ok && i < n; i++)
+        ok = names[i];
+    return ok || error_set(e, ERR_BAD_REQUEST, "%s: %zu, at most %u are allowed and none may be NULL", what, n, MAX_NAMES);
+}
+
+static bool rules_ok(const struct signet_verify_rules *r, struct signet_error *e)
+{
+    if (r->leeway_s > CLAIMS_MAX_LEEWAY)
+        return error_set(e, ERR_BAD_REQUEST, "a leeway of %u s is more than the %u s allowed", (unsigned)r->leeway_s,
+                         CLAIMS_MAX_LEEWAY);
+    return names_ok("algs", r->algs, r->n_algs, e) && names_ok("audiences", r->audiences, r->n_audiences, e);
+}
+
 static const struct alg **algs_of(const struct signet_verify_rules *rules)
 {
     const struct alg **algs = calloc(rules->n_algs ? rules->n_algs : 1, sizeof *algs);
@@ -106,6 +145,12 @@ struct signet_verified *signet_verifier_check(const struct signet_verifier *v, c
 {
     static const struct signet_verify_rules none;
     rules = rules ? rules : &none;
+    if (!v || (!token && len)) {
+        error_set(e, ERR_BAD_REQUEST, v ? "the token is NULL" : "the verifier is NULL: did signet_verifier_new fail?");
+        return NULL;
+    }
+    if (!rules_ok(rules, e))
+        return NULL;
     CLEANUP(freep) const struct alg **algs = algs_of(rules);
     struct claims_rules want = {
         .issuer = rules->issuer, .audiences = rules->audiences, .n_audiences = rules->n_audiences,
@@ -125,13 +170,8 @@ struct signet_verified *signet_verifier_check(const struct signet_verifier *v, c
         error_no_memory(e);
         return NULL;
     }
-    if (rules->leeway_s > CLAIMS_MAX_LEEWAY) {
-        error_set(e, ERR_BAD_REQUEST, "a leeway of %u s is more than the %u s allowed",
-                  (unsigned)rules->leeway_s, CLAIMS_MAX_LEEWAY);
-        return NULL;
-    }
     if (verify_token(&j, token, len, v->set, &how, &key, &claims, &why))
-        out = result(j.payload.data, j.payload.len, "", jwk_kid(key), claims.expires_at, e);
+        out = op_verified(j.payload.data, j.payload.len, "", jwk_kid(key), claims.expires_at, e);
     else
         error_from(e, &why);
     claims_clear(&claims);

@@ -843,6 +843,7 @@ static void changed_bytes_break_nothing(void)
 
 struct book {
     const char *pages[3];
+    unsigned n_keys[3];
     uint32_t n_pages;
     unsigned changes;        /* the version changes with each of the first so many requests */
 };
@@ -867,6 +868,9 @@ static bool reading(int fd, const Signet__V1__Request *rq, unsigned nth, const v
         r.profiles = profiles;
         r.n_profiles = 1;
     }
+    char *rings[] = { "web", "web", "web" };
+    r.rings = rings;
+    r.n_rings = b->n_keys[rq->get_keys->page % 3];
     reply.request_id = rq->request_id;
     reply.result_case = SIGNET__V1__REPLY__RESULT_GET_KEYS;
     reply.get_keys = &r;
@@ -878,17 +882,20 @@ static const struct {
     struct book book;
     const char *jwks, *reason;
 } keys_case[] = {
-    { "one page stays as written", { { "{ \"keys\" : [] }" }, 1, 0 }, "{ \"keys\" : [] }", "" },
-    { "no page count is one page", { { "{\"keys\":[]}" }, 0, 0 }, "{\"keys\":[]}", "" },
+    { "one page stays as written", { { "{ \"keys\" : [] }" }, { 0 }, 1, 0 }, "{ \"keys\" : [] }", "" },
+    { "no page count is one page", { { "{\"keys\":[]}" }, { 0 }, 0, 0 }, "{\"keys\":[]}", "" },
     { "three pages are one set",
-      { { "{\"keys\":[{\"kid\":\"a\"}]}", "{\"keys\":[]}", "{\"keys\":[{\"kid\":\"b\"},1]}" }, 3, 0 },
+      { { "{\"keys\":[{\"kid\":\"a\"}]}", "{\"keys\":[]}", "{\"keys\":[{\"kid\":\"b\"},1]}" }, { 1, 0, 2 }, 3, 0 },
       "{\"keys\":[{\"kid\":\"a\"},{\"kid\":\"b\"},1]}", "" },
-    { "a set that changed meanwhile is asked for again", { { "{\"keys\":[1]}", "{\"keys\":[2]}" }, 2, 2 },
+    { "a set that changed meanwhile is asked for again", { { "{\"keys\":[1]}", "{\"keys\":[2]}" }, { 1, 1 }, 2, 2 },
       "{\"keys\":[1,2]}", "" },
-    { "one that never stands still is given up", { { "{\"keys\":[]}", "{\"keys\":[]}" }, 2, 99 }, NULL, "PROTOCOL_BROKEN" },
-    { "a page that is no set", { { "{\"keys\":[]}", "nonsense" }, 2, 0 }, NULL, "PROTOCOL_BROKEN" },
-    { "a page without keys", { { "{\"keys\":[]}", "{\"keys\":{}}" }, 2, 0 }, NULL, "PROTOCOL_BROKEN" },
-    { "a million pages", { { "{\"keys\":[]}" }, 1000000, 0 }, NULL, "PROTOCOL_BROKEN" },
+    { "one that never stands still is given up", { { "{\"keys\":[]}", "{\"keys\":[]}" }, { 0 }, 2, 99 }, NULL,
+      "PROTOCOL_BROKEN" },
+    { "a page that is no set", { { "{\"keys\":[]}", "nonsense" }, { 0 }, 2, 0 }, NULL, "PROTOCOL_BROKEN" },
+    { "a page without keys", { { "{\"keys\":[]}", "{\"keys\":{}}" }, { 0 }, 2, 0 }, NULL, "PROTOCOL_BROKEN" },
+    { "a key that is no ring's", { { "{\"keys\":[1]}" }, { 0 }, 1, 0 }, NULL, "PROTOCOL_BROKEN" },
+    { "a ring without its key", { { "{\"keys\":[1]}" }, { 2 }, 1, 0 }, NULL, "PROTOCOL_BROKEN" },
+    { "a million pages", { { "{\"keys\":[]}" }, { 0 }, 1000000, 0 }, NULL, "PROTOCOL_BROKEN" },
 };
 
 static void keys_in_pages(void)
