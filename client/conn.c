@@ -54,6 +54,8 @@ struct conn {
     bool blocked;                        /* the socket takes no more for now */
     bool deaf;                           /* it takes nothing any more; why may stand unread */
     bool leaving;                        /* it said that it is ending: nothing more for this connection */
+    void (*closing)(void *ctx, int fd);
+    void *ctx;
     struct buf in, rest;                 /* read, not yet a whole reply; of a request whose beginning is out */
 };
 
@@ -158,17 +160,28 @@ void conn_abandon(struct conn *c)
         close(fd);
 }
 
-void conn_free(struct conn *c)
+void conn_on_close(struct conn *c, void (*closing)(void *ctx, int fd), void *ctx)
 {
-    if (!c)
-        return;
-    conn_abandon(c);
+    c->closing = closing;
+    c->ctx = ctx;
+}
+
+void conn_cancel_all(struct conn *c)
+{
     while (c->to_send)
         call_free(c, c->to_send);
     while (c->sent)
         call_free(c, c->sent);
     while (c->ended)
         call_free(c, c->ended);
+}
+
+void conn_free(struct conn *c)
+{
+    if (!c)
+        return;
+    conn_abandon(c);
+    conn_cancel_all(c);
     buf_clear(&c->in);
     buf_clear(&c->rest);
     free(c);
@@ -213,6 +226,8 @@ static void again(struct conn *c, struct call *k)
 
 static void disconnect(struct conn *c)
 {
+    if (c->closing && c->fd >= 0)
+        c->closing(c->ctx, c->fd);
     conn_abandon(c);
     buf_clear(&c->in);
     buf_clear(&c->rest);

@@ -34,12 +34,15 @@ struct conn_call {
     void (*done)(const struct conn_call *call, Signet__V1__Reply *reply, const struct signet_error *e);
     void (*then)(void);          /* the owner's own: whatever `done` wants beside ctx */
     void *ctx;
+    size_t n;
 };
 
 struct conn *conn_new(const struct sockaddr_un *address);
 /* Calls that wait are forgotten: nobody is called. */
 void conn_free(struct conn *c);
 DEFINE_CLEANUP(struct conn, conn_free)
+/* Who polls the descriptor hears of its end before it is closed: a copy in a forked child would keep it alive. */
+void conn_on_close(struct conn *c, void (*closing)(void *ctx, int fd), void *ctx);
 /*
  * In a child process, of a parent's conn that a thread may have been at work
  * on: closes this process's descriptor and touches nothing else of it.
@@ -54,6 +57,7 @@ uint64_t conn_begin(struct conn *c, Signet__V1__Request *op, int64_t until_ms, s
                     struct signet_error *e);
 /* It will not be called back; what it asked may still happen. False: there is no such call any more. */
 bool conn_cancel(struct conn *c, uint64_t id);
+void conn_cancel_all(struct conn *c);
 
 /* Everything that can be done without waiting; ended calls are called back. Returns how many. */
 size_t conn_process(struct conn *c);

@@ -197,7 +197,14 @@ static bool makes_key(const Signet__V1__Request *op)
     return op->op_case == SIGNET__V1__REQUEST__OP_GENERATE_KEY || op->op_case == SIGNET__V1__REQUEST__OP_IMPORT_KEY;
 }
 
-Signet__V1__Reply *handle_call(struct signet *s, Signet__V1__Request *op, struct signet_error *e)
+int64_t handle_until_ms(const struct signet *s, const Signet__V1__Request *op)
+{
+    uint32_t asked_ms = s ? s->timeout_ms : 0, usual_ms = op && makes_key(op) ? MAKE_KEY_TIMEOUT_MS : HANDLE_TIMEOUT_MS;
+
+    return conn_now_ms() + (asked_ms ? asked_ms : usual_ms);
+}
+
+Signet__V1__Reply *handle_call_until(struct signet *s, Signet__V1__Request *op, int64_t until_ms, struct signet_error *e)
 {
     struct slot *slot;
 
@@ -205,16 +212,19 @@ Signet__V1__Reply *handle_call(struct signet *s, Signet__V1__Request *op, struct
         error_set(e, ERR_BAD_REQUEST, "no handle to call through: did signet_open fail?");
         return NULL;
     }
-    uint32_t asked_ms = s->timeout_ms, usual_ms = makes_key(op) ? MAKE_KEY_TIMEOUT_MS : HANDLE_TIMEOUT_MS;
     struct conn *c = take_conn(s, &slot, e);
     if (!c) {
         give_back(slot, NULL, false);
         return NULL;
     }
-    op->deadline_ms = asked_ms;
-    int64_t until_ms = conn_now_ms() + (asked_ms ? asked_ms : usual_ms);
+    op->deadline_ms = s->timeout_ms;
     Signet__V1__Reply *reply = call_on(c, op, until_ms, e);
     /* One whose answer nobody waits for any more is closed: the daemon then drops what was asked. */
     give_back(slot, c, conn_fd(c) >= 0 && conn_n_calls(c) == 0 && (reply || conn_now_ms() < until_ms));
     return reply;
+}
+
+Signet__V1__Reply *handle_call(struct signet *s, Signet__V1__Request *op, struct signet_error *e)
+{
+    return handle_call_until(s, op, handle_until_ms(s, op), e);
 }

@@ -16,4 +16,8 @@
  */
 Signet__V1__Reply *handle_call(struct signet *s, Signet__V1__Request *op, struct signet_error *e);
 
+/* For what takes several: how long, from now, a call may take (monotonic), and calls that end then. */
+int64_t handle_until_ms(const struct signet *s, const Signet__V1__Request *op);
+Signet__V1__Reply *handle_call_until(struct signet *s, Signet__V1__Request *op, int64_t until_ms, struct signet_error *e);
+
 #endif

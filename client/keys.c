@@ -173,6 +173,7 @@ struct signet_keys *signet_get_keys(struct signet *s, struct signet_error *e)
     CLEANUP(keys_fetch_freep) struct keys_fetch *f = keys_fetch_new();
     struct signet_keys *keys = NULL;
     enum keys_fetched got = KEYS_MORE;
+    int64_t until_ms = handle_until_ms(s, NULL);
 
     if (!f) {
         error_no_memory(e);
@@ -182,7 +183,7 @@ struct signet_keys *signet_get_keys(struct signet *s, struct signet_error *e)
         Signet__V1__Request op;
         Signet__V1__GetKeysRequest m;
         keys_fetch_ask(f, &op, &m);
-        Signet__V1__Reply *reply = handle_call(s, &op, e);
+        Signet__V1__Reply *reply = handle_call_until(s, &op, until_ms, e);
         got = reply ? keys_fetch_take(f, reply, &keys, e) : KEYS_FAILED;
     }
     return keys;

@@ -15,9 +15,15 @@
  *     signet_token_free(t);
  *     signet_close(s);
  *
- * Calls block, for at most the timeout. One handle serves one call at a time:
- * give each thread its own; a child process opens its own after fork. No
- * signal is raised (no SIGPIPE), no thread started, nothing printed.
+ * Calls of a struct signet block, for at most the timeout, and may be made
+ * from many threads at once; those of a struct signet_async return at once and
+ * are called back, for event loops. Handles survive a fork: the child's calls
+ * have connections of their own. No signal is raised (no SIGPIPE), no thread
+ * started, nothing printed, no lock held across a call.
+ *
+ * A daemon that restarts is waited for (2 s, within the timeout), and what it
+ * had not answered is asked again, but for the making of keys. Where it was
+ * not there in the first place the answer is DAEMON_UNREACHABLE at once.
  *
  * Functions that return a pointer or bool say NULL or false on failure and
  * fill `e`, which may be NULL; success leaves `e` alone. Requests are zeroed
@@ -79,8 +85,10 @@ struct signet;
 /*
  * A handle on signet.sock at `path` (NULL: $SIGNET_SOCKET, else
  * /run/signet/signet.sock), or on admin.sock (NULL: $SIGNET_ADMIN_SOCKET, else
- * /run/signet/admin.sock). Connects at the first call, and again by itself
- * where the daemon was restarted.
+ * /run/signet/admin.sock). Connects at the first call, and again by itself.
+ * Any number of threads may call through one; each call has a connection to
+ * itself while it lasts, and idle ones (at most 64) are kept. Close it when no
+ * call is under way.
  */
 SIGNET_API struct signet *signet_open(const char *path, struct signet_error *e);
 SIGNET_API struct signet *signet_open_admin(const char *path, struct signet_error *e);
@@ -184,6 +192,60 @@ SIGNET_API struct signet_verified *signet_verifier_check(const struct signet_ver
                                                          const void *token, size_t len,
                                                          const struct signet_verify_rules *rules,
                                                          struct signet_error *e);
+
+/* Without waiting ------------------------------------------------------------- */
+
+/*
+ * For event loops. Poll the descriptor for reading (it is an epoll's: any loop
+ * takes it) and call signet_async_process when it is readable:
+ *
+ *     struct pollfd p = { .fd = signet_async_fd(a), .events = POLLIN };
+ *     while (signet_async_n_waiting(a) && poll(&p, 1, -1) >= 0)
+ *         signet_async_process(a);
+ *
+ * Hundreds of calls may wait at a time (4096 at most; more is
+ * TOO_MANY_IN_FLIGHT), on one connection. Each ends with exactly one callback,
+ * in signet_async_process and nowhere else, at its deadline at the latest.
+ *
+ * For one thread at a time. After a fork the child asks for the descriptor
+ * anew; what waited is the parent's, and in the child it is forgotten. Do not
+ * fork within a callback.
+ */
+struct signet_async;
+
+SIGNET_API struct signet_async *signet_async_open(const char *path, struct signet_error *e);    /* path: as signet_open */
+/* What waits is forgotten: nobody is called back. May be called within a callback. */
+SIGNET_API void signet_async_close(struct signet_async *a);
+/* The same descriptor for as long as the process has the handle; -1: none (no descriptors left). */
+SIGNET_API int signet_async_fd(struct signet_async *a);
+/* Sends, reads, calls back; never waits. Returns how many calls ended. */
+SIGNET_API size_t signet_async_process(struct signet_async *a);
+SIGNET_API size_t signet_async_n_waiting(const struct signet_async *a);
+/* For the calls begun from now on, as signet_set_timeout. */
+SIGNET_API void signet_async_set_timeout(struct signet_async *a, uint32_t timeout_ms);
+/* The call is not called back; its token may be made all the same. False: there is no such call any more. */
+SIGNET_API bool signet_async_cancel(struct signet_async *a, uint64_t call);
+
+/*
+ * How a call ends: a result, which is the callback's to free, or NULL and why.
+ * Callbacks may begin and cancel calls.
+ */
+typedef void signet_token_fn(void *ctx, struct signet_token *t, const struct signet_error *e);
+typedef void signet_batch_fn(void *ctx, struct signet_batch *b, const struct signet_error *e);
+typedef void signet_verified_fn(void *ctx, struct signet_verified *v, const struct signet_error *e);
+
+/*
+ * Begin a call: arguments as those of the blocking ones, borrowed until the
+ * return. The call's number, for signet_async_cancel; 0: it could not begin, e
+ * says why, and nobody will be called back.
+ */
+SIGNET_API uint64_t signet_async_sign(struct signet_async *a, const struct signet_sign_request *ask,
+                                      signet_token_fn *done, void *ctx, struct signet_error *e);
+SIGNET_API uint64_t signet_async_sign_batch(struct signet_async *a, const struct signet_sign_request *ask, size_t n,
+                                            signet_batch_fn *done, void *ctx, struct signet_error *e);
+SIGNET_API uint64_t signet_async_verify(struct signet_async *a, const void *token, size_t len, const char *profile,
+                                        const char *audience, signet_verified_fn *done, void *ctx,
+                                        struct signet_error *e);
 
 /* Keys and profiles ---------------------------------------------------------- */
 
