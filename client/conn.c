@@ -453,10 +453,9 @@ static bool take_error(struct conn *c, struct call *k, const Signet__V1__Error *
 
     error_from_wire(&e, said);
     if (is_passing(c, k, e.reason, now)) {
-        if (!c->leaving) {               /* STARTING */
+        if (!c->leaving)                                 /* STARTING */
             c->hold_ms = now + STARTING_MS;
-            k->n_sends--;                                /* as often as it takes, while the patience lasts */
-        }
+        k->n_sends--;                                    /* it was not begun: as often as the patience lasts */
         again(c, k);
     } else {
         end_with(c, k, &e);

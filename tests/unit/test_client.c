@@ -4,124 +4,19 @@
  * would, to see that the library believes nothing.
  */
 #include "client/signet.h"
-#include "proto/buf.h"
 #include "proto/cleanup.h"
 #include "proto/frame.h"
-#include "signet.pb-c.h"
+#include "tests/support/script.h"
 #include "tests/support/unit.h"
 
 /* A1 is a row's beginning; what a row says after it is meant to win. */
 #pragma GCC diagnostic ignored "-Woverride-init"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-
-/* Answers the nth request (from 0, over all connections) on fd; false closes the connection. */
-typedef bool (*answerer)(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg);
-
-struct server {
-    char dir[32], path[48];
-    pid_t pid;
-};
-
-/* --- the child ------------------------------------------------------------ */
-
-static bool put(int fd, const void *bytes, size_t len)
-{
-    for (size_t at = 0; at < len;) {
-        ssize_t n = send(fd, (const char *)bytes + at, len - at, MSG_NOSIGNAL);
-        if (n <= 0)
-            return false;
-        at += (size_t)n;
-    }
-    return true;
-}
-
-static bool get(int fd, void *bytes, size_t len)
-{
-    for (size_t at = 0; at < len;) {
-        ssize_t n = recv(fd, (char *)bytes + at, len - at, 0);
-        if (n <= 0)
-            return false;
-        at += (size_t)n;
-    }
-    return true;
-}
-
-static bool put_frame(int fd, const void *message, size_t len)
-{
-    uint8_t header[FRAME_HEADER_LEN];
-    frame_header(header, len);
-    return put(fd, header, sizeof header) && put(fd, message, len);
-}
-
-static bool put_reply(int fd, const Signet__V1__Reply *r)
-{
-    static uint8_t bytes[FRAME_MAX_REPLY];
-    if (signet__v1__reply__get_packed_size(r) > sizeof bytes)
-        _exit(3);
-    return put_frame(fd, bytes, signet__v1__reply__pack(r, bytes));
-}
-
-static void serve_one(int fd, answerer answer, const void *arg, unsigned *nth)
-{
-    static uint8_t bytes[256 * 1024];
-    uint8_t header[FRAME_HEADER_LEN];
-    bool more = true;
-
-    while (more && get(fd, header, sizeof header)) {
-        size_t len = (size_t)header[0] << 24 | (size_t)header[1] << 16 | (size_t)header[2] << 8 | header[3];
-        if (len > sizeof bytes || !get(fd, bytes, len))
-            return;
-        Signet__V1__Request *rq = signet__v1__request__unpack(NULL, len, bytes);
-        if (!rq)
-            _exit(4);
-        more = answer(fd, rq, (*nth)++, arg);
-        signet__v1__request__free_unpacked(rq, NULL);
-    }
-}
-
-static struct server start(answerer answer, const void *arg)
-{
-    struct server s = { .dir = "/tmp/signet-client-XXXXXX" };
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
-
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(s.dir));
-    snprintf(s.path, sizeof s.path, "%s/socket", s.dir);
-    memcpy(a.sun_path, s.path, strlen(s.path) + 1);
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_FATAL(bind(listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(listener, 8) == 0);
-    s.pid = fork();
-    if (s.pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        for (unsigned nth = 0;;) {
-            int fd = accept(listener, NULL, NULL);
-            if (fd < 0)
-                _exit(5);
-            serve_one(fd, answer, arg, &nth);
-            close(fd);
-        }
-    }
-    close(listener);
-    return s;
-}
-
-static void stop(struct server *s)
-{
-    int status = 0;
-    kill(s->pid, SIGKILL);
-    waitpid(s->pid, &status, 0);
-    CU_ASSERT_TRUE(WIFSIGNALED(status));        /* the script itself never failed */
-    unlink(s->path);
-    rmdir(s->dir);
-}
 
 /* --- an honest daemon ------------------------------------------------------ */
 
@@ -167,7 +62,7 @@ static bool answer_batch(int fd, const Signet__V1__Request *rq, Signet__V1__Repl
     }
     reply->result_case = SIGNET__V1__REPLY__RESULT_SIGN_BATCH;
     reply->sign_batch = &r;
-    return put_reply(fd, reply);
+    return script_put_reply(fd, reply);
 }
 
 static bool answer_verify(int fd, const Signet__V1__Request *rq, Signet__V1__Reply *reply)
@@ -189,7 +84,7 @@ static bool answer_verify(int fd, const Signet__V1__Request *rq, Signet__V1__Rep
         reply->result_case = SIGNET__V1__REPLY__RESULT_VERIFY;
         reply->verify = &r;
     }
-    return put_reply(fd, reply);
+    return script_put_reply(fd, reply);
 }
 
 static bool answer_status(int fd, Signet__V1__Reply *reply)
@@ -224,7 +119,7 @@ static bool answer_status(int fd, Signet__V1__Reply *reply)
     r.n_rings = r.n_signers = r.n_counters = 1;
     reply->result_case = SIGNET__V1__REPLY__RESULT_GET_STATUS;
     reply->get_status = &r;
-    return put_reply(fd, reply);
+    return script_put_reply(fd, reply);
 }
 
 static bool answer_key(int fd, const Signet__V1__Request *rq, Signet__V1__Reply *reply)
@@ -250,7 +145,7 @@ static bool answer_key(int fd, const Signet__V1__Request *rq, Signet__V1__Reply 
         reply->result_case = SIGNET__V1__REPLY__RESULT_IMPORT_KEY;
         reply->import_key = &i;
     }
-    return put_reply(fd, reply);
+    return script_put_reply(fd, reply);
 }
 
 #define MANY_KEYS 500       /* with all their fields far more than a stranger's request may have */
@@ -270,7 +165,7 @@ static bool answer_list(int fd, Signet__V1__Reply *reply)
     r.n_keys = MANY_KEYS;
     reply->result_case = SIGNET__V1__REPLY__RESULT_LIST_KEYS;
     reply->list_keys = &r;
-    return put_reply(fd, reply);
+    return script_put_reply(fd, reply);
 }
 
 static bool honest(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
@@ -286,7 +181,7 @@ static bool honest(int fd, const Signet__V1__Request *rq, unsigned nth, const vo
         answer_sign(rq->sign, &sign, text, sizeof text);
         reply.result_case = SIGNET__V1__REPLY__RESULT_SIGN;
         reply.sign = &sign;
-        return put_reply(fd, &reply);
+        return script_put_reply(fd, &reply);
     case SIGNET__V1__REQUEST__OP_SIGN_BATCH: return answer_batch(fd, rq, &reply);
     case SIGNET__V1__REQUEST__OP_VERIFY: return answer_verify(fd, rq, &reply);
     case SIGNET__V1__REQUEST__OP_GET_STATUS: return answer_status(fd, &reply);
@@ -297,7 +192,7 @@ static bool honest(int fd, const Signet__V1__Request *rq, unsigned nth, const vo
         reload.config_generation = 7;
         reply.result_case = SIGNET__V1__REPLY__RESULT_RELOAD;
         reply.reload = &reload;
-        return put_reply(fd, &reply);
+        return script_put_reply(fd, &reply);
     default: _exit(6);
     }
 }
@@ -306,7 +201,7 @@ static bool honest(int fd, const Signet__V1__Request *rq, unsigned nth, const vo
 
 static void sign_carries_all(void)
 {
-    struct server d = start(honest, NULL);
+    struct script d = script_start(honest, NULL);
     struct signet_error e = { 0 };
     struct signet *s = signet_open(d.path, &e);
     const char *audiences[] = { "shop", "login" };
@@ -329,7 +224,7 @@ static void sign_carries_all(void)
     signet_token_free(t);
     unit_same_str("no error was set", e.reason, "");
     signet_close(s);
-    stop(&d);
+    script_stop(&d);
 }
 
 static void sign_refuses_nonsense_unasked(void)
@@ -353,7 +248,7 @@ static void sign_refuses_nonsense_unasked(void)
 
 static void batch_fails_item_by_item(void)
 {
-    struct server d = start(honest, NULL);
+    struct script d = script_start(honest, NULL);
     struct signet_error e;
     struct signet *s = signet_open(d.path, &e);
     struct signet_sign_request ask[SIGNET_MAX_BATCH];
@@ -371,12 +266,12 @@ static void batch_fails_item_by_item(void)
     unit_same_str("the last", b->items[255].token->token, "p||5|0||");
     signet_batch_free(b);
     signet_close(s);
-    stop(&d);
+    script_stop(&d);
 }
 
 static void verify_by_the_daemon(void)
 {
-    struct server d = start(honest, NULL);
+    struct script d = script_start(honest, NULL);
     struct signet_error e;
     struct signet *s = signet_open(d.path, &e);
     struct signet_verified *v = signet_verify(s, "a\0b.c", 5, NULL, NULL, &e);
@@ -400,12 +295,12 @@ static void verify_by_the_daemon(void)
     unit_same_str("refused", e.reason, "BAD_SIGNATURE");
     CU_ASSERT_TRUE(signet_error_is_verdict(&e));
     signet_close(s);
-    stop(&d);
+    script_stop(&d);
 }
 
 static void status_comes_whole(void)
 {
-    struct server d = start(honest, NULL);
+    struct script d = script_start(honest, NULL);
     struct signet_error e;
     struct signet *s = signet_open(d.path, &e);
     struct signet_status *st = signet_get_status(s, &e);
@@ -421,12 +316,12 @@ static void status_comes_whole(void)
     unit_same_int("counter", (long long)st->counters[0].value, 42);
     signet_status_free(st);
     signet_close(s);
-    stop(&d);
+    script_stop(&d);
 }
 
 static void administration(void)
 {
-    struct server d = start(honest, NULL);
+    struct script d = script_start(honest, NULL);
     struct signet_error e;
     struct signet *s = signet_open_admin(d.path, &e);
     struct signet_key_list *l = signet_list_keys(s, &e);
@@ -452,27 +347,16 @@ static void administration(void)
     unit_same_int("generation", generation, 7);
     CU_ASSERT_TRUE(signet_reload(s, NULL, &e));
     signet_close(s);
-    stop(&d);
+    script_stop(&d);
 }
 
 /* --- a daemon that goes ------------------------------------------------------- */
-
-static void say_reload(int fd, uint64_t id, uint32_t generation)
-{
-    Signet__V1__Reply reply = SIGNET__V1__REPLY__INIT;
-    Signet__V1__ReloadReply reload = SIGNET__V1__RELOAD_REPLY__INIT;
-    reload.config_generation = generation;
-    reply.request_id = id;
-    reply.result_case = SIGNET__V1__REPLY__RESULT_RELOAD;
-    reply.reload = &reload;
-    put_reply(fd, &reply);
-}
 
 /* One answer a connection, as a daemon that is restarted between calls. */
 static bool restarting(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
 {
     if (rq->op_case == SIGNET__V1__REQUEST__OP_RELOAD)
-        say_reload(fd, rq->request_id, nth);
+        script_say_reload(fd, rq->request_id, nth);
     else
         honest(fd, rq, nth, NULL);
     return false;
@@ -480,7 +364,7 @@ static bool restarting(int fd, const Signet__V1__Request *rq, unsigned nth, cons
 
 static void restart_goes_unnoticed(void)
 {
-    struct server d = start(restarting, NULL);
+    struct script d = script_start(restarting, NULL);
     struct signet_error e;
     struct signet *s = signet_open(d.path, &e);
     uint32_t generation = 0;
@@ -490,13 +374,13 @@ static void restart_goes_unnoticed(void)
         unit_same_int("asked once each", generation, i);
     }
     signet_close(s);
-    stop(&d);
+    script_stop(&d);
 }
 
 static bool gone_after_first(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
 {
     if (nth == 0) {
-        say_reload(fd, rq->request_id, 1);
+        script_say_reload(fd, rq->request_id, 1);
         return true;                 /* the next request is read, and then left without an answer */
     }
     if (nth == 1)
@@ -506,7 +390,7 @@ static bool gone_after_first(int fd, const Signet__V1__Request *rq, unsigned nth
 
 static void keys_are_not_made_twice(void)
 {
-    struct server d = start(gone_after_first, NULL);
+    struct script d = script_start(gone_after_first, NULL);
     struct signet_error e;
     struct signet *s = signet_open_admin(d.path, &e);
 
@@ -518,7 +402,7 @@ static void keys_are_not_made_twice(void)
     CU_ASSERT_PTR_NOT_NULL(l);
     signet_key_list_free(l);
     signet_close(s);
-    stop(&d);
+    script_stop(&d);
 }
 
 /* The first request is never answered; the second on its connection would get the first's answer. */
@@ -531,16 +415,16 @@ static bool late_answer(int fd, const Signet__V1__Request *rq, unsigned nth, con
         first = rq->request_id;
         while (recv(fd, &byte, 1, MSG_PEEK) < 0 && errno == EINTR)
             continue;                /* until the client has gone, or asks again */
-        say_reload(fd, first, 111);
+        script_say_reload(fd, first, 111);
         return true;
     }
-    say_reload(fd, rq->request_id, 222);
+    script_say_reload(fd, rq->request_id, 222);
     return true;
 }
 
 static void late_answer_is_nobodys(void)
 {
-    struct server d = start(late_answer, NULL);
+    struct script d = script_start(late_answer, NULL);
     struct signet_error e;
     struct signet *s = signet_open(d.path, &e);
     uint32_t generation = 0;
@@ -553,7 +437,7 @@ static void late_answer_is_nobodys(void)
     CU_ASSERT_TRUE(signet_reload(s, &generation, &e));
     unit_same_int("its own answer", generation, 222);
     signet_close(s);
-    stop(&d);
+    script_stop(&d);
 }
 
 static void no_daemon(void)
@@ -586,7 +470,7 @@ static void no_daemon(void)
 
 static void environment_names_the_sockets(void)
 {
-    struct server d = start(honest, NULL);
+    struct script d = script_start(honest, NULL);
     struct signet_error e;
 
     setenv("SIGNET_SOCKET", d.path, 1);
@@ -599,7 +483,7 @@ static void environment_names_the_sockets(void)
     signet_close(admin);
     unsetenv("SIGNET_SOCKET");
     unsetenv("SIGNET_ADMIN_SOCKET");
-    stop(&d);
+    script_stop(&d);
 }
 
 /* --- answers that no signetd gives ---------------------------------------------- */
@@ -610,17 +494,17 @@ struct lie {
     const char *reason;
 };
 
-static void lie_length_zero(int fd, uint64_t id) { put(fd, "\0\0\0\0rest", 8); }
-static void lie_length_huge(int fd, uint64_t id) { put(fd, "\xff\xff\xff\xff....", 8); }
-static void lie_one_past_limit(int fd, uint64_t id) { put(fd, "\x00\x10\x00\x01....", 8); }
-static void lie_http(int fd, uint64_t id) { put(fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28); }
-static void lie_http2(int fd, uint64_t id) { put(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24); }
-static void lie_no_protobuf(int fd, uint64_t id) { put_frame(fd, "\xff\xff\xff\xff\xff\xff", 6); }
-static void lie_no_result(int fd, uint64_t id) { uint8_t m[] = { 8, (uint8_t)id }; put_frame(fd, m, 2); }
-static void lie_other_id(int fd, uint64_t id) { say_reload(fd, id + 1, 1); }
-static void lie_no_id(int fd, uint64_t id) { say_reload(fd, 0, 1); }
-static void lie_half_header(int fd, uint64_t id) { put(fd, "\0\0", 2); }
-static void lie_half_message(int fd, uint64_t id) { put(fd, "\0\0\0\x09" "1234", 8); }
+static void lie_length_zero(int fd, uint64_t id) { script_put(fd, "\0\0\0\0rest", 8); }
+static void lie_length_huge(int fd, uint64_t id) { script_put(fd, "\xff\xff\xff\xff....", 8); }
+static void lie_one_past_limit(int fd, uint64_t id) { script_put(fd, "\x00\x10\x00\x01....", 8); }
+static void lie_http(int fd, uint64_t id) { script_put(fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28); }
+static void lie_http2(int fd, uint64_t id) { script_put(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24); }
+static void lie_no_protobuf(int fd, uint64_t id) { script_put_frame(fd, "\xff\xff\xff\xff\xff\xff", 6); }
+static void lie_no_result(int fd, uint64_t id) { uint8_t m[] = { 8, (uint8_t)id }; script_put_frame(fd, m, 2); }
+static void lie_other_id(int fd, uint64_t id) { script_say_reload(fd, id + 1, 1); }
+static void lie_no_id(int fd, uint64_t id) { script_say_reload(fd, 0, 1); }
+static void lie_half_header(int fd, uint64_t id) { script_put(fd, "\0\0", 2); }
+static void lie_half_message(int fd, uint64_t id) { script_put(fd, "\0\0\0\x09" "1234", 8); }
 static void lie_nothing(int fd, uint64_t id) { }
 
 static void lie_other_result(int fd, uint64_t id)
@@ -630,27 +514,13 @@ static void lie_other_result(int fd, uint64_t id)
     reply.request_id = id;
     reply.result_case = SIGNET__V1__REPLY__RESULT_SIGN;
     reply.sign = &sign;
-    put_reply(fd, &reply);
+    script_put_reply(fd, &reply);
 }
 
-static void say_error(int fd, uint64_t id, uint32_t code, const char *reason, const char *text)
-{
-    Signet__V1__Reply reply = SIGNET__V1__REPLY__INIT;
-    Signet__V1__Error e = SIGNET__V1__ERROR__INIT;
-    e.code = code;
-    e.reason = (char *)(uintptr_t)reason;
-    e.text = (char *)(uintptr_t)text;
-    e.retry_after_ms = 12;
-    reply.request_id = id;
-    reply.result_case = SIGNET__V1__REPLY__RESULT_ERROR;
-    reply.error = &e;
-    put_reply(fd, &reply);
-}
-
-static void lie_not_utf8(int fd, uint64_t id) { say_error(fd, id, 3, "A", "\xc3("); }
-static void lie_error_empty(int fd, uint64_t id) { say_error(fd, id, 0, "", ""); }
-static void lie_error_of_tomorrow(int fd, uint64_t id) { say_error(fd, id, 99, "FROM_A_NEWER_DAEMON", "x"); }
-static void lie_error_without_id(int fd, uint64_t id) { say_error(fd, 0, 3, "BAD_REQUEST", "cannot be read"); }
+static void lie_not_utf8(int fd, uint64_t id) { script_say_error(fd, id, 3, "A", "\xc3("); }
+static void lie_error_empty(int fd, uint64_t id) { script_say_error(fd, id, 0, "", ""); }
+static void lie_error_of_tomorrow(int fd, uint64_t id) { script_say_error(fd, id, 99, "FROM_A_NEWER_DAEMON", "x"); }
+static void lie_error_without_id(int fd, uint64_t id) { script_say_error(fd, 0, 3, "BAD_REQUEST", "cannot be read"); }
 
 static void lie_many_fields(int fd, uint64_t id)
 {
@@ -659,20 +529,20 @@ static void lie_many_fields(int fd, uint64_t id)
         m[i] = 8;
         m[i + 1] = (uint8_t)id;
     }
-    put_frame(fd, m, sizeof m);
+    script_put_frame(fd, m, sizeof m);
 }
 
 static void lie_slowly(int fd, uint64_t id)
 {
     uint8_t m[] = { 0, 0, 0, 7, 8, (uint8_t)id, 0x8a, 2, 2, 8, 9 };     /* field 33: { 1: 9 } */
     for (size_t i = 0; i < sizeof m; i++)
-        put(fd, m + i, 1);
+        script_put(fd, m + i, 1);
 }
 
 static void lie_with_more(int fd, uint64_t id)
 {
-    say_reload(fd, id, 9);
-    put(fd, "\0\0\0\5stray", 9);
+    script_say_reload(fd, id, 9);
+    script_put(fd, "\0\0\0\5stray", 9);
 }
 
 static const struct lie lies[] = {
@@ -708,7 +578,7 @@ static void lies_are_not_believed(void)
 {
     /* Both processes see it: an answer that broke off is asked for twice. */
     unsigned *which = mmap(NULL, sizeof *which, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    struct server d = start(lying, which);
+    struct script d = script_start(lying, which);
 
     for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
         *which = (unsigned)i;
@@ -724,7 +594,7 @@ static void lies_are_not_believed(void)
             CU_ASSERT_TRUE(e.code != 0 && *e.reason);
         signet_close(s);
     }
-    stop(&d);
+    script_stop(&d);
     munmap(which, sizeof *which);
 }
 
@@ -745,12 +615,12 @@ static bool strays(int fd, const Signet__V1__Request *rq, unsigned nth, const vo
         n += FRAME_HEADER_LEN;
         n += signet__v1__reply__pack(&reply, both + n);
     }
-    return put(fd, both, n);
+    return script_put(fd, both, n);
 }
 
 static void unasked_answers_are_dropped(void)
 {
-    struct server d = start(strays, NULL);
+    struct script d = script_start(strays, NULL);
     struct signet_error e;
     struct signet *s = signet_open(d.path, &e);
     uint32_t generation = 0;
@@ -760,7 +630,7 @@ static void unasked_answers_are_dropped(void)
         unit_same_int("the answer to what was asked", generation, i);
     }
     signet_close(s);
-    stop(&d);
+    script_stop(&d);
 }
 
 static bool long_error(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
@@ -769,13 +639,13 @@ static bool long_error(int fd, const Signet__V1__Request *rq, unsigned nth, cons
     for (size_t i = 0; i + 1 < sizeof text; i += 2)
         memcpy(text + i, "\xc3\xa9", 2);      /* é: the cut at 399 bytes falls inside one */
     memset(reason, 'R', sizeof reason - 1);
-    say_error(fd, rq->request_id, 3, reason, text);
+    script_say_error(fd, rq->request_id, 3, reason, text);
     return true;
 }
 
 static void long_errors_are_cut_between_characters(void)
 {
-    struct server d = start(long_error, NULL);
+    struct script d = script_start(long_error, NULL);
     struct signet_error e;
     struct signet *s = signet_open(d.path, &e);
 
@@ -784,7 +654,7 @@ static void long_errors_are_cut_between_characters(void)
     unit_same_int("reason", (long long)strlen(e.reason), 47);
     unit_same_int("retry", e.retry_after_ms, 12);
     signet_close(s);
-    stop(&d);
+    script_stop(&d);
 }
 
 /* --- every operation's reply, with bytes changed --------------------------------- */
@@ -810,13 +680,13 @@ static bool mangled(int fd, const Signet__V1__Request *rq, unsigned nth, const v
         /* the header only now and then: it would only be waited for */
         bytes[nth % 50 == 0 ? x % 4 : 4 + x % (uint32_t)(len - 4)] ^= (uint8_t)(1u << (x >> 29));
     }
-    put(fd, bytes, (size_t)len);
+    script_put(fd, bytes, (size_t)len);
     return false;
 }
 
 static void changed_bytes_break_nothing(void)
 {
-    struct server d = start(mangled, NULL);
+    struct script d = script_start(mangled, NULL);
     struct signet_sign_request ask = { .profile = "p", .claims = "{}", .claims_len = 2 }, two[2] = { ask, ask };
 
     for (unsigned i = 0; i < 1200; i++) {
@@ -836,7 +706,7 @@ static void changed_bytes_break_nothing(void)
             CU_FAIL("neither a result nor an error, or both");
         signet_close(s);
     }
-    stop(&d);
+    script_stop(&d);
 }
 
 /* --- the key set in pages ------------------------------------------------------------ */
@@ -874,7 +744,7 @@ static bool reading(int fd, const Signet__V1__Request *rq, unsigned nth, const v
     reply.request_id = rq->request_id;
     reply.result_case = SIGNET__V1__REPLY__RESULT_GET_KEYS;
     reply.get_keys = &r;
-    return put_reply(fd, &reply);
+    return script_put_reply(fd, &reply);
 }
 
 static const struct {
@@ -901,7 +771,7 @@ static const struct {
 static void keys_in_pages(void)
 {
     for (size_t i = 0; i < ARRAY_LEN(keys_case); i++) {
-        struct server d = start(reading, &keys_case[i].book);
+        struct script d = script_start(reading, &keys_case[i].book);
         struct signet_error e = { 0 };
         struct signet *s = signet_open(d.path, &e);
         struct signet_keys *k = signet_get_keys(s, &e);
@@ -916,7 +786,7 @@ static void keys_in_pages(void)
         }
         signet_keys_free(k);
         signet_close(s);
-        stop(&d);
+        script_stop(&d);
     }
 }
 
