@@ -133,6 +133,20 @@ def run(argv, stdin=b"", env=None, timeout=PATIENCE, **kw):
     return done.stdout
 
 
+def npm_packages(source):
+    """The folder in the build directory where the packages of source/package-lock.json are installed."""
+    folder = BUILD.resolve() / "npm" / json.loads((source / "package.json").read_text())["name"]
+    lock, stamp = (source / "package-lock.json").read_bytes(), folder / "installed"
+    if not stamp.exists() or stamp.read_bytes() != lock:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(source / name, folder / name)
+        run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, timeout=300,
+            env={**os.environ, "npm_config_update_notifier": "false"})
+        stamp.write_bytes(lock)
+    return folder
+
+
 class Daemon:
     """signetd on a place. `config` is the part after `token:`; socket and token are the rig's."""
 

@@ -2,7 +2,6 @@
 jose and jsonwebtoken, for the algorithms that each has."""
 import base64
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ import jwt
 from jwcrypto import jwk as jwcrypto_jwk
 from jwcrypto import jwt as jwcrypto_jwt
 
-from rig import BUILD, Case, HMAC, HMAC_SECRET, PUBLIC, SOFTHSM_LEAKS, main, profile, ring, run
+from rig import Case, HMAC, HMAC_SECRET, PUBLIC, SOFTHSM_LEAKS, main, npm_packages, profile, ring, run
 
 ISSUER = "https://login.example"
 HERE = pathlib.Path(__file__).resolve().parent
@@ -74,15 +73,8 @@ class Node:
 
     @classmethod
     def start(cls):
-        folder = BUILD / "node"
-        folder.mkdir(exist_ok=True)
-        for name in ("package.json", "package-lock.json", "interop.mjs"):
-            shutil.copy(HERE / "node" / name, folder / name)
-        lock = (HERE / "node/package-lock.json").read_bytes()
-        stamp = folder / "installed"
-        if not stamp.exists() or stamp.read_bytes() != lock:
-            run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, timeout=300)
-            stamp.write_bytes(lock)
+        folder = npm_packages(HERE / "node")
+        shutil.copy(HERE / "node/interop.mjs", folder)
         cls.process = subprocess.Popen(["node", "interop.mjs"], cwd=folder, stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, text=True)
 
@@ -192,5 +184,4 @@ class Interop(Case):
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("npm_config_update_notifier", "false")
     main()
