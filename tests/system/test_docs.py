@@ -35,6 +35,36 @@ class Docs(unittest.TestCase):
         self.assertEqual(there - have, set())
         self.assertEqual(have - there - {"usage", "version"}, set())
 
+    def test_signet_protocol_has_every_field_of_the_schema_s_open_operations(self):
+        text = (MAN / "signet-protocol.7").read_text()
+        schema = (TOP / "proto/signet.proto").read_text()
+        ops = re.findall(r"^    (\w+)Request (\w+) = \d+;", schema.split("// On admin.sock only:")[0], re.M)
+        self.assertEqual(len(ops), 5)
+        for name, op in ops:
+            there = set(re.findall(r"\w+", re.search(rf"^\.Ss {op}\n(.*?)^\.S[sh] ", text, re.M | re.S)[1]))
+            for message in (f"{name}Request", f"{name}Reply"):
+                body = re.search(rf"^message {message} {{([^\n]*}}|.*?^}})", schema, re.M | re.S)[1]
+                fields = set(re.findall(r"(\w+) = \d+;", body.split("// On admin.sock only:")[0]))
+                self.assertEqual(fields - there, set(), message)
+
+    def test_signet_protocol_has_the_limits_and_reasons_of_the_code(self):
+        text = (MAN / "signet-protocol.7").read_text()
+        settings = set(re.findall(r"^\.Pq Sy (\w+)", text, re.M))
+        self.assertEqual(len(settings), 6)
+        for name in settings:
+            default = re.search(rf'"{name}",.*\.unset = "(\d+)', (TOP / "daemon/config/config.c").read_text())[1]
+            self.assertRegex(text, rf"\b{default} [^\n]*\n\.Pq Sy {name}\b")
+        header = (TOP / "proto/err.h").read_text()
+        reasons = re.findall(r"^    X\((\w+), ", header, re.M)
+        codes = re.findall(r"^    CODE_(\w+) = (\d+),", header, re.M)
+        named = set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", text)) - {"SO_PEERCRED", "SIGNET_SOCKET", "SIGNET_ADMIN_SOCKET"}
+        self.assertEqual(named - set(reasons) - {name for name, _ in codes}, set())
+        for number, name in re.findall(r"^\.It (\d+) ([A-Z_]+)$", text, re.M):
+            self.assertIn((name, number), codes)
+        verdicts = re.search(r"is a verdict.*?:\n(.*?)\.\n", text, re.S)[1].split()
+        first, last = reasons.index("TOO_LARGE"), reasons.index("WRONG_TYPE")
+        self.assertEqual([v.strip(",") for v in verdicts], reasons[first:last + 1])
+
     def test_completion_offers_what_the_program_has(self):
         script = f"""PATH={(BUILD / 'client/cli').resolve()}:$PATH; . {TOP}/contrib/completion/signet
             COMP_WORDS=(signet ''); COMP_CWORD=1; _signet; echo "${{COMPREPLY[*]}}"

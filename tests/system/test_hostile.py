@@ -1,10 +1,11 @@
 """Bytes that no client of ours would send: at most that one connection ends, and nobody else notices."""
 import random
+import socket
 import struct
 
 from rig import Case, cmdline, main, profile, ring
 from wire import (Connection, ERROR, GET_KEYS, GET_STATUS, LIST_KEYS, MAX_REQUEST, SIGN, SIGN_BATCH, VERIFY, field,
-                  frame, request, sign, varint)
+                  fields, frame, request, sign, varint)
 
 
 def memory_kib(pid):
@@ -77,6 +78,24 @@ class Hostile(Case):
             with self.subTest(name=name), self.connect() as c:
                 c.send(request(SIGN, field(1, name)))
                 self.assertIn(c.reason(), ("BAD_REQUEST", None))
+
+    def test_what_is_no_request_gets_its_id_where_it_can_be_read_and_ends_nothing(self):
+        with self.connect() as c:
+            for message, request_id in ((field(1, 7) + b"\x0b", 7), (b"\x0b" + field(1, 7), None), (b"\xff", None)):
+                c.send(frame(message))
+                reply = c.reply()
+                self.assertEqual((reply.get(1), dict(fields(reply[ERROR]))[2]), (request_id, b"BAD_REQUEST"), message)
+            c.send(frame(field(1, 8) + field(999, b"x")))
+            self.assertEqual(c.reason(), "UNKNOWN_OPERATION")
+            c.send(sign("web", request_id=9))
+            self.assertEqual(c.reply()[1], 9)
+
+    def test_one_who_writes_no_more_still_gets_what_it_asked_for(self):
+        with self.connect() as c:
+            c.send(b"".join(sign("web", request_id=i) for i in (1, 2, 3)))
+            c.socket.shutdown(socket.SHUT_WR)
+            self.assertEqual(sorted(c.reply()[1] for _ in range(3)), [1, 2, 3])
+            self.assertIsNone(c.reply())
 
     def test_admin_s_questions_are_unknown_on_the_open_socket(self):
         with self.connect() as c:
