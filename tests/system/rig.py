@@ -149,6 +149,7 @@ def npm_packages(source):
 
 class Daemon:
     """signetd on a place. `config` is the part after `token:`; socket and token are the rig's."""
+    program = [SIGNETD]
 
     def __init__(self, place, rings, profiles, daemon="", token=""):
         self.place, self.process = place, None
@@ -173,7 +174,7 @@ class Daemon:
         notify.bind(str(path))
         notify.settimeout(PATIENCE)
         log = open(self.log, "ab")
-        self.process = subprocess.Popen([SIGNETD, "--config", str(self.config)], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*self.program, "--config", str(self.config)], stdin=subprocess.DEVNULL,
                                         stdout=log, stderr=log, start_new_session=True,
                                         env={**self.place.env, **(env or {}), "NOTIFY_SOCKET": str(path)})
         log.close()
