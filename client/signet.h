@@ -164,6 +164,34 @@ SIGNET_API struct signet_verified *signet_verify(struct signet *s, const void *t
 SIGNET_API void signet_verified_free(struct signet_verified *v);
 
 /*
+ * Here, in the caller's process, with signetd's keys and profiles: no round
+ * trip. By the same code as the daemon's, with the profile's iss, aud, typ and
+ * leeway and its ring's keys; a profile without public keys (HMAC, a raw ring
+ * that is not published) is asked of the daemon.
+ *
+ * The key set is fetched at the first call, then half-way to the end of its
+ * max-age, and once where a token names a key or profile that it does not have
+ * (at most once a second). While the daemon is away the set goes on to its
+ * end; past that the answer is KEYS_UNAVAILABLE, never a verdict.
+ *
+ * For any number of threads; a forked child begins with its parent's set.
+ */
+struct signet_local;
+
+SIGNET_API struct signet_local *signet_local_open(const char *path, struct signet_error *e);     /* path: as signet_open */
+SIGNET_API void signet_local_close(struct signet_local *l);
+/*
+ * How long a call may wait for signetd where it cannot judge by itself: 5 s at
+ * the start. 0: not at all, for event loops: the answer is then KEYS_UNAVAILABLE,
+ * and what it needs is fetched while other calls go on.
+ */
+SIGNET_API void signet_local_set_wait(struct signet_local *l, uint32_t wait_ms);
+/* As signet_verify. */
+SIGNET_API struct signet_verified *signet_local_verify(struct signet_local *l, const void *token, size_t len,
+                                                       const char *profile, const char *audience,
+                                                       struct signet_error *e);
+
+/*
  * Offline, by the same code as the daemon's, against a JWK set (RFC 7517) or
  * one JWK. Never touches the network. A verifier may be used by several
  * threads at once.

@@ -103,6 +103,7 @@ enum err_code {
     /* the connection, as libsignet sees it */ \
     X(DAEMON_UNREACHABLE, UNAVAILABLE) \
     X(PROTOCOL_BROKEN,    UNAVAILABLE)          /* the peer is no signet */ \
+    X(KEYS_UNAVAILABLE,   UNAVAILABLE)          /* no key set that may still be judged by */ \
     /* us */ \
     X(NO_MEMORY,          RESOURCE_EXHAUSTED) \
     X(NO_DESCRIPTORS,     RESOURCE_EXHAUSTED) \

@@ -144,6 +144,39 @@ static bool times_ok(json_t *o, const struct claims_rules *r, struct err *e)
     return true;
 }
 
+static bool holds(const struct claims *c, const char *audience)
+{
+    for (size_t i = 0; i < c->n_audiences; i++)
+        if (strcmp(c->audiences[i], audience) == 0)
+            return true;
+    return false;
+}
+
+enum claims_fit claims_fit(const struct claims *c, const char *typ, const struct claims_rules *r)
+{
+    bool audience = r->n_audiences == 0;
+
+    if (!c->issuer || !r->issuer || strcmp(c->issuer, r->issuer) != 0)
+        return CLAIMS_FIT_NONE;
+    for (size_t i = 0; i < r->n_audiences && !audience; i++)
+        audience = holds(c, r->audiences[i]);
+    if (!audience)
+        return CLAIMS_FIT_ISSUER;
+    return claims_typ_same(r->typ, typ) ? CLAIMS_FIT_ALL : CLAIMS_FIT_AUDIENCE;
+}
+
+bool claims_misfit(enum claims_fit farthest, struct err *e)
+{
+    switch (farthest) {
+    case CLAIMS_FIT_NONE:
+        return err_set(e, ERR_WRONG_ISSUER, "no profile has this token's issuer (name a raw token's profile)");
+    case CLAIMS_FIT_ISSUER:
+        return err_set(e, ERR_WRONG_AUDIENCE, "no profile of this token's issuer has its audience");
+    default:
+        return err_set(e, ERR_WRONG_TYPE, "no profile of this token's issuer and audience has its typ");
+    }
+}
+
 static bool same(json_t *v, const char *want)
 {
     const char *s = text_of(v);

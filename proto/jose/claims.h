@@ -41,6 +41,15 @@ bool claims_check(const void *payload, size_t len, const char *typ, const struct
 /* The same reading without any check: to find the profile that must judge. Nothing of it is verified. */
 bool claims_peek(const void *payload, size_t len, struct claims *out, struct err *e);
 
+/*
+ * How far a token's own words fit rules: to find those, of several, that must
+ * judge it. In this order; the farthest of all is what a refusal says.
+ */
+enum claims_fit { CLAIMS_FIT_NONE, CLAIMS_FIT_ISSUER, CLAIMS_FIT_AUDIENCE, CLAIMS_FIT_ALL };
+enum claims_fit claims_fit(const struct claims *c, const char *typ, const struct claims_rules *rules);
+/* WRONG_ISSUER, WRONG_AUDIENCE or WRONG_TYPE. Returns false. */
+bool claims_misfit(enum claims_fit farthest, struct err *e);
+
 /* Whether two typ are the same media type. NULL equals nothing. */
 bool claims_typ_same(const char *a, const char *b);
 

@@ -65,6 +65,7 @@ void jwk_free(struct jwk *k)
 {
     if (!k)
         return;
+    EVP_MD_CTX_free(k->ready);
     EVP_PKEY_free(k->pkey);
     if (k->secret)
         OPENSSL_cleanse(k->secret, k->secret_len);
@@ -282,8 +283,10 @@ struct jwk_set *jwk_set_of(json_t *doc, struct err *e)
     for (size_t i = 0; i < n; i++) {
         json_t *o = single ? doc : json_array_get(list, i);
         struct jwk *k = json_is_object(o) ? jwk_read(o) : NULL;
-        if (k)
-            s->keys[s->n++] = k;
+        if (!k)
+            continue;
+        jwk_make_ready(k);
+        s->keys[s->n++] = k;
     }
     return TAKE(s);
 }
@@ -395,6 +398,7 @@ struct jwk *jwk_from_spki(const uint8_t *der, size_t len, const struct alg *alg,
         err_set(e, ERR_NO_MEMORY, "no memory for a key");
         return NULL;
     }
+    jwk_make_ready(k);
     return TAKE(k);
 }
 

@@ -16,8 +16,12 @@ struct jwk {
     const struct alg *alg;      /* NULL: none named, or (has_alg) one that we do not know */
     bool has_alg, may_verify;
     EVP_PKEY *pkey;             /* else a secret */
+    EVP_MD_CTX *ready;          /* begun for `alg`, to be copied: a fresh one costs as much as reading the token. NULL: none */
     uint8_t *secret;
     size_t secret_len;
 };
+
+/* Makes `ready`, where the key names an algorithm that it fits. */
+void jwk_make_ready(struct jwk *k);
 
 #endif

@@ -69,6 +69,27 @@ static bool padding_set(EVP_PKEY_CTX *ctx, const struct alg *alg)
     return true;
 }
 
+static EVP_MD_CTX *context(const struct jwk *k, const struct alg *alg)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *ctx = NULL;
+
+    if (md && alg == k->alg && k->ready && EVP_MD_CTX_copy_ex(md, k->ready) == 1)
+        return md;
+    if (md && EVP_DigestVerifyInit_ex(md, &ctx, alg->hash, NULL, NULL, k->pkey, NULL) == 1 && padding_set(ctx, alg))
+        return md;
+    EVP_MD_CTX_free(md);
+    return NULL;
+}
+
+void jwk_make_ready(struct jwk *k)
+{
+    struct err e;
+
+    if (k->pkey && k->alg && jwk_fits(k, k->alg, false, &e))
+        k->ready = context(k, k->alg);
+}
+
 bool jwk_verifies(const struct jwk *k, const struct alg *alg, const void *input, size_t input_len,
                   const uint8_t *signature, size_t signature_len)
 {
@@ -86,12 +107,9 @@ bool jwk_verifies(const struct jwk *k, const struct alg *alg, const void *input,
     int der_len = 0;
     if (alg->family == ALG_ECDSA && (der_len = der_of(signature, signature_len, &der)) <= 0)
         return false;
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    EVP_PKEY_CTX *ctx = NULL;
-    bool ok = md && EVP_DigestVerifyInit_ex(md, &ctx, alg->hash, NULL, NULL, k->pkey, NULL) == 1 &&
-              padding_set(ctx, alg) &&
-              EVP_DigestVerify(md, der ? der : signature, der ? (size_t)der_len : signature_len, input,
-                               input_len) == 1;
+    EVP_MD_CTX *md = context(k, alg);
+    bool ok = md && EVP_DigestVerify(md, der ? der : signature, der ? (size_t)der_len : signature_len, input,
+                                     input_len) == 1;
     EVP_MD_CTX_free(md);
     OPENSSL_free(der);
     ERR_clear_error();      /* OpenSSL queues why not; nobody reads it */

@@ -55,11 +55,10 @@ static const struct jwk *key_that_verifies(const struct jws *j, const struct jwk
     return NULL;
 }
 
-bool verify_token(struct jws *j, const void *token, size_t len, const struct jwk_set *set,
-                  const struct verify_rules *rules, const struct jwk **out_key,
-                  struct claims *out_claims, struct err *e)
+bool verify_jws(const struct jws *j, const struct jwk_set *set, const struct verify_rules *rules,
+                const struct jwk **out_key, struct claims *out_claims, struct err *e)
 {
-    if (!jws_parse(j, token, len, rules->max_len, e) || !verify_alg_allowed(j, rules, e))
+    if (!verify_alg_allowed(j, rules, e))
         return false;
     const struct jwk *k = key_that_verifies(j, set, rules, e);
     if (!k)
@@ -68,4 +67,11 @@ bool verify_token(struct jws *j, const void *token, size_t len, const struct jwk
         return false;
     *out_key = k;
     return true;
+}
+
+bool verify_token(struct jws *j, const void *token, size_t len, const struct jwk_set *set,
+                  const struct verify_rules *rules, const struct jwk **out_key,
+                  struct claims *out_claims, struct err *e)
+{
+    return jws_parse(j, token, len, rules->max_len, e) && verify_jws(j, set, rules, out_key, out_claims, e);
 }

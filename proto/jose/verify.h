@@ -30,6 +30,10 @@ bool verify_token(struct jws *j, const void *token, size_t len, const struct jwk
                   const struct verify_rules *rules, const struct jwk **out_key,
                   struct claims *out_claims, struct err *e);
 
+/* The same for a token that is taken apart already; j stays the caller's. */
+bool verify_jws(const struct jws *j, const struct jwk_set *set, const struct verify_rules *rules,
+                const struct jwk **out_key, struct claims *out_claims, struct err *e);
+
 /* Whether the header's alg is one we know and the rules allow, or ERR_ALG_NOT_ALLOWED. Before any key is looked at. */
 bool verify_alg_allowed(const struct jws *j, const struct verify_rules *rules, struct err *e);
 

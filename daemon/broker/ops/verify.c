@@ -23,6 +23,12 @@ struct verify_state {
     size_t nth;                      /* which published key is tried, where the token names none */
 };
 
+static struct claims_rules rules_of(const struct profile *p)
+{
+    return (struct claims_rules){ .issuer = p->issuer, .audiences = (const char *const *)p->audiences,
+                                  .n_audiences = p->n_audiences, .typ = p->typ, .leeway_s = p->leeway_s };
+}
+
 /* --- whose is it --------------------------------------------------------------------------- */
 
 static bool has(char *const *list, size_t n, const char *one)
@@ -33,43 +39,20 @@ static bool has(char *const *list, size_t n, const char *one)
     return false;
 }
 
-static bool any_audience(const struct profile *p, const struct claims *c)
-{
-    for (size_t i = 0; i < c->n_audiences; i++)
-        if (has(p->audiences, p->n_audiences, c->audiences[i]))
-            return true;
-    return false;
-}
-
-/* Of the profile that fits best, how far it fits: what a refusal says. */
-enum fit { FIT_NONE, FIT_ISSUER, FIT_AUDIENCE, FIT_ALL };
-
-static enum fit fit(const struct profile *p, const struct claims *c, const char *typ)
-{
-    if (p->raw || !c->issuer || strcmp(p->issuer, c->issuer) != 0)
-        return FIT_NONE;
-    if (!any_audience(p, c))
-        return FIT_ISSUER;
-    return claims_typ_same(p->typ, typ) ? FIT_ALL : FIT_AUDIENCE;
-}
-
 static const struct profile *find_profile(const struct config *c, const struct claims *claims, const char *typ,
                                           struct err *e)
 {
-    enum fit best = FIT_NONE;
+    enum claims_fit farthest = CLAIMS_FIT_NONE;
 
     for (size_t i = 0; i < c->n_profiles; i++) {
-        enum fit f = fit(&c->profiles[i], claims, typ);
-        if (f == FIT_ALL)
-            return &c->profiles[i];
-        best = f > best ? f : best;
+        const struct profile *p = &c->profiles[i];
+        struct claims_rules rules = rules_of(p);
+        enum claims_fit f = p->raw ? CLAIMS_FIT_NONE : claims_fit(claims, typ, &rules);
+        if (f == CLAIMS_FIT_ALL)
+            return p;
+        farthest = f > farthest ? f : farthest;
     }
-    if (best == FIT_NONE)
-        err_set(e, ERR_WRONG_ISSUER, "no profile has this token's issuer (name a raw token's profile)");
-    else if (best == FIT_ISSUER)
-        err_set(e, ERR_WRONG_AUDIENCE, "no profile of this token's issuer has its audience");
-    else
-        err_set(e, ERR_WRONG_TYPE, "no profile of this token's issuer and audience has its typ");
+    claims_misfit(farthest, e);
     return NULL;
 }
 
@@ -144,12 +127,11 @@ static void judge_claims(struct verify_state *v)
     const struct profile *p = v->profile;
     const Signet__V1__VerifyRequest *ask = v->rq->msg->verify;
     const char *audience = ask->audience;
-    struct claims_rules rules = { .issuer = p->issuer, .audiences = (const char *const *)p->audiences,
-                                  .n_audiences = p->n_audiences, .typ = p->typ, .leeway_s = p->leeway_s,
-                                  .now = clock_now() };
+    struct claims_rules rules = rules_of(p);
     struct claims claims = { 0 };
     struct err e;
 
+    rules.now = clock_now();
     if (*audience) {
         rules.audiences = &audience;
         rules.n_audiences = 1;
