@@ -2,6 +2,7 @@
 
 #include "client/error.h"
 #include "client/handle.h"
+#include "client/profiles.h"
 #include "proto/jose/json.h"
 
 #include <string.h>
@@ -92,14 +93,8 @@ static bool take_profiles(struct owned_keys *k, struct signet_error *e)
     k->profiles = calloc(r->n_profiles + 1, sizeof *k->profiles);
     if (!k->profiles)
         return error_no_memory(e);
-    for (size_t i = 0; i < r->n_profiles; i++) {
-        const Signet__V1__ProfileInfo *p = r->profiles[i];
-        k->profiles[i] = (struct signet_profile){
-            .name = p->name, .issuer = p->issuer, .typ = p->typ, .alg = p->alg, .ring = p->ring,
-            .audiences = (const char *const *)p->audiences, .n_audiences = p->n_audiences,
-            .leeway_s = p->leeway_s, .ttl_s = p->ttl_s, .max_ttl_s = p->max_ttl_s, .raw = p->raw,
-        };
-    }
+    for (size_t i = 0; i < r->n_profiles; i++)
+        k->profiles[i] = profile_from_wire(r->profiles[i]);
     k->keys.profiles = k->profiles;
     k->keys.n_profiles = r->n_profiles;
     return true;

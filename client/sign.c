@@ -10,6 +10,11 @@ struct owned_token {
     Signet__V1__Reply *reply;
 };
 
+struct owned_preview {
+    struct signet_preview preview;
+    Signet__V1__Reply *reply;
+};
+
 struct owned_batch {
     struct signet_batch batch;
     struct signet_batch_item *items;
@@ -113,6 +118,42 @@ void signet_token_free(struct signet_token *token)
         return;
     signet__v1__reply__free_unpacked(t->reply, NULL);
     free(t);
+}
+
+struct signet_preview *signet_preview(struct signet *s, const struct signet_sign_request *ask, struct signet_error *e)
+{
+    Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
+    Signet__V1__PreviewRequest preview = SIGNET__V1__PREVIEW_REQUEST__INIT;
+    Signet__V1__SignRequest m;
+
+    if (!fill(&m, ask, e))
+        return NULL;
+    preview.sign = &m;
+    op.op_case = SIGNET__V1__REQUEST__OP_PREVIEW;
+    op.preview = &preview;
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = handle_call(s, &op, e);
+    if (!reply)
+        return NULL;
+    struct owned_preview *p = calloc(1, sizeof *p);
+    if (!p) {
+        error_no_memory(e);
+        return NULL;
+    }
+    const Signet__V1__PreviewReply *r = reply->preview;
+    const void *payload = r->payload.len ? (const void *)r->payload.data : "";
+    p->preview = (struct signet_preview){ r->header, payload, r->payload.len, r->kid, r->expires_at };
+    p->reply = TAKE(reply);
+    return &p->preview;
+}
+
+void signet_preview_free(struct signet_preview *preview)
+{
+    struct owned_preview *p = (struct owned_preview *)preview;
+
+    if (!p)
+        return;
+    signet__v1__reply__free_unpacked(p->reply, NULL);
+    free(p);
 }
 
 static bool batch_fill(struct owned_batch *b, struct signet_error *e)

@@ -127,6 +127,24 @@ SIGNET_API struct signet_token *signet_sign(struct signet *s, const struct signe
                                             struct signet_error *e);
 SIGNET_API void signet_token_free(struct signet_token *t);
 
+/* What signet_sign would have signed. */
+struct signet_preview {
+    const char *header;              /* JSON */
+    const void *payload;             /* JSON, or a raw payload as it was given */
+    size_t payload_len;              /* bytes */
+    const char *kid;                 /* "" where there is none */
+    int64_t expires_at;              /* 0: a raw payload */
+};
+
+/*
+ * The refusal that signet_sign would give, or what it would sign; no key is
+ * used. Counts for the profile's rate as signing does. The token itself will
+ * have other times and, unless one was asked for, another jti.
+ */
+SIGNET_API struct signet_preview *signet_preview(struct signet *s, const struct signet_sign_request *ask,
+                                                 struct signet_error *e);
+SIGNET_API void signet_preview_free(struct signet_preview *p);
+
 #define SIGNET_MAX_BATCH 256
 
 struct signet_batch_item {
@@ -296,6 +314,38 @@ struct signet_keys {
 
 SIGNET_API struct signet_keys *signet_get_keys(struct signet *s, struct signet_error *e);
 SIGNET_API void signet_keys_free(struct signet_keys *k);
+
+/* What one caller may have of a profile. */
+struct signet_fixed_claim {
+    const char *name;
+    const char *json;                /* its value */
+};
+
+struct signet_profile_rules {
+    struct signet_profile profile;
+    bool may_sign, may_verify;
+    /* Only where the caller may sign; of a raw profile the rate alone: */
+    const char *subject;             /* "any"; "caller": always the caller's user name */
+    bool any_claim;                  /* any that is not forbidden may be given */
+    const char *const *allowed;
+    size_t n_allowed;
+    const char *const *required;     /* "sub": a subject */
+    size_t n_required;
+    const char *const *forbidden;
+    size_t n_forbidden;
+    const struct signet_fixed_claim *fixed;     /* written by the daemon, not to be given */
+    size_t n_fixed;
+    uint32_t rate_per_s;             /* of each caller; 0: unlimited */
+};
+
+struct signet_profile_list {
+    const struct signet_profile_rules *profiles;
+    size_t n;
+};
+
+/* The profiles that the caller may sign or verify with, and no other. */
+SIGNET_API struct signet_profile_list *signet_list_profiles(struct signet *s, struct signet_error *e);
+SIGNET_API void signet_profile_list_free(struct signet_profile_list *l);
 
 /* Status ----------------------------------------------------------------------- */
 

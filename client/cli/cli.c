@@ -80,6 +80,38 @@ void cli_parse_common(int argc, char **argv, const char *doc, struct common *out
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, out);
 }
 
+struct one { struct common *common; const char *name, *arg; };
+
+static error_t parse_one(int key, char *arg, struct argp_state *state)
+{
+    struct one *one = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT: state->child_inputs[0] = one->common; return 0;
+    case ARGP_KEY_ARG:
+        if (one->arg)
+            argp_error(state, "'%s' is one argument too many", arg);
+        one->arg = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!one->arg)
+            argp_error(state, "%s is missing", one->name);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const char *cli_parse_one(int argc, char **argv, const char *name, const char *doc, struct common *out)
+{
+    static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
+    const struct argp argp = { NULL, parse_one, name, doc, children, NULL, NULL };
+    struct one one = { out, name, NULL };
+
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &one);
+    return one.arg;
+}
+
 /* --- errors ------------------------------------------------------------------------------------- */
 
 int cli_failed(const struct signet_error *e)
@@ -195,23 +227,39 @@ bool cli_token(const char *arg, struct buf *out, size_t max)
 
 /* --- out ----------------------------------------------------------------------------------------------- */
 
-bool cli_put(const void *bytes, size_t len)
+/* What is shown is its maker's: it must not drive our terminal. */
+static void put_bytes(const uint8_t *at, size_t len)
 {
-    const uint8_t *at = bytes;
     bool tty = isatty(STDOUT_FILENO);
 
-    /* A payload is its maker's: it must not drive our terminal. */
     for (size_t i = 0; i < len; i++)
         if (tty && iscntrl(at[i]) && at[i] != '\n' && at[i] != '\t')
             printf("\\x%02X", at[i]);
         else
             putchar(at[i]);
-    if (tty)
+}
+
+void cli_put_text(const char *text)
+{
+    put_bytes((const uint8_t *)text, strlen(text));
+}
+
+bool cli_put(const void *bytes, size_t len)
+{
+    put_bytes(bytes, len);
+    if (isatty(STDOUT_FILENO))
         putchar('\n');
     if (fflush(stdout) == 0)
         return true;
     cli_usage("stdout cannot be written: %s", strerror(errno));
     return false;
+}
+
+json_t *cli_payload_json(const void *bytes, size_t len)
+{
+    json_t *object = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, NULL);
+
+    return object ? object : json_stringn(bytes, len);
 }
 
 int cli_put_json(json_t *v)

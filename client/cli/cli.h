@@ -29,6 +29,7 @@ int cmd_sign(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_jwks(int argc, char **argv);
+int cmd_profile(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
@@ -42,6 +43,8 @@ extern const struct argp common_argp;
 
 /* For commands with these options alone; `doc` as argp wants it. */
 void cli_parse_common(int argc, char **argv, const char *doc, struct common *out);
+/* For those that take one argument more, called `name`, and must have it: returned. */
+const char *cli_parse_one(int argc, char **argv, const char *name, const char *doc, struct common *out);
 
 /* Handles, or NULL with the reason told. */
 struct signet *cli_open(const struct common *c);
@@ -57,8 +60,14 @@ bool cli_read(const char *path, struct buf *out, size_t max);
 /* A token from the argument, or stdin for "-" or none; white space around it cut. */
 bool cli_token(const char *arg, struct buf *out, size_t max);
 
+/* Text as it is; on a terminal with control characters escaped. */
+void cli_put_text(const char *text);
 /* Bytes as they are; on a terminal with control characters escaped and a newline after them. */
 bool cli_put(const void *bytes, size_t len);
+/* What everyone may know of a profile. */
+json_t *cli_profile_json(const struct signet_profile *p);
+/* A payload as JSON: the object, else its text; NULL where it is neither. */
+json_t *cli_payload_json(const void *bytes, size_t len);
 /* JSON on one line. Takes v. */
 int cli_put_json(json_t *v);
 

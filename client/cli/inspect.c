@@ -1,5 +1,6 @@
-#include "client/cli/cli.h"
+#include "client/cli/inspect.h"
 
+#include "client/cli/cli.h"
 #include "proto/jose/b64url.h"
 
 #include <string.h>
@@ -65,7 +66,7 @@ static bool split(const struct buf *token, struct part parts[3])
     return true;
 }
 
-static void print_times(json_t *payload)
+void inspect_times(const json_t *payload)
 {
     static const struct { const char *claim, *words; } times[] = {
         { "iat", "issued" }, { "nbf", "valid from" }, { "exp", "expires" }, { "auth_time", "logged in" },
@@ -74,22 +75,22 @@ static void print_times(json_t *payload)
     char when[80];
 
     for (size_t i = 0; i < ARRAY_LEN(times); i++) {
-        json_t *t = json_object_get(payload, times[i].claim);
+        const json_t *t = json_object_get(payload, times[i].claim);
         if (json_is_number(t))
             printf("%s%-11s%s %s\n", paint(PAINT_DIM), times[i].words, paint_off(),
                    cli_when(when, (int64_t)json_number_value(t), now));
     }
 }
 
-static void print_part(const struct part *p)
+void inspect_part(const char *name, const json_t *json, size_t len)
 {
-    char *text = p->json ? json_dumps(p->json, JSON_INDENT(2)) : NULL;
+    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 
-    printf("%s%s%s\n", paint(PAINT_DIM), p->name, paint_off());
+    printf("%s%s%s\n", paint(PAINT_DIM), name, paint_off());
     if (text)
         puts(text);
     else
-        printf("%zu bytes that are no JSON object\n", p->bytes.len);
+        printf("%zu bytes that are no JSON object\n", len);
     free(text);
 }
 
@@ -98,9 +99,9 @@ static int print(struct part parts[3], bool as_json)
     if (as_json)
         return cli_put_json(json_pack("{s:b, s:O?, s:O?, s:I}", "verified", 0, "header", parts[0].json, "payload",
                                       parts[1].json, "signature_bytes", (json_int_t)parts[2].bytes.len));
-    print_part(&parts[0]);
-    print_part(&parts[1]);
-    print_times(parts[1].json);
+    for (size_t i = 0; i < 2; i++)
+        inspect_part(parts[i].name, parts[i].json, parts[i].bytes.len);
+    inspect_times(parts[1].json);
     printf("%ssignature%s\n%zu bytes\n", paint(PAINT_DIM), paint_off(), parts[2].bytes.len);
     fflush(stdout);
     fprintf(stderr, "Nothing was verified: anyone could have written this. signet verify checks it.\n");

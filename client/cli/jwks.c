@@ -2,17 +2,6 @@
 
 #include <string.h>
 
-static json_t *profile_json(const struct signet_profile *p)
-{
-    json_t *audiences = json_array();
-
-    for (size_t i = 0; i < p->n_audiences; i++)
-        json_array_append_new(audiences, json_string(p->audiences[i]));
-    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:i, s:i, s:i}", "name", p->name, "issuer", p->issuer,
-                     "audiences", audiences, "typ", p->typ, "alg", p->alg, "ring", p->ring, "raw", p->raw,
-                     "leeway_s", (int)p->leeway_s, "ttl_s", (int)p->ttl_s, "max_ttl_s", (int)p->max_ttl_s);
-}
-
 static int print(const struct signet_keys *k, bool as_json)
 {
     if (!as_json)
@@ -20,7 +9,7 @@ static int print(const struct signet_keys *k, bool as_json)
                                                                                                      : EXIT_REFUSED;
     json_t *profiles = json_array();
     for (size_t i = 0; i < k->n_profiles; i++)
-        json_array_append_new(profiles, profile_json(&k->profiles[i]));
+        json_array_append_new(profiles, cli_profile_json(&k->profiles[i]));
     char version[20];
     snprintf(version, sizeof version, "%016llx", (unsigned long long)k->version);    /* past what a JSON number holds */
     return cli_put_json(json_pack("{s:o, s:s, s:i, s:o}", "jwks", json_loads(k->jwks, 0, NULL), "version", version,

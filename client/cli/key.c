@@ -6,30 +6,6 @@
 
 #define MAX_SECRET 4096u             /* bytes, as the daemon takes */
 
-struct args { struct common common; const char *arg; const char *arg_name; };
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-    struct args *a = state->input;
-
-    switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &a->common; return 0;
-    case ARGP_KEY_ARG:
-        if (a->arg)
-            argp_error(state, "'%s' is one argument too many", arg);
-        a->arg = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->arg)
-            argp_error(state, "%s is missing", a->arg_name);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-
 /* --- one key in words ---------------------------------------------------------------------------- */
 
 static json_t *key_json(const struct signet_key *k)
@@ -101,6 +77,8 @@ static int print(const struct signet_key_list *l, bool as_json, void (*put)(cons
 
 /* --- the commands ------------------------------------------------------------------------------------ */
 
+struct args { struct common common; const char *kid; };
+
 static int show_all(const struct signet_key_list *l, const struct args *a)
 {
     return print(l, a->common.json, put_line);
@@ -112,9 +90,9 @@ static int show_one(const struct signet_key_list *l, const struct args *a)
     size_t n = 0;
 
     for (size_t i = 0; i < l->n; i++)
-        if (strncmp(l->keys[i].kid, a->arg, strlen(a->arg)) == 0) {
+        if (strncmp(l->keys[i].kid, a->kid, strlen(a->kid)) == 0) {
             found = &l->keys[i];
-            if (strcmp(found->kid, a->arg) == 0) {
+            if (strcmp(found->kid, a->kid) == 0) {
                 n = 1;
                 break;
             }
@@ -122,7 +100,7 @@ static int show_one(const struct signet_key_list *l, const struct args *a)
         }
     if (n == 1)
         return print(&(struct signet_key_list){ found, 1 }, a->common.json, put_whole);
-    fprintf(stderr, "signet: UNKNOWN_KEY: %s key has a kid that begins with '%s'\n", n ? "more than one" : "no", a->arg);
+    fprintf(stderr, "signet: UNKNOWN_KEY: %s key has a kid that begins with '%s'\n", n ? "more than one" : "no", a->kid);
     return EXIT_REFUSED;
 }
 
@@ -149,11 +127,10 @@ static int list(int argc, char **argv)
 
 static int show(int argc, char **argv)
 {
-    static const struct argp argp = { NULL, parse, "KID", "Shows a key, by its kid or the beginning of it. Asks the admin"
-                                      " socket.", children, NULL, NULL };
-    struct args a = { .arg_name = "KID" };
+    struct args a = { 0 };
 
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+    a.kid = cli_parse_one(argc, argv, "KID", "Shows a key, by its kid or the beginning of it. Asks the admin socket.",
+                          &a.common);
     return with_list(&a, show_one);
 }
 
@@ -168,33 +145,31 @@ static int made(struct signet *s, struct signet_key_list *l, const struct signet
 
 static int generate(int argc, char **argv)
 {
-    static const struct argp argp = { NULL, parse, "RING", "Generates a key in the token: an empty ring's first, which signs"
-                                      " at once, else the ring's next. Asks the admin socket.", children, NULL, NULL };
-    struct args a = { .arg_name = "RING" };
+    struct common c = { 0 };
     struct signet_error e;
 
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
-    struct signet *s = cli_open_admin(&a.common);
-    return made(s, s ? signet_generate_key(s, a.arg, &e) : NULL, &e, a.common.json);
+    const char *ring = cli_parse_one(argc, argv, "RING", "Generates a key in the token: an empty ring's first, which signs"
+                                     " at once, else the ring's next. Asks the admin socket.", &c);
+    struct signet *s = cli_open_admin(&c);
+    return made(s, s ? signet_generate_key(s, ring, &e) : NULL, &e, c.json);
 }
 
 static int import(int argc, char **argv)
 {
-    static const struct argp argp = { NULL, parse, "RING", "Imports an HMAC secret from stdin, every byte of it counts, a"
-                                      " newline too (printf %s SECRET | …). It stays not extractable. Asks the admin socket.",
-                                      children, NULL, NULL };
-    struct args a = { .arg_name = "RING" };
+    struct common c = { 0 };
     CLEANUP(buf_clear) struct buf secret;
     struct signet_error e;
 
     buf_init_secret(&secret, 0);
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+    const char *ring = cli_parse_one(argc, argv, "RING", "Imports an HMAC secret from stdin, every byte of it counts, a"
+                                     " newline too (printf %s SECRET | …). It stays not extractable. Asks the admin"
+                                     " socket.", &c);
     if (isatty(STDIN_FILENO))
         return cli_usage("the secret comes on stdin, and not from a terminal, which would show it");
     if (!cli_read("-", &secret, MAX_SECRET))
         return EXIT_USAGE;
-    struct signet *s = cli_open_admin(&a.common);
-    return made(s, s ? signet_import_key(s, a.arg, secret.data, secret.len, &e) : NULL, &e, a.common.json);
+    struct signet *s = cli_open_admin(&c);
+    return made(s, s ? signet_import_key(s, ring, secret.data, secret.len, &e) : NULL, &e, c.json);
 }
 
 static const struct command key_commands[] = {

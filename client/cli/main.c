@@ -8,6 +8,7 @@ const struct command commands[] = {
     { "verify", "check a token: by the daemon, or offline against a key set", cmd_verify },
     { "inspect", "show what a token says, without verifying it", cmd_inspect },
     { "jwks", "print the published key set", cmd_jwks },
+    { "profile", "what you may have signed and verified", cmd_profile },
     { "key", "list, show, generate and import keys", cmd_key },
     { "status", "how the daemon, its token and rings are", cmd_status },
     { "reload", "have the daemon read its configuration again", cmd_reload },

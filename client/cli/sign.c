@@ -1,5 +1,5 @@
 #include "client/cli/cli.h"
-
+#include "client/cli/inspect.h"
 #include "proto/jose/json.h"
 
 #include <string.h>
@@ -14,9 +14,10 @@ struct args {
     size_t n_audiences;
     const char *claims[MAX_CLAIMS];
     size_t n_claims;
+    bool dry_run;
 };
 
-enum { KEY_CLAIMS = 256, KEY_PAYLOAD, KEY_JTI, KEY_NOT_BEFORE };
+enum { KEY_CLAIMS = 256, KEY_PAYLOAD, KEY_JTI, KEY_NOT_BEFORE, KEY_DRY_RUN };
 
 static const struct argp_option options[] = {
     { "profile", 'p', "NAME", 0, "The profile to sign with", 0 },
@@ -28,6 +29,7 @@ static const struct argp_option options[] = {
     { "jti", KEY_JTI, "ID", 0, "The token's id. Without: 128 random bits", 0 },
     { "not-before", KEY_NOT_BEFORE, "TIME", 0, "Valid from then on: Unix seconds or 2026-11-24T10:00:00Z", 0 },
     { "payload", KEY_PAYLOAD, "FILE", 0, "With a raw profile: these bytes as they are, - for stdin", 0 },
+    { "dry-run", KEY_DRY_RUN, NULL, 0, "Sign nothing: print the header and payload that would be signed, or the refusal", 0 },
     { 0 },
 };
 
@@ -44,6 +46,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_PAYLOAD:   a->payload_file = arg; return 0;
     case KEY_JTI:       a->jti = arg; return 0;
     case KEY_NOT_BEFORE: a->not_before = arg; return 0;
+    case KEY_DRY_RUN:   a->dry_run = true; return 0;
     case 'a':
         if (a->n_audiences == MAX_AUDIENCES)
             argp_error(state, "more than %d audiences", MAX_AUDIENCES);
@@ -136,6 +139,50 @@ static int print(const struct signet_token *t, const struct args *a)
     return cli_put(t->token, strlen(t->token)) ? EXIT_DONE : EXIT_REFUSED;
 }
 
+/* Each on a line as it would be signed; for a person, in words. */
+static void put_preview(const struct signet_preview *p)
+{
+    if (!isatty(STDOUT_FILENO)) {
+        puts(p->header);
+        fwrite(p->payload, 1, p->payload_len, stdout);
+        putchar('\n');
+        return;
+    }
+    json_t *header = json_loads(p->header, 0, NULL);
+    json_t *payload = json_loadb(p->payload, p->payload_len, JSON_REJECT_DUPLICATES, NULL);
+    inspect_part("header", header, strlen(p->header));
+    inspect_part("payload", payload, p->payload_len);
+    inspect_times(payload);
+    json_decref(header);
+    json_decref(payload);
+}
+
+static int print_preview(const struct signet_preview *p, bool as_json)
+{
+    if (as_json)
+        return cli_put_json(json_pack("{s:o*, s:o*, s:s, s:I}", "header", json_loads(p->header, 0, NULL), "payload",
+                                      cli_payload_json(p->payload, p->payload_len), "kid", p->kid, "expires_at",
+                                      (json_int_t)p->expires_at));
+    put_preview(p);
+    if (fflush(stdout) != 0)
+        return cli_usage("the answer could not be written");
+    fprintf(stderr, "Nothing was signed.%s\n", p->expires_at == 0 ? ""
+            : " The token will have its own times and, unless --jti names one, its own jti.");
+    return EXIT_DONE;
+}
+
+static int dry_run(const struct args *a, const struct signet_sign_request *ask)
+{
+    struct signet_error e;
+    struct signet *s = cli_open(&a->common);
+    struct signet_preview *p = s ? signet_preview(s, ask, &e) : NULL;
+    int status = p ? print_preview(p, a->common.json) : s ? cli_failed(&e) : EXIT_USAGE;
+
+    signet_preview_free(p);
+    signet_close(s);
+    return status;
+}
+
 static int sign(const struct args *a, const struct signet_sign_request *ask)
 {
     struct signet_error e;
@@ -172,5 +219,5 @@ int cmd_sign(int argc, char **argv)
         ask.claims = (const char *)text.data;
         ask.claims_len = text.len;
     }
-    return sign(&a, &ask);
+    return a.dry_run ? dry_run(&a, &ask) : sign(&a, &ask);
 }

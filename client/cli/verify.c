@@ -121,14 +121,8 @@ static int print(const struct signet_verified *v, bool as_json)
 {
     if (!as_json)
         return cli_put(v->payload, v->payload_len) ? EXIT_DONE : EXIT_REFUSED;
-    json_t *payload = json_loadb(v->payload, v->payload_len, JSON_REJECT_DUPLICATES, NULL);
-    if (!payload)
-        payload = json_stringn(v->payload, v->payload_len);      /* NULL where it is no UTF-8: then left out */
-    json_t *out = json_pack("{s:s, s:s, s:I}", "profile", v->profile, "kid", v->kid, "expires_at",
-                            (json_int_t)v->expires_at);
-    if (payload)
-        json_object_set_new(out, "payload", payload);
-    return cli_put_json(out);
+    return cli_put_json(json_pack("{s:s, s:s, s:I, s:o*}", "profile", v->profile, "kid", v->kid, "expires_at",
+                                  (json_int_t)v->expires_at, "payload", cli_payload_json(v->payload, v->payload_len)));
 }
 
 static int by_daemon(const struct args *a, const struct buf *token)

@@ -338,15 +338,21 @@ static void advance(struct signing *s)
         }
 }
 
+bool signing_prepare(struct signing *s, struct request *rq, const Signet__V1__SignRequest *ask, struct err *e)
+{
+    *s = (struct signing){ .rq = rq, .ask = ask };
+    buf_init(&s->token, rq->conf->config->daemon.max_request + 1);
+    s->profile = request_profile(rq, ask->profile, e);
+    return s->profile && policy_may_sign(s->profile, &rq->caller, e) && raw_ok(s->profile, ask, e) &&
+           request_rate(rq, s->profile, e) && build(s, e);
+}
+
 bool signing_begin(struct signing *s, struct request *rq, const Signet__V1__SignRequest *ask,
                    void (*done)(struct signing *s), struct err *e)
 {
-    *s = (struct signing){ .rq = rq, .ask = ask, .done = done };
-    buf_init(&s->token, rq->conf->config->daemon.max_request + 1);
-    s->profile = request_profile(rq, ask->profile, e);
-    if (!s->profile || !policy_may_sign(s->profile, &rq->caller, e) || !raw_ok(s->profile, ask, e) ||
-        !request_rate(rq, s->profile, e) || !build(s, e))
+    if (!signing_prepare(s, rq, ask, e))
         return false;
+    s->done = done;
     s->state = SG_SIGN;
     sign(s);
     if (s->state != SG_DONE)

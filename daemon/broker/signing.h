@@ -1,6 +1,7 @@
 /*
  * signing: one token on its way: what goes into it, whose turn it is, the
- * signature, its check before release. Used by sign and sign_batch.
+ * signature, its check before release. Used by sign and sign_batch; preview
+ * goes only as far as what would be signed.
  *
  * Life: signing_begin, then `done` once (s->err.reason ERR_NONE: s->token is
  * whole), unless signing_leave comes first. signing_clear always.
@@ -41,12 +42,14 @@ struct signing {
     struct err err;
 };
 
-/* False: refused with e; `done` will not be called. */
+/* All that is decided before a signer has work: s->token holds the signing input. False: refused with e. */
+bool signing_prepare(struct signing *s, struct request *rq, const Signet__V1__SignRequest *ask, struct err *e);
+/* Prepares, and gives it to a signer. False: refused with e; `done` will not be called. */
 bool signing_begin(struct signing *s, struct request *rq, const Signet__V1__SignRequest *ask,
                    void (*done)(struct signing *s), struct err *e);
 void signing_leave(struct signing *s);
 void signing_clear(struct signing *s);
-/* The reply of one that is done. */
+/* The reply of one that is done; of one prepared, all but the token. */
 void signing_reply(const struct signing *s, Signet__V1__SignReply *out);
 
 #endif

@@ -8,7 +8,8 @@ from rig import BUILD, SIGNET, main, run
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MAN = TOP / "contrib/man"
-COMMANDS = ["sign", "verify", "inspect", "jwks", "key", "status", "reload"]
+COMMANDS = ["sign", "verify", "inspect", "jwks", "profile", "key", "status", "reload"]
+GROUPS = ["profile", "key"]
 
 
 class Docs(unittest.TestCase):
@@ -29,7 +30,7 @@ class Docs(unittest.TestCase):
         there = set(re.findall(r"Fl -([a-z-]+)", text))
         have = {"help"}
         for command in COMMANDS:
-            words = ["key", "list"] if command == "key" else [command]
+            words = [command, "list"] if command in GROUPS else [command]
             have |= set(re.findall(r"--([a-z-]+)", run([SIGNET, *words, "--help"]).decode()))
             self.assertIn(f".Ss signet {command}", text)
         self.assertEqual(there - have, set())
@@ -39,7 +40,7 @@ class Docs(unittest.TestCase):
         text = (MAN / "signet-protocol.7").read_text()
         schema = (TOP / "proto/signet.proto").read_text()
         ops = re.findall(r"^    (\w+)Request (\w+) = \d+;", schema.split("// On admin.sock only:")[0], re.M)
-        self.assertEqual(len(ops), 5)
+        self.assertEqual(len(ops), 7)
         for name, op in ops:
             there = set(re.findall(r"\w+", re.search(rf"^\.Ss {op}\n(.*?)^\.S[sh] ", text, re.M | re.S)[1]))
             for message in (f"{name}Request", f"{name}Reply"):

@@ -790,6 +790,162 @@ static void keys_in_pages(void)
     }
 }
 
+/* --- before it is signed -------------------------------------------------------------- */
+
+static bool previewing(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
+{
+    Signet__V1__Reply reply = SIGNET__V1__REPLY__INIT;
+    Signet__V1__PreviewReply r = SIGNET__V1__PREVIEW_REPLY__INIT;
+    Signet__V1__SignReply sign;
+    char text[400];
+
+    if (rq->op_case != SIGNET__V1__REQUEST__OP_PREVIEW || !rq->preview->sign)
+        _exit(8);
+    answer_sign(rq->preview->sign, &sign, text, sizeof text);
+    r.header = text;
+    r.payload = rq->preview->sign->payload;
+    r.kid = sign.kid;
+    r.expires_at = sign.expires_at;
+    reply.request_id = rq->request_id;
+    reply.result_case = SIGNET__V1__REPLY__RESULT_PREVIEW;
+    reply.preview = &r;
+    return script_put_reply(fd, &reply);
+}
+
+static void preview_asks_what_sign_asks(void)
+{
+    struct script d = script_start(previewing, NULL);
+    struct signet_error e = { 0 };
+    struct signet *s = signet_open(d.path, &e);
+    struct signet_sign_request ask = { .profile = "raw", .ttl_s = 60, .payload = "a\0b", .payload_len = 3 };
+
+    struct signet_preview *p = signet_preview(s, &ask, &e);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    unit_same_str("header", p->header, "raw||60|0|||payload 3");
+    unit_same_mem("payload", p->payload, p->payload_len, "a\0b", 3);
+    unit_same_str("kid", p->kid, "a-kid");
+    unit_same_int("expires_at", p->expires_at, 1700000000);
+    signet_preview_free(p);
+    unit_same_str("no error was set", e.reason, "");
+    ask.payload_len = 0;
+    p = signet_preview(s, &ask, &e);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    unit_same_mem("an empty payload is there", p->payload, p->payload_len, "", 0);
+    CU_ASSERT_PTR_NOT_NULL(p->payload);
+    signet_preview_free(p);
+    ask.claims = "{}";
+    CU_ASSERT_PTR_NULL(signet_preview(s, &ask, &e));
+    unit_same_str("claims and a payload", e.reason, "BAD_REQUEST");
+    signet_preview_free(NULL);
+    signet_close(s);
+    script_stop(&d);
+}
+
+/* --- profiles in pages -------------------------------------------------------------------- */
+
+struct listed {
+    uint32_t n_pages;
+    bool changes;            /* every page is of another version */
+    bool nameless;           /* page 1 has rules of no profile */
+};
+
+/* Two profiles a page, named by its number; the first with a claim of every kind. */
+static bool listing(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
+{
+    const struct listed *l = arg;
+    Signet__V1__Reply reply = SIGNET__V1__REPLY__INIT;
+    Signet__V1__ListProfilesReply r = SIGNET__V1__LIST_PROFILES_REPLY__INIT;
+    Signet__V1__ProfileInfo info = SIGNET__V1__PROFILE_INFO__INIT;
+    Signet__V1__ProfileRules full = SIGNET__V1__PROFILE_RULES__INIT, bare = full, *rules[] = { &full, &bare };
+    Signet__V1__FixedClaim one = SIGNET__V1__FIXED_CLAIM__INIT, two = one, *fixed[] = { &one, &two };
+    char *names[] = { "a", "b" }, name[16];
+
+    snprintf(name, sizeof name, "page-%u", rq->list_profiles->page);
+    info.name = name;
+    info.max_ttl_s = 60;
+    full.profile = &info;
+    full.may_sign = true;
+    full.subject = "caller";
+    full.allowed = full.required = full.forbidden = names;
+    full.n_allowed = full.n_required = 2;
+    full.n_forbidden = 1;
+    one.name = "tenant";
+    one.json = "\"blue\"";
+    two.json = name;
+    full.fixed = fixed;
+    full.n_fixed = 2;
+    full.rate_per_s = 5;
+    bare.profile = l->nameless && rq->list_profiles->page == 1 ? NULL : &info;
+    bare.may_verify = true;
+    r.profiles = rules;
+    r.n_profiles = 2;
+    r.n_pages = l->n_pages;
+    r.version = l->changes ? nth : 7;
+    reply.request_id = rq->request_id;
+    reply.result_case = SIGNET__V1__REPLY__RESULT_LIST_PROFILES;
+    reply.list_profiles = &r;
+    return script_put_reply(fd, &reply);
+}
+
+static const struct {
+    const char *name;
+    struct listed listed;
+    size_t n;
+    const char *reason;
+} listed_case[] = {
+    { "one page", { .n_pages = 1 }, 2, "" },
+    { "no page count is one page", { .n_pages = 0 }, 2, "" },
+    { "three pages are one list", { .n_pages = 3 }, 6, "" },
+    { "as many pages as there may be", { .n_pages = 100 }, 200, "" },
+    { "one more", { .n_pages = 101 }, 0, "PROTOCOL_BROKEN" },
+    { "four thousand million pages", { .n_pages = UINT32_MAX }, 0, "PROTOCOL_BROKEN" },
+    { "pages of two configurations", { .n_pages = 2, .changes = true }, 0, "PROTOCOL_BROKEN" },
+    { "the rules of no profile", { .n_pages = 2, .nameless = true }, 0, "PROTOCOL_BROKEN" },
+};
+
+static void same_rules(const struct signet_profile_list *l, size_t page)
+{
+    const struct signet_profile_rules *full = &l->profiles[2 * page], *bare = full + 1;
+    char name[32];
+
+    snprintf(name, sizeof name, "page-%zu", page);
+    unit_same_str("name", full->profile.name, name);
+    unit_same_int("max_ttl_s", full->profile.max_ttl_s, 60);
+    CU_ASSERT_TRUE(full->may_sign && !full->may_verify && !full->any_claim);
+    unit_same_str("subject", full->subject, "caller");
+    unit_same_int("allowed", (long long)full->n_allowed, 2);
+    unit_same_str("allowed", full->allowed[1], "b");
+    unit_same_str("required", full->required[0], "a");
+    unit_same_int("forbidden", (long long)full->n_forbidden, 1);
+    unit_same_int("fixed", (long long)full->n_fixed, 2);
+    unit_same_str("the first fixed", full->fixed[0].json, "\"blue\"");
+    unit_same_str("the second fixed", full->fixed[1].json, name);
+    unit_same_int("rate", full->rate_per_s, 5);
+    CU_ASSERT_TRUE(!bare->may_sign && bare->may_verify);
+    unit_same_str("no subject", bare->subject, "");
+    unit_same_int("nothing fixed", (long long)bare->n_fixed, 0);
+}
+
+static void profiles_in_pages(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(listed_case); i++) {
+        struct script d = script_start(listing, &listed_case[i].listed);
+        struct signet_error e = { 0 };
+        struct signet *s = signet_open(d.path, &e);
+        struct signet_profile_list *l = signet_list_profiles(s, &e);
+        unit_same_str(listed_case[i].name, e.reason, listed_case[i].reason);
+        CU_ASSERT_EQUAL(l != NULL, listed_case[i].n != 0);
+        if (l)
+            unit_same_int(listed_case[i].name, (long long)l->n, (long long)listed_case[i].n);
+        for (size_t k = 0; l && k < l->n / 2; k++)
+            same_rules(l, k);
+        signet_profile_list_free(l);
+        signet_close(s);
+        script_stop(&d);
+    }
+    signet_profile_list_free(NULL);
+}
+
 /* --- offline ---------------------------------------------------------------------------- */
 
 /* RFC 7515 appendix A.1: its key, its token, its payload. */
@@ -911,6 +1067,8 @@ static const struct unit_case cases[] = {
     { "errors too long are cut between characters", long_errors_are_cut_between_characters },
     { "replies with changed bytes break nothing", changed_bytes_break_nothing },
     { "the key set comes in pages of one version", keys_in_pages },
+    { "a preview asks what signing asks", preview_asks_what_sign_asks },
+    { "profiles come in pages of one version", profiles_in_pages },
     { "offline: each rule accepts and refuses", offline_rules },
     { "offline: what is no key set is refused", offline_refuses_what_is_no_set },
     { "offline: tokens may have a mebibyte", offline_takes_a_mebibyte },

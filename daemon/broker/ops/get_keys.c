@@ -4,7 +4,7 @@
 
 static const char no_keys[] = "{\"keys\":[]}";
 
-static void fill(Signet__V1__ProfileInfo *out, const struct config *c, const struct profile *p)
+void profile_info(Signet__V1__ProfileInfo *out, const struct config *c, const struct profile *p)
 {
     signet__v1__profile_info__init(out);
     out->name = p->name;
@@ -38,7 +38,7 @@ static bool begin(struct request *rq, struct err *e)
     if (!infos || !each)
         return err_set(e, ERR_NO_MEMORY, "no memory for the profiles");
     for (size_t i = 0; page == 0 && i < c->n_profiles; i++) {
-        fill(&infos[i], c, &c->profiles[i]);
+        profile_info(&infos[i], c, &c->profiles[i]);
         each[i] = &infos[i];
         keys.n_profiles = i + 1;
     }

@@ -1,7 +1,7 @@
 #include "daemon/broker/ops/ops.h"
 
 static const struct op *const ops[] = {
-    &op_sign, &op_sign_batch, &op_verify, &op_get_keys, &op_get_status,
+    &op_sign, &op_sign_batch, &op_preview, &op_verify, &op_get_keys, &op_list_profiles, &op_get_status,
     &op_list_keys, &op_generate_key, &op_import_key, &op_reload,
 };
 

@@ -26,7 +26,7 @@ struct op {
 const struct op *op_find(Signet__V1__Request__OpCase c);
 
 extern const struct op op_sign, op_sign_batch, op_verify, op_get_keys, op_get_status, op_list_keys, op_generate_key,
-    op_import_key, op_reload;
+    op_import_key, op_reload, op_preview, op_list_profiles;
 
 /* For those who answer at once. */
 uint32_t op_usual_deadline(const struct request *rq);
@@ -34,6 +34,9 @@ void op_nothing(struct request *rq);
 
 /* reload.c: the supervisor says how a reload ended. */
 void reload_ended(struct broker *b, const Signet__Role__ReloadDone *m);
+
+/* get_keys.c: what anyone may know of a profile, borrowed from the configuration. */
+void profile_info(Signet__V1__ProfileInfo *out, const struct config *c, const struct profile *p);
 
 /* list_keys.c */
 void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct held *h, int64_t now);
