@@ -414,7 +414,7 @@ static bool not_asked(struct conn *c, struct signet_error *e)
 /* One that is ending, or has just begun, means another moment of it. */
 static bool is_passing(struct conn *c, const struct call *k, const char *reason, int64_t now)
 {
-    if (makes_something(k) || k->n_sends >= MAX_SENDS)
+    if (makes_something(k))
         return false;
     if (strcmp(reason, err_reason_name(ERR_DRAINING)) == 0) {
         c->leaving = true;

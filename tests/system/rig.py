@@ -203,9 +203,12 @@ class Daemon:
         return self.process.returncode if self.process else None
 
     def kill(self):
+        """All of it is gone when this returns: its roles die with the supervisor, a moment later."""
         if self.process and self.process.poll() is None:
+            roles = descendants(self.process.pid)[1:]
             self.process.kill()
             self.process.wait(PATIENCE)
+            until("its roles are gone", lambda: not any(cmdline(pid) for pid in roles))
 
     def cli(self, *args, stdin=b"", uid=None, want=0):
         """`signet ARGS`, as another uid where one is named. Asserts the exit status; returns (stdout, stderr)."""

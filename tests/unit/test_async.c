@@ -294,6 +294,16 @@ static bool ending(int fd, const Signet__V1__Request *rq, unsigned nth, const vo
     return true;
 }
 
+static bool killed_and_starting(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
+{
+    if (nth == 0)
+        return false;
+    if (nth > 3)
+        return echo(fd, rq, nth, arg);
+    script_say_error(fd, rq->request_id, 14, "STARTING", "not yet");
+    return true;
+}
+
 static bool starting(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
 {
     script_say_error(fd, rq->request_id, 14, "STARTING", "not yet");
@@ -308,6 +318,7 @@ static const struct {
     { "one that closes is asked again", closes_once, "1", "" },
     { "one that closes each time is not", closes, "", "DAEMON_UNREACHABLE" },
     { "one that ends and starts is waited for", ending, "1", "" },
+    { "one that was killed says for a while that it starts", killed_and_starting, "1", "" },
     { "one that had not been there says itself that it starts", starting, "", "STARTING" },
 };
 

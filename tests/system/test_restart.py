@@ -1,0 +1,88 @@
+"""A daemon that is killed, ended and stopped under an app server that never stops asking: every call ends, once, with
+its own token or with the word that it may be asked again."""
+import json
+import os
+import signal
+import subprocess
+import unittest
+
+from rig import BUILD, Case, descendants, main, profile, ring, until
+
+ROUNDS = 50
+
+
+class Hammer:
+    def __init__(self, daemon, in_flight, timeout_ms=0):
+        self.process = subprocess.Popen([BUILD / "tests/system/hammer", daemon.socket, "web", str(in_flight), str(timeout_ms)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def counts(self):
+        self.process.stdin.write(b"?\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def more_tokens(self, n):
+        enough = self.counts()["tokens"] + n
+        until("tokens are made", lambda: self.counts()["tokens"] >= enough)
+
+    def finish(self):
+        self.process.stdin.close()
+        last = json.loads(self.process.stdout.readline())
+        assert self.process.wait(60) == 0
+        self.process.stdout.close()
+        return last
+
+
+class Restart(Case):
+    rings = ring("web", "ES256", "create: yes")
+    profiles = profile("web", "web", "shop")
+
+    def ends_well(self, hammer):
+        got = hammer.finish()
+        self.assertEqual((got["wrong"], got["twice"], got["other"], got["late"]), (0, 0, 0, 0), got)
+        self.assertEqual(got["asked"], got["tokens"] + got["unavailable"], got)
+        return got
+
+    def test_killed_and_started_under_load(self):
+        hammer = Hammer(self.daemon, 64)
+        for i in range(ROUNDS):
+            hammer.more_tokens(20)       # signers are past their logins, which a kill must not hit
+            self.daemon.kill()
+            self.daemon.start()
+        hammer.more_tokens(20)
+        self.assertGreater(self.ends_well(hammer)["tokens"], ROUNDS * 20)
+
+    def test_ended_and_started_under_load_nothing_is_refused(self):
+        hammer = Hammer(self.daemon, 64)
+        for i in range(5):
+            hammer.more_tokens(20)
+            self.daemon.stop()
+            self.daemon.start()
+        hammer.more_tokens(20)
+        self.assertEqual(self.ends_well(hammer)["unavailable"], 0)
+
+    def test_a_new_broker_takes_over_under_load(self):
+        hammer = Hammer(self.daemon, 64)
+        for i in range(3):               # the supervisor takes its time with one that dies again and again
+            hammer.more_tokens(20)
+            broker = self.daemon.roles()["broker"][0]
+            os.kill(broker, signal.SIGKILL)
+            until("a new broker", lambda: self.daemon.roles().get("broker", [broker])[0] != broker)
+        hammer.more_tokens(20)
+        self.assertEqual(self.ends_well(hammer)["unavailable"], 0)
+
+    def test_a_stopped_daemon_holds_nobody_up(self):
+        all_of_it = descendants(self.daemon.process.pid)
+        for pid in all_of_it:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            hammer = Hammer(self.daemon, 1000, timeout_ms=300)
+            got = hammer.finish()
+        finally:
+            for pid in all_of_it:
+                os.kill(pid, signal.SIGCONT)
+        self.assertEqual((got["asked"], got["late"]), (1000, 1000), got)
+
+
+if __name__ == "__main__":
+    main()
