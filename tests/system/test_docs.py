@@ -27,13 +27,13 @@ class Docs(unittest.TestCase):
     def test_every_option_is_in_signet_1_and_no_other(self):
         text = (MAN / "signet.1").read_text().replace("\\-", "-")
         there = set(re.findall(r"Fl -([a-z-]+)", text))
-        have = {"help"}
+        have = {"help", "version"}
         for command in COMMANDS:
             words = ["key", "list"] if command == "key" else [command]
             have |= set(re.findall(r"--([a-z-]+)", run([SIGNET, *words, "--help"]).decode()))
             self.assertIn(f".Ss signet {command}", text)
         self.assertEqual(there - have, set())
-        self.assertEqual(have - there - {"usage", "version"}, set())
+        self.assertEqual(have - there - {"usage"}, set())
 
     def test_completion_offers_what_the_program_has(self):
         script = f"""PATH={(BUILD / 'client/cli').resolve()}:$PATH; . {TOP}/contrib/completion/signet
