@@ -1,7 +1,9 @@
 """What is bounded is bounded at its number, says so, and costs nobody else anything."""
 import collections
+import fcntl
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -148,6 +150,57 @@ class Life(unittest.TestCase):
         self.assertEqual(second.returncode, 1)
         self.assertIn("is signetd running already?", second.stderr)
         self.daemon.token("web", "--subject", "s")
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_a_stranger_s_lock_on_the_directory_stops_no_start(self):
+        """Whoever may enter a directory may open and lock it."""
+        with subprocess.Popen(["setpriv", "--reuid", str(STRANGER), "--regid", str(STRANGER), "--clear-groups", "flock",
+                               str(self.place.dir), "sh", "-c", "echo locked && exec cat"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as stranger:
+            self.assertEqual(stranger.stdout.readline(), b"locked\n")
+            self.daemon.start()
+            stranger.stdin.close()
+        self.daemon.token("web", "--subject", "s")
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def fails_to_start(self, *words):
+        done = subprocess.run([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
+                              text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def test_a_lock_that_is_held_or_not_ours_is_named(self):
+        lock = pathlib.Path(f"{self.daemon.socket}.lock")
+        lock.touch(mode=0o600)
+        with open(lock, "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.fails_to_start(str(lock), "another signetd")
+        os.chown(lock, STRANGER, STRANGER)
+        self.fails_to_start(str(lock), f"uid {STRANGER}", "remove it")
+        lock.unlink()
+        lock.symlink_to(self.place.pin)
+        self.fails_to_start(str(lock))
+        lock.unlink()
+        lock.mkdir()
+        self.fails_to_start(str(lock))
+        lock.rmdir()
+
+    def test_a_lock_that_a_crash_left_is_in_nobody_s_way_and_gone_afterwards(self):
+        locks = [pathlib.Path(f"{s}.lock") for s in (self.daemon.socket, self.daemon.admin)]
+        for lock in locks:
+            lock.touch(mode=0o600)
+        self.daemon.start()
+        self.assertFalse(any(lock.exists() for lock in locks))
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_of_daemons_started_at_once_one_serves(self):
+        many = [subprocess.Popen([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env,
+                                 stdin=subprocess.DEVNULL, stderr=open(self.daemon.log, "ab")) for _ in range(5)]
+        until("all but one have ended", lambda: sum(p.poll() is None for p in many) == 1)
+        [self.daemon.process] = [p for p in many if p.poll() is None]
+        self.assertEqual([p.wait() for p in many if p is not self.daemon.process], [1] * 4)
+        until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
         self.assertEqual(self.daemon.stop(), 0)
 
     def test_a_stale_socket_is_replaced(self):
