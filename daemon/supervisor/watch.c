@@ -474,6 +474,8 @@ static bool commit_one(void *ctx, struct child *c)
 {
     struct watch *w = ctx;
 
+    if (c->switched == w->generation)
+        return true;                         /* a reload came to nothing: what was offered is forgotten */
     if (c->switched)
         send_switch(c, w->generation);
     else if (c->ready == w->generation)
