@@ -45,6 +45,28 @@ class Limits(Case):
             c.socket.close()
         until("there is room again", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
 
+    def test_strangers_at_the_admin_socket_are_told_and_take_no_room(self):
+        ask = """
+import socket, sys
+held = []
+for _ in range(20):
+    held.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    held[-1].settimeout(float(sys.argv[2]))
+    held[-1].connect(sys.argv[1])
+for one in held:
+    said = b""
+    while more := one.recv(4096):
+        said += more
+    print(b"CALLER_NOT_ALLOWED" in said and b"daemon.admin" in said)
+"""
+        done = subprocess.run(["setpriv", "--reuid", str(STRANGER), "--regid", str(STRANGER), "--clear-groups",
+                               "/usr/bin/python3", "-c", ask, str(self.daemon.admin), str(PATIENCE / 3)], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.stdout.split(), ["True"] * 20, done.stderr)
+        _, err = self.daemon.cli("key", "list", uid=STRANGER, want=1)
+        self.assertIn("CALLER_NOT_ALLOWED", err)
+        self.assertIn(f"uid {STRANGER}: connect: CALLER_NOT_ALLOWED", self.daemon.said())
+        self.daemon.cli("key", "list")
+
     def test_a_full_queue_says_so_at_once_and_empties(self):
         [c] = self.connect(1)
         c.send(b"".join(wire.sign("web", request_id=i + 1) for i in range(400)))
@@ -163,8 +185,38 @@ class Life(unittest.TestCase):
         self.daemon.token("web", "--subject", "s")
         self.assertEqual(self.daemon.stop(), 0)
 
-    def fails_to_start(self, *words):
-        done = subprocess.run([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
+    def limited(self, n_soft, n_hard, *settings):
+        """signetd with so many descriptors, and these settings."""
+        self.daemon.write(RINGS, PROFILES, daemon="".join(f"  {s}\n" for s in settings))
+        return ["prlimit", f"--nofile={n_soft}:{n_hard}", SIGNETD, "--config", str(self.daemon.config)]
+
+    def test_descriptors_are_enough_for_all_connections(self):
+        argv = self.limited(64, 600, "max_connections: 300", "max_connections_per_uid: 300")
+        self.daemon.process = subprocess.Popen(argv, env=self.place.env, stdin=subprocess.DEVNULL,
+                                               stderr=open(self.daemon.log, "ab"))
+        until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+        held = [wire.Connection(self.daemon.socket) for _ in range(299)]
+        for c in held:
+            self.addCleanup(c.socket.close)
+            c.send(wire.sign("web"))
+            self.assertIn(wire.SIGN, c.reply())
+        self.limited(64, 600, "max_connections: 3000")
+        broker = self.daemon.roles()["broker"]
+        _, err = self.daemon.cli("reload", want=1)
+        for word in ("3256", "600", "max_connections"):
+            self.assertIn(word, err)
+        held[0].send(wire.sign("web"))
+        self.assertIn(wire.SIGN, held[0].reply())
+        self.assertEqual(self.daemon.roles()["broker"], broker)
+        self.limited(64, 600, "max_connections: 340")
+        self.daemon.cli("reload")
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_more_connections_than_descriptors_allow_are_refused_at_the_start(self):
+        self.fails_to_start("LimitNOFILE", "max_connections", argv=self.limited(64, 128))
+
+    def fails_to_start(self, *words, argv=None):
+        done = subprocess.run(argv or [SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
                               text=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, 1, done.stderr)
         for word in words:
