@@ -248,7 +248,7 @@ static bool begin(struct request *rq, struct err *e)
         return false;
     if (!v->profile && (!(v->profile = profile_of_token(rq, &v->jws, e)) || !policy_may_verify(v->profile, &rq->caller, e)))
         return false;
-    if (!audience_ok(v->profile, ask->audience, e) || !keys_ready(rq->broker->keys, e))
+    if (!audience_ok(v->profile, ask->audience, e) || !keys_fresh(rq->broker->keys, v->profile->ring, e))
         return false;
     if (config_ring(rq->conf->config, v->profile->ring)->alg->family == ALG_HMAC)
         return begin_hmac(v, e);
