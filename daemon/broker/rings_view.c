@@ -357,6 +357,18 @@ bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e)
 
 /* --- who signs ---------------------------------------------------------------------------------------------- */
 
+/* The key whose turn it is was not even asked for a proof: `e` becomes why. */
+static void say_trouble(const struct keys *k, const struct ring_view *v, int64_t now, struct err *e)
+{
+    for (size_t i = 0; i < ring_size(v->ring); i++) {
+        const struct held *h = ring_state(v->ring, i, now) == KEY_ACTIVE ? keys_by_id(k, ring_key(v->ring, i)->ref) : NULL;
+        if (!h || h->trouble.reason == ERR_NONE || h->proof == PROOF_FAILED)
+            continue;
+        *e = h->trouble;
+        err_wrap(e, "ring '%s', key '%s'", v->config->settings.name, h->kid[0] ? h->kid : h->label);
+    }
+}
+
 struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct err *e)
 {
     struct ring_view *v = fresh_view(k, ring, now, e);
@@ -368,6 +380,8 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
             e->retry_after_ms = 500;
         } else if (v && ring_size(v->ring) == 0 && v->trouble.reason != ERR_NONE) {
             *e = v->trouble;
+        } else if (v && e->reason == ERR_KEY_UNPROVED) {
+            say_trouble(k, v, now, e);
         }
         return NULL;
     }

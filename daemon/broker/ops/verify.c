@@ -200,6 +200,10 @@ static bool try_key(struct verify_state *v, struct err *e)
     if (!key)
         return err_set(e, ERR_KEY_UNKNOWN, kid ? "the profile's ring has no key with this token's kid"
                                                : "the profile's ring has no key");
+    if (key->trouble.reason != ERR_NONE) {
+        *e = key->trouble;
+        return err_wrap(e, "ring '%s', key '%s'", v->profile->ring, key->kid);
+    }
     if (v->jws.alg != key->alg)
         return err_set(e, ERR_ALG_NOT_ALLOWED, "the token says %.20s, the key is for %s", v->jws.alg_name, key->alg->name);
     v->alg = key->alg;
