@@ -71,6 +71,22 @@ void role_harden(void)
     setrlimit(RLIMIT_CORE, &no_core);
 }
 
+bool role_descriptors(size_t n, struct err *e)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return err_sys(e, "the limit of open descriptors cannot be read");
+    if (limit.rlim_cur >= n)
+        return true;
+    if (limit.rlim_max < n)
+        return err_set(e, ERR_CONFIG_INVALID, "up to %zu descriptors may have to be open, and the system allows us %llu:"
+                       " raise that (LimitNOFILE=, ulimit -Hn), or lower daemon.max_connections", n,
+                       (unsigned long long)limit.rlim_max);
+    limit.rlim_cur = n;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 || err_sys(e, "%zu open descriptors are not allowed", n);
+}
+
 bool role_begin(enum role_kind kind, unsigned number, struct err *e)
 {
     static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE };

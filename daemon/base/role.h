@@ -9,6 +9,8 @@
 
 #include "proto/err.h"
 
+#include <stddef.h>
+
 #define ROLE_CHANNEL_FD 3
 #define ROLE_MAX_NAME 32
 
@@ -22,6 +24,9 @@ enum role_kind role_of(const char *argv0, unsigned *out_number);
 
 /* No core file, no ptrace by others of our uid, no new privileges. */
 void role_harden(void);
+
+/* Lets us, and those we start, have n descriptors open at once. False: the system's own limit is lower. */
+bool role_descriptors(size_t n, struct err *e);
 
 /*
  * A role's first act: role_harden; TERM, INT, HUP and PIPE ignored (a service

@@ -153,10 +153,15 @@ static void on_hung(void *ctx, struct peer *p, const char *what)
 static void take_config(struct broker *b, const Message *m, int *fd)
 {
     struct buf mistakes;
+    struct err e;
 
     buf_init(&mistakes, 64 * 1024);
     conf_unref(TAKE(b->pending));
     b->pending = conf_new(m->config, &mistakes);
+    if (b->pending && !role_descriptors(config_descriptors(b->pending->config), &e)) {
+        buf_append_str(&mistakes, e.text);
+        conf_unref(TAKE(b->pending));
+    }
     if (b->pending)
         tell_ready(b, m->config->generation);
     else

@@ -72,10 +72,13 @@ static bool identify(struct connection *c, struct err *e)
     return true;
 }
 
-static bool has_room(struct connection *c, struct err *e)
+/* Strangers to the admin socket do not get in: they would take the administrators' room. */
+static bool may_enter(struct connection *c, struct err *e)
 {
     const struct daemon_config *d = &c->broker->conf->config->daemon;
 
+    if (c->admin && !request_may_administer(c->broker->conf->config, &c->caller, e))
+        return false;
     if (c->account->n_connections >= d->max_connections_per_uid)
         return err_set(e, ERR_TOO_MANY_CONNECTIONS, "uid %u has %zu connections, the most that one may have",
                        (unsigned)c->caller.uid, c->account->n_connections);
@@ -89,8 +92,11 @@ static bool has_room(struct connection *c, struct err *e)
 static void refuse_new(struct connection *c, struct err *e)
 {
     c->broker->counters.refused_connections++;
-    log_debug("a connection of uid %u (pid %d) is refused: %s", (unsigned)c->caller.uid, (int)c->caller.pid, e->text);
-    e->retry_after_ms = 100;
+    if (c->account) {
+        c->account->seen_ms = clock_mono_ms();       /* else what was told of it is forgotten at once */
+        request_tell(c->account, "connect", e);
+    }
+    e->retry_after_ms = err_code(e->reason) == CODE_PERMISSION_DENIED ? 0 : 100;
     connection_refuse(c, 0, e);
     if (send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         log_debug("and it has left");
@@ -112,7 +118,7 @@ void connection_new(struct broker *b, int fd, bool admin)
     *c = (struct connection){ .broker = b, .fd = fd, .admin = admin };
     buf_init_secret(&c->in, b->conf->config->daemon.max_request + FRAME_HEADER_LEN + READ_CHUNK);
     buf_init(&c->out, OUT_MAX);
-    if (!identify(c, &e) || !(c->account = account_of(&b->accounts, c->caller.uid)) || !has_room(c, &e)) {
+    if (!identify(c, &e) || !(c->account = account_of(&b->accounts, c->caller.uid)) || !may_enter(c, &e)) {
         refuse_new(c, &e);
         return;
     }

@@ -138,6 +138,14 @@ void held_wrong(struct held *h)
     distrust(h);
 }
 
+/* RFC 7518 section 3.2. What was made elsewhere has the length that it has. */
+static bool is_weak(const struct held *h)
+{
+    return h->alg->family == ALG_HMAC &&
+           (h->secret_len < h->alg->hash_len ||
+            (h->origin == KEY_IMPORTED && h->secret_len == alg_padded_len(h->alg)));
+}
+
 static void judge(struct held *h, const struct ring_config *ring)
 {
     if (!h->is_private)
@@ -152,6 +160,10 @@ static void judge(struct held *h, const struct ring_config *ring)
                 " '%s' does not say allow_exportable", ring->settings.name);
     else
         name_it(h);
+    if (h->trouble.reason == ERR_NONE && is_weak(h) && !ring->allow_weak_secret)
+        err_set(&h->trouble, ERR_KEY_TOO_WEAK, "its secret %s the %zu bytes that %s wants, and ring '%s' does not say"
+                " allow_weak_secret", h->secret_len ? "has less than" : "is not known to have", h->alg->hash_len,
+                h->alg->name, ring->settings.name);
 }
 
 void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c)

@@ -20,7 +20,7 @@ struct held {
     uint8_t cka_id[64]; size_t cka_id_len;
     char kty[8], crv[16];
     uint8_t *spki; size_t spki_len;
-    uint32_t secret_len;             /* bytes; HMAC */
+    uint32_t secret_len;             /* bytes; HMAC; 0: the token does not say */
     bool has_private, has_public, is_private;
     bool sensitive, extractable, always_sensitive, never_extractable, local;
     /* whose it is, by label or by the configuration's outside keys */

@@ -30,6 +30,8 @@ void keys_tell(struct keys *k, struct peer *verifier);
 
 /* ERR_STARTING, or why nothing could be listed. */
 bool keys_ready(const struct keys *k, struct err *e);
+/* Ready, and what was listed is young enough to judge a ring's tokens by: else ERR_TOKEN_UNREACHABLE. */
+bool keys_fresh(struct keys *k, const char *ring, struct err *e);
 
 /* The key that signs for a ring at `now`, borrowed until the loop's next turn; NULL and why not. */
 struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct err *e);
@@ -45,7 +47,8 @@ struct keys_page {
     size_t n;
 };
 struct keys_set { const struct keys_page *pages; size_t n_pages; uint64_t version; uint32_t max_age_s; };
-struct keys_set keys_set(struct keys *k, int64_t now);
+/* As keys_fresh, of all rings that are in it. */
+bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e);
 
 /* For ListKeys and status: every key, foreign ones too. */
 size_t keys_count(const struct keys *k);

@@ -69,18 +69,15 @@ static void count(struct broker *b, const struct err *e)
 }
 
 /* One line a refusal, a few a second and caller: a flood of them must not become one of log lines. */
-static void tell(struct request *rq, const struct err *e)
+void request_tell(struct account *a, const char *what, const struct err *e)
 {
-    struct account *a = rq->account;
     struct err full;
 
-    if (err_is_verdict(e->reason))
-        return;
     if (!rate_take(&a->told, TOLD_PER_S, clock_mono_ms(), &full)) {
         a->untold++;
         return;
     }
-    log_info("uid %u: %s: %s: %s", (unsigned)a->uid, rq->op ? rq->op->name : "?", err_reason_name(e->reason), e->text);
+    log_info("uid %u: %s: %s: %s", (unsigned)a->uid, what, err_reason_name(e->reason), e->text);
     if (a->untold)
         log_info("uid %u: %llu more refusals were not logged", (unsigned)a->uid, (unsigned long long)a->untold);
     a->untold = 0;
@@ -94,7 +91,8 @@ void request_refuse(struct request *rq, const struct err *e)
     if (rq->answered)
         return;
     count(rq->broker, e);
-    tell(rq, e);
+    if (!err_is_verdict(e->reason))
+        request_tell(rq->account, rq->op ? rq->op->name : "?", e);
     request_error(&error, e);
     r.result_case = SIGNET__V1__REPLY__RESULT_ERROR;
     r.error = &error;
@@ -171,6 +169,13 @@ static Signet__V1__Request *decode(const uint8_t *bytes, size_t len, struct err 
     return msg;
 }
 
+bool request_may_administer(const struct config *c, const struct caller *caller, struct err *e)
+{
+    return allow_has(&c->daemon.admin, caller) ||
+           err_set(e, ERR_CALLER_NOT_ALLOWED, "uid %u is no administrator: add its user or group to daemon.admin",
+                   (unsigned)caller->uid);
+}
+
 static bool may_begin(struct request *rq, struct err *e)
 {
     const struct op *op = rq->op;
@@ -179,9 +184,9 @@ static bool may_begin(struct request *rq, struct err *e)
         return err_set(e, ERR_UNKNOWN_OPERATION, "this signetd knows no such operation: is it older than the caller?");
     if (op->admin && !rq->conn->admin)
         return err_set(e, ERR_CALLER_NOT_ALLOWED, "%s is for the admin socket only", op->name);
-    if (rq->conn->admin && !allow_has(&rq->conf->config->daemon.admin, &rq->caller))
-        return err_set(e, ERR_CALLER_NOT_ALLOWED, "uid %u is no administrator: add its user or group to daemon.admin",
-                       (unsigned)rq->caller.uid);
+    /* Again: a reload may have changed who is. */
+    if (rq->conn->admin && !request_may_administer(rq->conf->config, &rq->caller, e))
+        return false;
     if (rq->broker->draining)
         return err_set(e, ERR_DRAINING, "signetd is ending: try again, its successor may be there already");
     return true;

@@ -32,6 +32,11 @@ void request_new(struct connection *c, const uint8_t *bytes, size_t len);
 void request_reply(struct request *rq, Signet__V1__Reply *r);
 void request_refuse(struct request *rq, const struct err *e);
 
+/* That `what` was refused to an account, and why, in the log: a few a second of each. */
+void request_tell(struct account *a, const char *what, const struct err *e);
+/* Whether the caller is an administrator. */
+bool request_may_administer(const struct config *c, const struct caller *caller, struct err *e);
+
 /* The caller has left: its requests are over. */
 void requests_leave(struct connection *c);
 /* Those whose deadline has passed are answered so. */

@@ -300,16 +300,12 @@ void views_refresh(struct keys *k, int64_t now)
     k->max_age_s = max_age(k);
 }
 
-struct keys_set keys_set(struct keys *k, int64_t now)
-{
-    if (views_change_at(k) <= now)
-        views_refresh(k, now);
-    return (struct keys_set){ k->pages, k->n_pages, k->version, k->max_age_s };
-}
+/* --- what counts -------------------------------------------------------------------------------------------- */
 
-/* --- who signs ---------------------------------------------------------------------------------------------- */
-
-/* Too old a listing neither signs nor is served; a ring that never rotates has all the time until a key is made. */
+/*
+ * Too old a listing neither signs nor verifies nor is published; a ring that
+ * never rotates has all the time until a key is made.
+ */
 static bool facts_fresh(const struct keys *k, const struct ring_view *v, struct err *e)
 {
     const struct ring_settings *s = &v->config->settings;
@@ -340,6 +336,39 @@ static struct ring_view *fresh_view(struct keys *k, const char *ring, int64_t no
     return v;
 }
 
+bool keys_fresh(struct keys *k, const char *ring, struct err *e)
+{
+    return fresh_view(k, ring, clock_now(), e) != NULL;
+}
+
+bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e)
+{
+    if (!keys_ready(k, e))
+        return false;
+    /* All or none: of a set without one ring's keys a verifier would call that ring's tokens a stranger's. */
+    for (size_t i = 0; i < k->n_views; i++)
+        if (is_public(&k->views[i]) && !facts_fresh(k, &k->views[i], e))
+            return false;
+    if (views_change_at(k) <= now)
+        views_refresh(k, now);
+    *out = (struct keys_set){ k->pages, k->n_pages, k->version, k->max_age_s };
+    return true;
+}
+
+/* --- who signs ---------------------------------------------------------------------------------------------- */
+
+/* The key whose turn it is was not even asked for a proof: `e` becomes why. */
+static void say_trouble(const struct keys *k, const struct ring_view *v, int64_t now, struct err *e)
+{
+    for (size_t i = 0; i < ring_size(v->ring); i++) {
+        const struct held *h = ring_state(v->ring, i, now) == KEY_ACTIVE ? keys_by_id(k, ring_key(v->ring, i)->ref) : NULL;
+        if (!h || h->trouble.reason == ERR_NONE || h->proof == PROOF_FAILED)
+            continue;
+        *e = h->trouble;
+        err_wrap(e, "ring '%s', key '%s'", v->config->settings.name, h->kid[0] ? h->kid : h->label);
+    }
+}
+
 struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct err *e)
 {
     struct ring_view *v = fresh_view(k, ring, now, e);
@@ -351,6 +380,8 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
             e->retry_after_ms = 500;
         } else if (v && ring_size(v->ring) == 0 && v->trouble.reason != ERR_NONE) {
             *e = v->trouble;
+        } else if (v && e->reason == ERR_KEY_UNPROVED) {
+            say_trouble(k, v, now, e);
         }
         return NULL;
     }

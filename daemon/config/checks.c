@@ -137,6 +137,15 @@ static bool has(char *const *names, size_t n, const char *name)
     return false;
 }
 
+/* As what is forbidden is compared. */
+static bool has_in_any_case(char *const *names, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (claims_same_name(names[i], name))
+            return true;
+    return false;
+}
+
 static bool is_fixed(const struct profile *p, const char *name)
 {
     for (size_t i = 0; i < p->n_fixed; i++)
@@ -179,7 +188,7 @@ static void check_claim_names(const struct checking *k, const struct profile *p)
             about(k, p, "claims", why);
         }
     for (size_t j = 0; j < p->n_forbidden; j++)
-        if (has(p->allowed, p->n_allowed, p->forbidden[j])) {
+        if (has_in_any_case(p->allowed, p->n_allowed, p->forbidden[j])) {
             snprintf(why, sizeof why, "'%.60s' is both allowed and forbidden", p->forbidden[j]);
             about(k, p, "claims", why);
         }

@@ -19,6 +19,7 @@
 #define MAX_ID 1024                /* bytes of an issuer, audience */
 #define MAX_CLAIM_NAME 128         /* bytes */
 #define MAX_PATH_LEN 4096          /* bytes */
+#define DESCRIPTORS_BESIDE 256u    /* of a broker: channels to 64 signers and 16 verifiers, administrators' connections */
 
 /* --- the tables ------------------------------------------------------------------------- */
 
@@ -386,6 +387,11 @@ const struct ring_config *config_ring(const struct config *c, const char *name)
         if (strcmp(c->rings[i].settings.name, name) == 0)
             return &c->rings[i];
     return NULL;
+}
+
+uint32_t config_descriptors(const struct config *c)
+{
+    return c->daemon.max_connections + DESCRIPTORS_BESIDE;
 }
 
 const struct profile *config_profile(const struct config *c, const char *name)

@@ -70,6 +70,8 @@ void config_names(const char *text, size_t len, struct names *out);
 
 const struct ring_config *config_ring(const struct config *c, const char *name);
 const struct profile *config_profile(const struct config *c, const char *name);
+/* How many a broker may have open at once. */
+uint32_t config_descriptors(const struct config *c);
 /* What differs that only a restart can change ("token.module"), or NULL. */
 const char *config_needs_restart(const struct config *was, const struct config *is);
 

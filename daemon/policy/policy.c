@@ -6,14 +6,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define OVERFLOW_ID 65534u      /* what the kernel shows for an id that has no place in this user namespace */
 #define MAX_CLAIMS 128u         /* members of a caller's claims: what a token in a header can sensibly hold */
 #define MAX_TEXT 1024u          /* bytes of a subject or an audience */
 #define MAX_JTI 128u            /* bytes */
 
-/* Names of what must not be shown to everybody; anyone can read a payload. Lower case. */
+/* Names of what must not be shown to everybody; anyone can read a payload. */
 static const char *const secret_names[] = {
     "password", "passwd", "passphrase", "passcode", "pwd", "secret", "client_secret", "pin", "private_key", "privatekey",
     "api_key", "apikey", "credential", "credentials", "cvv",
@@ -73,10 +72,19 @@ static bool listed(char *const *names, size_t n, const char *name)
     return false;
 }
 
+/* For what is refused: a reader may take a name that differs in case for the one that is meant. */
+static bool listed_in_any_case(char *const *names, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (claims_same_name(names[i], name))
+            return true;
+    return false;
+}
+
 static bool is_secret_name(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(secret_names); i++)
-        if (strcasecmp(secret_names[i], name) == 0)
+        if (claims_same_name(secret_names[i], name))
             return true;
     return false;
 }
@@ -103,7 +111,7 @@ static const char *secret_inside(json_t *v)
 static bool is_fixed(const struct profile *p, const char *name)
 {
     for (size_t i = 0; i < p->n_fixed; i++)
-        if (strcasecmp(p->fixed[i].name, name) == 0)
+        if (claims_same_name(p->fixed[i].name, name))
             return true;
     return false;
 }
@@ -119,7 +127,7 @@ static bool claim_ok(const struct profile *p, const struct json_member *m, struc
                        " in letter case only", p->name, m->name, ours);
     if (is_fixed(p, m->name))
         return err_set(e, ERR_CLAIM_RESERVED, "profile '%s': claim '%s' is fixed by the profile", p->name, m->name);
-    if (listed(p->forbidden, p->n_forbidden, m->name))
+    if (listed_in_any_case(p->forbidden, p->n_forbidden, m->name))
         return err_set(e, ERR_CLAIM_NOT_ALLOWED, "profile '%s' forbids claim '%s'", p->name, m->name);
     bool allowed = listed(p->allowed, p->n_allowed, m->name);
     secret = !allowed && is_secret_name(m->name) ? m->name : NULL;

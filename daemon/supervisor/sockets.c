@@ -1,18 +1,23 @@
 #include "daemon/supervisor/sockets.h"
 
+#include "daemon/base/clock.h"
 #include "proto/cleanup.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
 
 #define BACKLOG 4096           /* the kernel cuts it to net.core.somaxconn */
+#define LOCK_PATIENCE_MS 5000  /* it is held while a socket is made, which takes no time */
+#define LOCK_AGAIN_MS 10
 
 static bool address(struct sockaddr_un *a, const char *path, struct err *e)
 {
@@ -24,27 +29,76 @@ static bool address(struct sockaddr_un *a, const char *path, struct err *e)
     return true;
 }
 
-/* Two daemons that start at once must not take each other's new socket for a stale one. */
-static int lock_directory(const char *path, struct err *e)
+/* --- the lock ------------------------------------------------------------------------------------ */
+
+/*
+ * Two daemons that start at once must not take each other's new socket for a
+ * stale one. The lock is on a file that we alone can open: a directory could
+ * be locked by all who may enter it. It is gone when the socket is there.
+ */
+struct lock {
+    int fd;                    /* -1: not held */
+    char path[sizeof ((struct sockaddr_un *)0)->sun_path + sizeof ".lock"];
+};
+
+static void lock_release(struct lock *l)
 {
-    CLEANUP(freep) char *copy = strdup(path);
-    if (!copy) {
-        err_set(e, ERR_NO_MEMORY, "out of memory");
-        return -1;
-    }
-    const char *directory = dirname(copy);
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        err_sys(e, "socket '%s': cannot open its directory '%s'; create it, or set another path", path, directory);
-        return -1;
-    }
-    if (flock(fd, LOCK_EX) < 0) {
-        err_sys(e, "socket '%s': cannot lock its directory", path);
-        close(fd);
-        return -1;
-    }
-    return fd;
+    if (l->fd < 0)
+        return;
+    unlink(l->path);
+    close(l->fd);
 }
+
+static int lock_open(const struct lock *l, struct err *e)
+{
+    CLEANUP(closep) int fd = open(l->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        err_sys(e, "lock '%s' cannot be opened: its directory must be there, and ours to write", l->path);
+        return -1;
+    }
+    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid()) {
+        err_set(e, ERR_SYSTEM, "lock '%s' is no file of ours but uid %u's: remove it, and see who else may write to its"
+                " directory", l->path, (unsigned)st.st_uid);
+        return -1;
+    }
+    int taken = fd;
+    fd = -1;
+    return taken;
+}
+
+/* Whoever held it before us has removed the file: then ours is of no name. */
+static bool lock_counts(const struct lock *l, int fd)
+{
+    struct stat held, named;
+
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 && lstat(l->path, &named) == 0 &&
+           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+static bool lock_take(struct lock *l, const char *path, struct err *e)
+{
+    int64_t until_ms = clock_mono_ms() + LOCK_PATIENCE_MS;
+
+    snprintf(l->path, sizeof l->path, "%s.lock", path);
+    for (;;) {
+        int fd = lock_open(l, e);
+        if (fd < 0)
+            return false;
+        if (lock_counts(l, fd)) {
+            l->fd = fd;
+            return true;
+        }
+        close(fd);
+        if (clock_mono_ms() > until_ms)
+            return err_set(e, ERR_SYSTEM, "socket '%s': another signetd has held '%s' for %d s: is one stopped while it"
+                           " starts?", path, l->path, LOCK_PATIENCE_MS / 1000);
+        nanosleep(&(struct timespec){ .tv_nsec = LOCK_AGAIN_MS * 1000000 }, NULL);
+    }
+}
+
+/* --- a socket of our own ----------------------------------------------------------------------------- */
 
 static bool remove_stale(const struct sockaddr_un *a, struct err *e)
 {
@@ -73,8 +127,8 @@ static bool listen_at(struct listener *l, const char *path, struct err *e)
 
     if (!address(&a, path, e))
         return false;
-    CLEANUP(closep) int lock = lock_directory(path, e);
-    if (lock < 0 || !remove_stale(&a, e))
+    CLEANUP(lock_release) struct lock lock = { .fd = -1 };
+    if (!lock_take(&lock, path, e) || !remove_stale(&a, e))
         return false;
     CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
@@ -94,6 +148,8 @@ static bool listen_at(struct listener *l, const char *path, struct err *e)
     fd = -1;
     return true;
 }
+
+/* --- systemd's, and both together ------------------------------------------------------------------------ */
 
 /* Takes what systemd passed. Each must be a listening Unix stream socket with a name of ours. */
 static bool take_passed(struct sockets *s, struct err *e)

@@ -196,6 +196,8 @@ static bool begin(struct supervisor *s, const char *file, struct err *e)
     if (s->exec_fd < 0)
         return err_sys(e, "our own program cannot be opened");
     role_harden();
+    if (!role_descriptors(config_descriptors(s->source->config), e))
+        return false;
     s->base = event_base_new();
     if (!s->base || !watch_init(&s->watch, s->base, s->exec_fd, &events, e) || !watch_signals(s))
         return err_set(e, ERR_NO_MEMORY, "out of memory");

@@ -222,7 +222,7 @@ static void block_pin(struct watch *w)
         return;
     w->pin.blocked = true;
     event_add(w->pin.poll, &(struct timeval){ PIN_POLL_MS / 1000, PIN_POLL_MS % 1000 * 1000 });
-    log_error("no signer tries this PIN again before its source%s%s%s changes, or a reload",
+    log_error("no signer tries this PIN again before its source%s%s%s changes (touch it to try the same one)",
               w->pin.path ? " '" : "", w->pin.path ? w->pin.path : "", w->pin.path ? "'" : "");
 }
 
@@ -241,8 +241,6 @@ void watch_use(struct watch *w, const struct source *s, uint32_t generation)
     w->pin.path = pin_path(t, &none, &e);
     if (!w->pin.path && !none)
         log_error("%s", e.text);
-    w->pin.blocked = false;
-    evtimer_del(w->pin.poll);
     for (unsigned i = 0; i < w->n_signers; i++)
         if (w->signers[i].state == CHILD_FAILED || w->signers[i].state == CHILD_DOWN)
             w->signers[i].due_ms = 0;
@@ -282,9 +280,9 @@ static void signer_failed(struct watch *w, struct child *c, const Signet__Role__
     child_enter(c, CHILD_FAILED);
     c->due_ms = c->began_ms + plan_backoff_ms(c->failures);
     child_wake(c, plan_backoff_ms(c->failures));
-    snprintf(w->trouble, sizeof w->trouble, "%s: %s", err_reason_name(reason), text);
-    log_error("%s (pid %d) has no token: %s %s", child_name(c, name), c->pid, err_reason_name(reason),
-              log_quote(quoted, sizeof quoted, text, strlen(text)));
+    log_quote(quoted, sizeof quoted, text, strlen(text));
+    snprintf(w->trouble, sizeof w->trouble, "%s: %s", err_reason_name(reason), quoted);
+    log_error("%s (pid %d) has no token: %s %s", child_name(c, name), c->pid, err_reason_name(reason), quoted);
     if (reason == ERR_PIN_WRONG || reason == ERR_PIN_LOCKED)
         block_pin(w);
 }
@@ -476,6 +474,8 @@ static bool commit_one(void *ctx, struct child *c)
 {
     struct watch *w = ctx;
 
+    if (c->switched == w->generation)
+        return true;                         /* a reload came to nothing: what was offered is forgotten */
     if (c->switched)
         send_switch(c, w->generation);
     else if (c->ready == w->generation)

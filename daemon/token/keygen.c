@@ -226,10 +226,11 @@ bool token_import_hmac(struct token *t, const struct alg *alg, const char *label
     if (!new_id(id, label, e) || !tpm_has_no_secrets(t, "import --algorithm=hmac", e) || !relist(t, e))
         return false;
     struct buf value;
-    buf_init_secret(&value, len + ALG_MAX_DIGEST);
-    /* HMAC itself pads keys with zeros up to the block: the same key, and long enough for SoftHSM. */
+    /* HMAC itself pads keys with zeros up to the block: the same key, long enough for SoftHSM, and told from others. */
+    size_t padded = alg_padded_len(alg), want = len < alg->hash_len ? padded : len == padded ? padded + 1 : len;
+    buf_init_secret(&value, want);
     bool whole = buf_append(&value, secret, len);
-    while (whole && value.len < alg->hash_len)
+    while (whole && value.len < want)
         whole = buf_append_char(&value, 0);
     put(&template, CKA_CLASS, &class, sizeof class);
     put(&template, CKA_KEY_TYPE, &type, sizeof type);

@@ -43,7 +43,7 @@ struct token_key {
     const char *kty;               /* "EC", "RSA", "OKP", "oct" */
     const char *crv;               /* or NULL */
     uint8_t *spki; size_t spki_len;      /* DER SubjectPublicKeyInfo of the public half; NULL: none */
-    size_t secret_len;             /* oct: CKA_VALUE_LEN, bytes */
+    size_t secret_len;             /* oct: CKA_VALUE_LEN, bytes; 0: the token does not say */
     bool has_private, has_public;
     bool is_private;               /* CKA_PRIVATE on every half that is there: else foreign */
     bool sensitive, extractable, always_sensitive, never_extractable, local, always_authenticate;
@@ -84,7 +84,7 @@ const char *token_mechanism(const struct token *t, const struct alg *alg, bool *
 /* A key pair, or an HMAC key, with this label and 16 random bytes of CKA_ID; listed anew; *out_id its id. */
 bool token_generate(struct token *t, const struct alg *alg, unsigned rsa_bits, const char *label,
                     uint64_t *out_id, struct err *e);
-/* The secret zero-padded to the hash's length; non-extractable. */
+/* The secret, zero-padded where alg_padded_len says so; non-extractable. */
 bool token_import_hmac(struct token *t, const struct alg *alg, const char *label,
                        const uint8_t *secret, size_t len, uint64_t *out_id, struct err *e);
 bool token_destroy(struct token *t, uint64_t id, struct err *e);

@@ -41,6 +41,11 @@ bool alg_same(const struct alg *a, const struct alg *b)
     return a == b || (a->family == ALG_EDDSA && b->family == ALG_EDDSA);
 }
 
+size_t alg_padded_len(const struct alg *a)
+{
+    return (a->hash_len <= 32 ? 64 : 128) - 1;     /* FIPS 180-4: a block's, of SHA-256 or SHA-512; less one */
+}
+
 bool alg_signs_digest(const struct alg *a)
 {
     return a->family != ALG_HMAC && a->family != ALG_EDDSA;

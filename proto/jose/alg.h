@@ -32,6 +32,14 @@ const struct alg *alg_at(size_t i);                            /* the table's ro
 /* EdDSA and Ed25519 are one algorithm under two names. */
 bool alg_same(const struct alg *a, const struct alg *b);
 
+/*
+ * HMAC: the length in bytes that a secret shorter than the hash has on a token
+ * of ours. HMAC takes one with zeros behind it, up to the hash's block, for
+ * the same key; no other is imported with this length, so that what was weak
+ * stays told from what was not.
+ */
+size_t alg_padded_len(const struct alg *a);
+
 /* Whether a token may be given the digest of the signing input (RSA, ECDSA) or needs all of it. */
 bool alg_signs_digest(const struct alg *a);
 /* Into out[ALG_MAX_DIGEST]: a->hash_len bytes. False only if OpenSSL has no such hash. */

@@ -8,10 +8,43 @@
 
 static const char *const registered[] = { "iss", "sub", "aud", "exp", "nbf", "iat", "jti" };
 
+/*
+ * The only characters outside ASCII whose upper or lower case is a letter of
+ * ASCII: readers that look names up without regard to case take them for it.
+ */
+static const struct { char utf8[4]; char letter; } folded[] = {
+    { "\u017F", 's' },           /* long s: Go's encoding/json */
+    { "\u212A", 'k' },           /* the Kelvin sign: the same */
+    { "\u0130", 'i' },           /* I with a dot: readers that lower */
+    { "\u0131", 'i' },           /* i without one: readers that raise, Java's equalsIgnoreCase */
+};
+
+/* One character in lower case, and past it; what is not ASCII goes byte by byte. */
+static unsigned char next_folded(const char **at)
+{
+    for (size_t i = 0; i < ARRAY_LEN(folded); i++) {
+        size_t len = strlen(folded[i].utf8);
+        if (strncmp(*at, folded[i].utf8, len) == 0) {
+            *at += len;
+            return (unsigned char)folded[i].letter;
+        }
+    }
+    unsigned char c = (unsigned char)*(*at)++;
+    return c >= 'A' && c <= 'Z' ? (unsigned char)(c - 'A' + 'a') : c;
+}
+
+bool claims_same_name(const char *a, const char *b)
+{
+    while (*a && *b)
+        if (next_folded(&a) != next_folded(&b))
+            return false;
+    return *a == *b;
+}
+
 const char *claims_registered(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(registered); i++)
-        if (strcasecmp(registered[i], name) == 0)
+        if (claims_same_name(registered[i], name))
             return registered[i];
     return NULL;
 }

@@ -54,9 +54,13 @@ bool claims_misfit(enum claims_fit farthest, struct err *e);
 bool claims_typ_same(const char *a, const char *b);
 
 /*
- * A registered name (iss sub aud exp nbf iat jti), in any letter case: the
- * canonical spelling, else NULL.
+ * Whether two claim names are one to a reader that disregards letter case, in
+ * ASCII and in the four characters that fold into it. (Among others of
+ * Unicode's letters case is not disregarded.)
  */
+bool claims_same_name(const char *a, const char *b);
+
+/* A registered name (iss sub aud exp nbf iat jti), as claims_same_name compares: the canonical spelling, else NULL. */
 const char *claims_registered(const char *name);
 
 #endif

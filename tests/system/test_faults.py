@@ -45,7 +45,7 @@ class Control:
 
 
 class Faults(unittest.TestCase):
-    def start(self, *settings, signers=2, rings="", profiles="", pin=None):
+    def start(self, *settings, signers=2, rings="", profiles="", pin=None, token=""):
         place = Place()
         self.addCleanup(place.remove)
         if pin:
@@ -56,7 +56,7 @@ class Faults(unittest.TestCase):
                      "SIGNET_FAULTS_CONTROL": str(place.dir / "control")}
         self.daemon = Daemon(place, ring("web", "ES256", "create: yes", *settings) + rings,
                              profile("web", "web", "shop", "claims: {allowed: any}") + profiles,
-                             token=f"  signers: {signers}\n")
+                             token=f"  signers: {signers}\n{token}")
         self.daemon.config.write_text(self.daemon.config.read_text().replace(
             softhsm_module(), str((BUILD / "tests/faults/faults.so").resolve())))
         self.addCleanup(self.daemon.kill)
@@ -225,6 +225,24 @@ class Faults(unittest.TestCase):
         self.daemon.cli("reload")
         self.assertTrue(self.signs()[0])
         self.assertEqual([k["kid"] for k in self.daemon.jwks()["keys"]], kids)
+
+    def test_what_was_listed_too_long_ago_neither_signs_nor_verifies_nor_is_published(self):
+        short = ["jwks_max_age: 1s", "refresh: 1s", "skew: 0s", "publish_ahead: 3s", "rotate_every: never"]
+        self.start(*short, rings=ring("mac", "HS256", "create: yes", *short),
+                   profiles=profile("mac", "mac", "mac.example", "claims: {allowed: any}"), token="  generate_timeout: 1s\n")
+        tokens = [self.daemon.token(p, "--subject", "s") for p in ("web", "mac")]
+        self.control.set("C_FindObjects", "return", value=CKR["CKR_FUNCTION_FAILED"])
+        until("it is too long ago to sign", lambda: "TOKEN_UNREACHABLE" in self.signs()[1])
+        for command in [["verify", t] for t in tokens] + [["jwks"]]:
+            with self.subTest(command[0]):
+                _, err = self.daemon.cli(*command, want=3)
+                self.assertIn("TOKEN_UNREACHABLE", err)
+                self.assertIn("CKR_FUNCTION_FAILED", err)
+        self.control.set("C_FindObjects", "none")
+        self.heals()
+        for token in tokens:
+            self.daemon.cli("verify", token)
+        self.assertEqual(len(self.daemon.jwks()["keys"]), 1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """What is bounded is bounded at its number, says so, and costs nobody else anything."""
 import collections
+import fcntl
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -42,6 +44,28 @@ class Limits(Case):
         for c in held:
             c.socket.close()
         until("there is room again", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+
+    def test_strangers_at_the_admin_socket_are_told_and_take_no_room(self):
+        ask = """
+import socket, sys
+held = []
+for _ in range(20):
+    held.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    held[-1].settimeout(float(sys.argv[2]))
+    held[-1].connect(sys.argv[1])
+for one in held:
+    said = b""
+    while more := one.recv(4096):
+        said += more
+    print(b"CALLER_NOT_ALLOWED" in said and b"daemon.admin" in said)
+"""
+        done = subprocess.run(["setpriv", "--reuid", str(STRANGER), "--regid", str(STRANGER), "--clear-groups",
+                               "/usr/bin/python3", "-c", ask, str(self.daemon.admin), str(PATIENCE / 3)], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.stdout.split(), ["True"] * 20, done.stderr)
+        _, err = self.daemon.cli("key", "list", uid=STRANGER, want=1)
+        self.assertIn("CALLER_NOT_ALLOWED", err)
+        self.assertIn(f"uid {STRANGER}: connect: CALLER_NOT_ALLOWED", self.daemon.said())
+        self.daemon.cli("key", "list")
 
     def test_a_full_queue_says_so_at_once_and_empties(self):
         [c] = self.connect(1)
@@ -148,6 +172,87 @@ class Life(unittest.TestCase):
         self.assertEqual(second.returncode, 1)
         self.assertIn("is signetd running already?", second.stderr)
         self.daemon.token("web", "--subject", "s")
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_a_stranger_s_lock_on_the_directory_stops_no_start(self):
+        """Whoever may enter a directory may open and lock it."""
+        with subprocess.Popen(["setpriv", "--reuid", str(STRANGER), "--regid", str(STRANGER), "--clear-groups", "flock",
+                               str(self.place.dir), "sh", "-c", "echo locked && exec cat"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as stranger:
+            self.assertEqual(stranger.stdout.readline(), b"locked\n")
+            self.daemon.start()
+            stranger.stdin.close()
+        self.daemon.token("web", "--subject", "s")
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def limited(self, n_soft, n_hard, *settings):
+        """signetd with so many descriptors, and these settings."""
+        self.daemon.write(RINGS, PROFILES, daemon="".join(f"  {s}\n" for s in settings))
+        return ["prlimit", f"--nofile={n_soft}:{n_hard}", SIGNETD, "--config", str(self.daemon.config)]
+
+    def test_descriptors_are_enough_for_all_connections(self):
+        argv = self.limited(64, 600, "max_connections: 300", "max_connections_per_uid: 300")
+        self.daemon.process = subprocess.Popen(argv, env=self.place.env, stdin=subprocess.DEVNULL,
+                                               stderr=open(self.daemon.log, "ab"))
+        until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+        held = [wire.Connection(self.daemon.socket) for _ in range(299)]
+        for c in held:
+            self.addCleanup(c.socket.close)
+            c.send(wire.sign("web"))
+            self.assertIn(wire.SIGN, c.reply())
+        self.limited(64, 600, "max_connections: 3000")
+        broker = self.daemon.roles()["broker"]
+        _, err = self.daemon.cli("reload", want=1)
+        for word in ("3256", "600", "max_connections"):
+            self.assertIn(word, err)
+        held[0].send(wire.sign("web"))
+        self.assertIn(wire.SIGN, held[0].reply())
+        self.assertEqual(self.daemon.roles()["broker"], broker)
+        self.limited(64, 600, "max_connections: 340")
+        self.daemon.cli("reload")
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_more_connections_than_descriptors_allow_are_refused_at_the_start(self):
+        self.fails_to_start("LimitNOFILE", "max_connections", argv=self.limited(64, 128))
+
+    def fails_to_start(self, *words, argv=None):
+        done = subprocess.run(argv or [SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
+                              text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def test_a_lock_that_is_held_or_not_ours_is_named(self):
+        lock = pathlib.Path(f"{self.daemon.socket}.lock")
+        lock.touch(mode=0o600)
+        with open(lock, "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.fails_to_start(str(lock), "another signetd")
+        os.chown(lock, STRANGER, STRANGER)
+        self.fails_to_start(str(lock), f"uid {STRANGER}", "remove it")
+        lock.unlink()
+        lock.symlink_to(self.place.pin)
+        self.fails_to_start(str(lock))
+        lock.unlink()
+        lock.mkdir()
+        self.fails_to_start(str(lock))
+        lock.rmdir()
+
+    def test_a_lock_that_a_crash_left_is_in_nobody_s_way_and_gone_afterwards(self):
+        locks = [pathlib.Path(f"{s}.lock") for s in (self.daemon.socket, self.daemon.admin)]
+        for lock in locks:
+            lock.touch(mode=0o600)
+        self.daemon.start()
+        self.assertFalse(any(lock.exists() for lock in locks))
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_of_daemons_started_at_once_one_serves(self):
+        many = [subprocess.Popen([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env,
+                                 stdin=subprocess.DEVNULL, stderr=open(self.daemon.log, "ab")) for _ in range(5)]
+        until("all but one have ended", lambda: sum(p.poll() is None for p in many) == 1)
+        [self.daemon.process] = [p for p in many if p.poll() is None]
+        self.assertEqual([p.wait() for p in many if p is not self.daemon.process], [1] * 4)
+        until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
         self.assertEqual(self.daemon.stop(), 0)
 
     def test_a_stale_socket_is_replaced(self):

@@ -98,6 +98,45 @@ class Start(unittest.TestCase):
         self.assertIn("UNKNOWN_RING", err)
         self.assertEqual(self.daemon.stop(), 0)
 
+    def test_a_weak_secret_signs_only_while_its_ring_allows_it(self):
+        """Padded on import, it is as long as any other on the token."""
+        weak, mac = "allow_weak_secret: yes", profile("mac", "mac", "mac.example", "claims: {allowed: any}")
+        self.daemon.write(ring("mac", "HS256", weak), mac)
+        self.daemon.start()
+        self.daemon.cli("key", "import", "mac", stdin=b"abc")
+        token = self.daemon.token("mac", "--subject", "s")
+        self.change(weak, "")
+        self.daemon.cli("reload")
+        until("it is refused", lambda: "KEY_TOO_WEAK" in self.daemon.cli("sign", "--profile", "mac", want=None)[1])
+        _, err = self.daemon.cli("verify", token, want=1)
+        self.assertIn("KEY_TOO_WEAK", err)
+        self.assertEqual(self.daemon.stop(), 0)
+        self.daemon.start()
+        _, err = self.daemon.cli("sign", "--profile", "mac", want=1)
+        for word in ("KEY_TOO_WEAK", "'mac'", "allow_weak_secret"):
+            self.assertIn(word, err)
+        self.daemon.cli("verify", token, want=1)
+        self.assertIn("allow_weak_secret", self.daemon.cli("key", "list")[0].decode())
+        self.change("alg: HS256\n", f"alg: HS256\n    {weak}\n")
+        self.daemon.cli("reload")
+        until("it signs again", lambda: self.daemon.cli("sign", "--profile", "mac", want=None)[0])
+        self.daemon.cli("verify", token)
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_a_weak_secret_made_elsewhere_is_refused(self):
+        for n, name in ((16, "short"), (32, "whole")):
+            subprocess.run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN,
+                            "--keygen", "--key-type", f"GENERIC:{n}", "--label", name, "--id", f"{n:02x}", "--sensitive",
+                            "--private", "--usage-sign"], env=self.place.env, check=True, capture_output=True)
+        self.daemon.write("".join(ring(name, "HS256", f"keys: [{{uri: 'pkcs11:object={name}', activates_at: 1}}]")
+                                  for name in ("short", "whole")),
+                          "".join(profile(name, name, f"{name}.example") for name in ("short", "whole")))
+        self.daemon.start()
+        self.daemon.token("whole")
+        _, err = self.daemon.cli("sign", "--profile", "short", want=1)
+        self.assertIn("KEY_TOO_WEAK", err)
+        self.assertEqual(self.daemon.stop(), 0)
+
     def test_a_missing_group_and_user_are_named_with_their_line(self):
         self.daemon.write(RINGS, profile("web", "web", "shop", sign="{users: [no-such-user], groups: [no-such-group]}"))
         self.stops("signetd.conf:", "user 'no-such-user' does not exist", "group 'no-such-group' does not exist")

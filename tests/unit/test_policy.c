@@ -73,8 +73,14 @@ static const struct { const char *name, *claims, *want; } claims_case[] = {
     { "none at all", NULL, "CLAIM_REQUIRED" },
     { "ours", "{\"name\":\"a\",\"exp\":9}", "CLAIM_RESERVED" },
     { "ours in another case", "{\"name\":\"a\",\"Exp\":9}", "CLAIM_RESERVED" },
+    { "ours to a reader that folds U+017F to s", "{\"name\":\"a\",\"i\xc5\xbfs\":9}", "CLAIM_RESERVED" },
+    { "ours, written as an escape", "{\"name\":\"a\",\"\\u017fub\":9}", "CLAIM_RESERVED" },
+    { "ours to one that folds U+0130 to i", "{\"name\":\"a\",\"\xc4\xb0" "at\":9}", "CLAIM_RESERVED" },
+    { "ours to one that folds U+0131 to i", "{\"name\":\"a\",\"jt\xc4\xb1\":9}", "CLAIM_RESERVED" },
     { "fixed", "{\"name\":\"a\",\"tenant\":9}", "CLAIM_RESERVED" },
+    { "fixed, in another case", "{\"name\":\"a\",\"TENANT\":9}", "CLAIM_RESERVED" },
     { "a secret, before the advice to allow it", "{\"password\":\"x\"}", "CLAIM_SECRET" },
+    { "a secret to a reader that folds", "{\"name\":[{\"pa\xc5\xbf\xc5\xbfword\":\"x\"}]}", "CLAIM_SECRET" },
     { "a secret inside a value", "{\"name\":[{\"Password\":\"x\"}]}", "CLAIM_SECRET" },
     { "no object", "[]", "CLAIMS_MALFORMED" },
     { "no JSON", "{\"name\":", "CLAIMS_MALFORMED" },
@@ -99,6 +105,17 @@ static void claims_are_refused_each_with_its_reason(void)
     open.n_forbidden = 1;
     unit_same_int("nor what is forbidden", built(&open, &app, (struct wish){ 0 }, "{\"role\":1}", NULL, 0),
                   ERR_CLAIM_NOT_ALLOWED);
+    unit_same_int("in any case", built(&open, &app, (struct wish){ 0 }, "{\"Role\":1}", NULL, 0), ERR_CLAIM_NOT_ALLOWED);
+    /* K, the Kelvin sign, folds to k. */
+    static char *kelvin[] = { "tasks" };
+    static struct profile_claim tasks[] = { { "tasks", "1" } };
+    const char *folded = "{\"ta\xc5\xbf\xe2\x84\xaas\":1}";
+    open.forbidden = kelvin;
+    unit_same_int("nor what folds to it", built(&open, &app, (struct wish){ 0 }, folded, NULL, 0), ERR_CLAIM_NOT_ALLOWED);
+    open.n_forbidden = 0;
+    unit_same_int("no character less", built(&open, &app, (struct wish){ 0 }, "{\"task\":1,\"tasksy\":1}", NULL, 0), ERR_NONE);
+    open.fixed = tasks;
+    unit_same_int("fixed, folded", built(&open, &app, (struct wish){ 0 }, folded, NULL, 0), ERR_CLAIM_RESERVED);
 }
 
 static const char *const foreign[] = { "shop/" }, *const twice[] = { "shop", "shop" };

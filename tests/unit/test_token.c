@@ -166,8 +166,43 @@ static void the_printed_token_comes_out(void)
     CU_ASSERT_FATAL(k != NULL);
     CU_ASSERT(k->sensitive && !k->extractable && k->is_private);
     CU_ASSERT(!k->local && !k->never_extractable && !k->always_sensitive);      /* imported shows as imported */
+    unit_same_int("its length says that it was padded", (long long)k->secret_len, 63);
     buf_clear(&out);
     token_listing_clear(&l);
+}
+
+/* A secret's length on the token tells a weak one from the others; its MACs are those of the secret as it came. */
+static void a_padded_secret_is_told_from_a_whole_one(void)
+{
+    static const uint8_t secret[128] = { [0 ... 127] = 's' };
+    static const struct { const char *alg; size_t len, want; } of[] = {
+        { "HS256", 1, 63 }, { "HS256", 31, 63 }, { "HS256", 32, 32 }, { "HS256", 63, 64 }, { "HS256", 64, 64 },
+        { "HS256", 65, 65 }, { "HS384", 47, 127 }, { "HS384", 63, 63 }, { "HS384", 127, 128 }, { "HS512", 63, 127 },
+        { "HS512", 64, 64 }, { "HS512", 128, 128 }, { "HS512", 0, 64 },
+    };
+    CLEANUP(token_freep) struct token *t = opened();
+    struct err e = { 0 };
+
+    for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+        const struct alg *a = alg(of[i].alg);
+        struct token_listing l = { 0 };
+        uint8_t got[ALG_MAX_SIGNATURE], want[EVP_MAX_MD_SIZE];
+        size_t len = 0;
+        unsigned want_len = 0;
+        uint64_t id = 0;
+        bool made = of[i].len ? token_import_hmac(t, a, "signet:mac:HS256:0:1:1:1", secret, of[i].len, &id, &e)
+                              : token_generate(t, a, 0, "signet:mac:HS256:0:1:1:1", &id, &e);
+        if (!made || !token_list(t, &l, &e) || !token_sign(t, id, a, "abc", 3, got, &len, &e))
+            unit_same_str(of[i].alg, e.text, "");
+        const struct token_key *k = key_in(&l, id);
+        CU_ASSERT_FATAL(k != NULL);
+        unit_same_int(of[i].alg, (long long)k->secret_len, (long long)of[i].want);
+        if (of[i].len) {
+            HMAC(EVP_get_digestbyname(a->hash), secret, (int)of[i].len, (const uint8_t *)"abc", 3, want, &want_len);
+            unit_same_mem(of[i].alg, got, len, want, want_len);
+        }
+        token_listing_clear(&l);
+    }
 }
 
 static void misuse_is_refused_with_its_reason(void)
@@ -303,6 +338,7 @@ static const struct unit_case cases[] = {
     { "every algorithm generates, is listed, proved, and signs", every_algorithm_generates_lists_proves_signs },
     { "a new process proves what is there", a_new_process_proves_what_is_there },
     { "the printed token's MAC comes out", the_printed_token_comes_out },
+    { "a padded secret is told from a whole one", a_padded_secret_is_told_from_a_whole_one },
     { "misuse is refused with its reason", misuse_is_refused_with_its_reason },
     { "facts are written, keys destroyed", facts_and_destroyed_keys },
     { "a key destroyed elsewhere is noticed", a_key_destroyed_elsewhere_is_noticed },

@@ -27,10 +27,10 @@ static bool begin(struct request *rq, struct err *e)
     uint32_t page = rq->msg->get_keys->page;
     Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
     Signet__V1__GetKeysReply keys = SIGNET__V1__GET_KEYS_REPLY__INIT;
+    struct keys_set set;
 
-    if (!keys_ready(rq->broker->keys, e))
+    if (!keys_set(rq->broker->keys, clock_now(), &set, e))
         return false;
-    struct keys_set set = keys_set(rq->broker->keys, clock_now());
     if (page > 0 && page >= set.n_pages)
         return err_set(e, ERR_BAD_REQUEST, "the key set has %zu pages, and page %u was asked for", set.n_pages, page);
     CLEANUP(freep) Signet__V1__ProfileInfo *infos = calloc(c->n_profiles, sizeof *infos);

@@ -182,6 +182,10 @@ static bool try_key(struct verify_state *v, struct err *e)
     if (!key)
         return err_set(e, ERR_KEY_UNKNOWN, kid ? "the profile's ring has no key with this token's kid"
                                                : "the profile's ring has no key");
+    if (key->trouble.reason != ERR_NONE) {
+        *e = key->trouble;
+        return err_wrap(e, "ring '%s', key '%s'", v->profile->ring, key->kid);
+    }
     if (v->jws.alg != key->alg)
         return err_set(e, ERR_ALG_NOT_ALLOWED, "the token says %.20s, the key is for %s", v->jws.alg_name, key->alg->name);
     v->alg = key->alg;
@@ -230,7 +234,7 @@ static bool begin(struct request *rq, struct err *e)
         return false;
     if (!v->profile && (!(v->profile = profile_of_token(rq, &v->jws, e)) || !policy_may_verify(v->profile, &rq->caller, e)))
         return false;
-    if (!audience_ok(v->profile, ask->audience, e) || !keys_ready(rq->broker->keys, e))
+    if (!audience_ok(v->profile, ask->audience, e) || !keys_fresh(rq->broker->keys, v->profile->ring, e))
         return false;
     if (config_ring(rq->conf->config, v->profile->ring)->alg->family == ALG_HMAC)
         return begin_hmac(v, e);
