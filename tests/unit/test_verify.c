@@ -234,6 +234,11 @@ static const struct { const char *name, *header, *jwks, *alg, *want; } key_case[
     { "use is sig", H, ZERO_JWK(",\"use\":\"sig\""), "HS256", "NONE" },
     { "key_ops without verify", H, ZERO_JWK(",\"key_ops\":[\"sign\"]"), "HS256", "KEY_UNUSABLE" },
     { "key_ops with verify", H, ZERO_JWK(",\"key_ops\":[\"sign\",\"verify\"]"), "HS256", "NONE" },
+    { "key_ops twice the same: a broken key", H, ZERO_JWK(",\"key_ops\":[\"verify\",\"verify\"]"), "HS256", "KEY_UNKNOWN" },
+    { "key_ops twice the same before verify", H, ZERO_JWK(",\"key_ops\":[\"sign\",\"sign\",\"verify\"]"), "HS256",
+      "KEY_UNKNOWN" },
+    { "more key_ops than there are", H, ZERO_JWK(",\"key_ops\":[\"verify\",\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\","
+      "\"10\",\"11\",\"12\",\"13\",\"14\",\"15\",\"16\"]"), "HS256", "KEY_UNKNOWN" },
     { "key_ops is a string: a broken key", H, ZERO_JWK(",\"key_ops\":\"verify\""), "HS256", "KEY_UNKNOWN" },
     { "the kid's key", HK, ZERO_JWK(",\"kid\":\"a\""), "HS256", "NONE" },
     { "a kid that no key bears", HK, ZERO_JWK(",\"kid\":\"b\""), "HS256", "KEY_UNKNOWN" },

@@ -225,6 +225,8 @@ def keys(out, key):
     put("for encryption", {**key.jwk, "use": "enc"}, ["KEY_UNUSABLE", "KEY_UNKNOWN"])
     put("key_ops without verify", {**key.jwk, "key_ops": ["sign"]}, ["KEY_UNUSABLE", "KEY_UNKNOWN"])
     put("key_ops with verify", {**{k: v for k, v in key.jwk.items() if k != "use"}, "key_ops": ["verify"]}, True)
+    put("key_ops twice the same", {**{k: v for k, v in key.jwk.items() if k != "use"}, "key_ops": ["verify", "verify"]},
+        ["KEY_UNUSABLE", "KEY_UNKNOWN"])
     put("of no kty", {k: v for k, v in key.jwk.items() if k != "kty"}, ["KEY_UNKNOWN", "KEY_UNUSABLE"])
     put("of an unknown kty", {**key.jwk, "kty": "AKP"}, ["KEY_UNKNOWN", "KEY_UNUSABLE"])
     put("under another kid", {**key.jwk, "kid": "other"}, ["KEY_UNKNOWN"])
