@@ -208,9 +208,11 @@ def payloads(out, key):
             ("another audience", {"aud": "b"}, ["WRONG_AUDIENCE"]), ("an audience that begins alike", {"aud": "ab"}, ["WRONG_AUDIENCE"]),
             ("audience in a list", {"aud": ["b", "a"]}, True), ("an empty list", {"aud": []}, ["WRONG_AUDIENCE"]),
             ("aud a number", {"aud": 1}, ["BAD_PAYLOAD"]), ("aud of numbers", {"aud": ["a", 1]}, ["BAD_PAYLOAD"]),
-            ("aud with a NUL", {"aud": "a\0b"}, ["WRONG_AUDIENCE", "BAD_PAYLOAD"]), ("a big number", {"x": 2 ** 53 + 1}, True)):
+            ("sub a number", {"sub": 5}, ["BAD_PAYLOAD"]), ("sub null", {"sub": None}, ["BAD_PAYLOAD"]),
+            ("sub a list", {"sub": ["s"]}, ["BAD_PAYLOAD"]), ("jti a number", {"jti": 5}, ["BAD_PAYLOAD"]),
+            ("jti a string", {"jti": "5"}, True), ("aud with a NUL", {"aud": "a\0b"}, ["WRONG_AUDIENCE", "BAD_PAYLOAD"]), ("a big number", {"x": 2 ** 53 + 1}, True)):
         put(name, {**CLAIMS, **more}, want)
-    for gone, want in (("iss", ["WRONG_ISSUER"]), ("aud", ["WRONG_AUDIENCE"]), ("exp", True), ("iat", True)):
+    for gone, want in (("iss", ["WRONG_ISSUER"]), ("aud", ["WRONG_AUDIENCE"]), ("sub", True), ("exp", True), ("iat", True)):
         put(f"{gone} missing", {k: v for k, v in CLAIMS.items() if k != gone}, want)
     put("exp as 2e9", text(CLAIMS).replace(str(NOW + 600).encode(), b"2.0000006e9"), True)
     put("exp beyond every number", text(CLAIMS).replace(str(NOW + 600).encode(), b"1e400"), ["BAD_PAYLOAD"])
