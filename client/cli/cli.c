@@ -195,7 +195,7 @@ bool cli_token(const char *arg, struct buf *out, size_t max)
 
 /* --- out ----------------------------------------------------------------------------------------------- */
 
-bool cli_put(const void *bytes, size_t len)
+static bool put(const void *bytes, size_t len, bool line)
 {
     const uint8_t *at = bytes;
     bool tty = isatty(STDOUT_FILENO);
@@ -206,12 +206,22 @@ bool cli_put(const void *bytes, size_t len)
             printf("\\x%02X", at[i]);
         else
             putchar(at[i]);
-    if (tty)
+    if (tty || line)
         putchar('\n');
     if (fflush(stdout) == 0)
         return true;
     cli_usage("stdout cannot be written: %s", strerror(errno));
     return false;
+}
+
+bool cli_put(const void *bytes, size_t len)
+{
+    return put(bytes, len, false);
+}
+
+bool cli_put_line(const char *text)
+{
+    return put(text, strlen(text), true);
 }
 
 int cli_put_json(json_t *v)

@@ -59,6 +59,8 @@ bool cli_token(const char *arg, struct buf *out, size_t max);
 
 /* Bytes as they are; on a terminal with control characters escaped and a newline after them. */
 bool cli_put(const void *bytes, size_t len);
+/* A text with the same care, and a newline after it wherever it goes. */
+bool cli_put_line(const char *text);
 /* JSON on one line. Takes v. */
 int cli_put_json(json_t *v);
 

@@ -34,6 +34,10 @@ class Session(Case):
     def test_the_printed_token_is_accepted_and_its_payload_is_what_was_signed(self):
         self.assertEqual(self.daemon.cli("verify", "--profile", "example", PRINTED_TOKEN)[0], PRINTED_PAYLOAD)
 
+    def test_a_token_is_a_line_wherever_it_is_written(self):
+        out, _ = self.daemon.cli("sign", "--profile", "example", "--payload", "-", stdin=PRINTED_PAYLOAD)
+        self.assertEqual(out, PRINTED_TOKEN.encode() + b"\n")
+
     def test_a_token_on_stdin_is_the_same(self):
         out, _ = self.daemon.cli("verify", "--profile", "example", "-", stdin=PRINTED_TOKEN.encode())
         self.assertEqual(out, PRINTED_PAYLOAD)
