@@ -7,10 +7,11 @@ import signal
 import subprocess
 import unittest
 
-from rig import (Case, Daemon, EXAMPLE_PROFILE, EXAMPLE_RING, PIN, PRINTED_PAYLOAD, PRINTED_SECRET, PRINTED_TOKEN,
-                 Place, SIGNETD, cmdline, descendants, main, profile, ring, until)
+from rig import (BUILD, Case, Daemon, EXAMPLE_PROFILE, EXAMPLE_RING, PIN, PRINTED_PAYLOAD, PRINTED_SECRET, PRINTED_TOKEN,
+                 Place, SIGNETD, cmdline, descendants, main, profile, ring, run, until)
 
 RINGS = ring("web", "ES256", "create: yes") + EXAMPLE_RING
+COMPLETION = pathlib.Path(__file__).resolve().parents[2] / "contrib/completion/signet"
 PROFILES = profile("web", "web", "shop", "claims: {allowed: any}") + EXAMPLE_PROFILE
 
 
@@ -59,6 +60,17 @@ class Running(Case):
         for pid in roles["broker"] + roles["verifier"]:
             for fd in os.listdir(f"/proc/{pid}/fd"):
                 self.assertNotIn(str(self.place.tokens), os.readlink(f"/proc/{pid}/fd/{fd}"))
+
+    def test_completion_offers_the_daemon_s_profiles_and_rings(self):
+        script = f"""PATH={(BUILD / 'client/cli').resolve()}:$PATH; . {COMPLETION}
+            COMP_WORDS=(signet sign --profile ''); COMP_CWORD=3; _signet; echo "${{COMPREPLY[*]}}"
+            COMP_WORDS=(signet key generate ''); COMP_CWORD=3; _signet; echo "${{COMPREPLY[*]}}"
+            COMP_WORDS=(signet key import p); COMP_CWORD=3; _signet; echo "${{COMPREPLY[*]}}" """
+        env = {**self.place.env, "SIGNET_SOCKET": str(self.daemon.socket)}
+        profiles, rings, one = run(["bash", "-c", script], env=env).decode().splitlines()
+        self.assertEqual(sorted(profiles.split()), ["example", "web"])
+        self.assertEqual(sorted(rings.split()), ["printed", "web"])
+        self.assertEqual(one, "printed")
 
     def test_a_terminal_s_signals_reach_all_and_end_none_but_through_the_supervisor(self):
         roles = self.daemon.roles()
