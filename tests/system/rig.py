@@ -192,11 +192,11 @@ class Daemon:
             self.process.kill()
             self.process.wait(PATIENCE)
 
-    def cli(self, *args, stdin=b"", uid=None, want=0):
+    def cli(self, *args, stdin=b"", uid=None, groups=(), want=0):
         """`signet ARGS`, as another uid where one is named. Asserts the exit status; returns (stdout, stderr)."""
         argv = [SIGNET, *map(str, args)]
         if uid is not None:
-            argv = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", *argv]
+            argv = [*as_user(uid, groups), *argv]
         env = {**self.place.env, "SIGNET_SOCKET": str(self.socket), "SIGNET_ADMIN_SOCKET": str(self.admin)}
         done = subprocess.run(argv, input=stdin, capture_output=True, env=env, timeout=PATIENCE)
         err = done.stderr.decode(errors="replace")
@@ -219,6 +219,12 @@ class Daemon:
             if role:
                 found.setdefault(role[1], []).append(pid)
         return found
+
+
+def as_user(uid, groups=()):
+    """What a command begins with to run as that uid, in these supplementary groups alone."""
+    supplementary = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
+    return ["setpriv", "--reuid", str(uid), "--regid", str(uid), *supplementary]
 
 
 def cmdline(pid):

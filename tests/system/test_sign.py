@@ -19,6 +19,7 @@ class Session(Case):
     profiles = (profile("web-session", "web", "shop, login", "ttl: 15m", "max_ttl: 8h",
                         "claims: {allowed: [name, role], required: [name], fixed: {tenant: blue}}",
                         sign="{users: [root, daemon]}")
+                + profile("members", "web", "members.example", sign="{groups: [daemon]}")
                 + EXAMPLE_PROFILE)
 
     @classmethod
@@ -85,6 +86,12 @@ class Session(Case):
                            "--claim", "name=x", uid=STRANGER)
         self.assertIn("web-session", err)
         self.assertIn(str(STRANGER), err)
+
+    def test_a_supplementary_group_counts_wherever_it_stands(self):
+        self.refused("CALLER_NOT_ALLOWED", "sign", "--profile", "members", uid=STRANGER, groups=[OTHER])
+        for groups in ([ALLOWED], [OTHER, ALLOWED], [ALLOWED, *range(70000, 72000)]):
+            with self.subTest(len(groups)):
+                self.daemon.token("members", uid=STRANGER, groups=groups)
 
     def test_a_stranger_is_no_admin(self):
         _, err = self.daemon.cli("key", "list", uid=STRANGER, want=None)
