@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import jwt
+from jwcrypto import jwk as jwcrypto_jwk
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
@@ -78,6 +79,16 @@ class Checklist(Case):
             jwt.PyJWK(self.keys[alg]).key.verify(
                 bytes_of(signature), signing_input.encode(),
                 padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size), digest)
+
+    def test_wire_6_2_12_the_key_set_is_public_and_always_the_same(self):
+        first, again = (self.daemon.cli("jwks")[0] for _ in range(2))
+        self.assertEqual(first, again)
+        keys = json.loads(first)["keys"]
+        self.assertEqual(len(keys), len(ALGS))
+        for key in keys:
+            self.assertEqual((key["use"], key["kid"]), ("sig", jwcrypto_jwk.JWK(**key).thumbprint()))
+            self.assertIn(key["alg"], ALGS)
+            self.assertFalse(set(key) & {"d", "k", "p", "q", "dp", "dq", "qi", "oth"})
 
     def test_wire_6_2_19_an_unknown_kid_is_refused_and_no_other_key_tried(self):
         header = base64.urlsafe_b64encode(b'{"alg":"ES256","typ":"JWT","kid":"nobody"}').rstrip(b"=").decode()
