@@ -12,7 +12,7 @@ import jwt
 from jwcrypto import jwk as jwcrypto_jwk
 from jwcrypto import jwt as jwcrypto_jwt
 
-from rig import BUILD, Case, HMAC, HMAC_SECRET, PUBLIC, SOFTHSM_LEAKS, main, profile, ring, run
+from rig import BUILD, Case, HMAC, HMAC_SECRET, PUBLIC, main, run
 
 ISSUER = "https://login.example"
 HERE = pathlib.Path(__file__).resolve().parent
@@ -132,15 +132,12 @@ def changed(signature):
 
 
 class Interop(Case):
-    env = SOFTHSM_LEAKS
-    rings = "".join(ring(a.lower(), a, "rotate_every: never") for a in HMAC) + "".join(
-        ring(a.lower(), a, "create: yes", *(["bits: 2048"] if a[0] in "RP" else [])) for a in PUBLIC)
-    profiles = "".join(profile(a.lower(), a.lower(), f"{a.lower()}.example", "claims: {allowed: any}", "ttl: 15m")
-                       for a in ALL)
+    algs = ALL
+    module_leaks = True          # SoftHSM 2.6.1 loses the name of the curve at each use of an Ed25519 key
 
     @classmethod
     def prepare(cls):
-        for alg in HMAC:
+        for alg in (a for a in cls.algs if a in HMAC):
             cls.daemon.cli("key", "import", alg.lower(), stdin=HMAC_SECRET[alg])
         Node.start()
         cls.addClassCleanup(Node.end)
@@ -151,12 +148,12 @@ class Interop(Case):
     def each(self, what):
         """what(peer, alg) for every pair, each a subtest of its own."""
         for name, peer in self.peers.items():
-            for alg in peer.algs:
+            for alg in (a for a in peer.algs if a in self.algs):
                 with self.subTest(peer=name, alg=alg):
                     what(peer, alg)
 
     def test_no_secret_is_in_the_key_set(self):
-        self.assertEqual(sorted(self.published), sorted(PUBLIC))
+        self.assertEqual(sorted(self.published), sorted(a for a in self.algs if a in PUBLIC))
         for key in self.published.values():
             self.assertEqual(set(key) & {"d", "k", "p", "q", "dp", "dq", "qi"}, set())
             thumbprint = jwcrypto_jwk.JWK(**key).thumbprint()

@@ -15,37 +15,14 @@ def decoded(part):
 
 
 class Session(Case):
-    rings = ring("web", "ES256", "create: yes", "max_ttl: 12h") + EXAMPLE_RING
+    rings = ring("web", "ES256", "create: yes", "max_ttl: 12h")
     profiles = (profile("web-session", "web", "shop, login", "ttl: 15m", "max_ttl: 8h",
                         "claims: {allowed: [name, role], required: [name], fixed: {tenant: blue}}",
                         sign="{users: [root, daemon]}")
-                + profile("members", "web", "members.example", sign="{groups: [daemon]}")
-                + EXAMPLE_PROFILE)
-
-    @classmethod
-    def prepare(cls):
-        cls.daemon.cli("key", "import", "printed", stdin=PRINTED_SECRET)
+                + profile("members", "web", "members.example", sign="{groups: [daemon]}"))
 
     def session(self, *args, **kw):
         return self.daemon.token("web-session", "--subject", "1234567890", "--claim", "name=John Doe", *args, **kw)
-
-    def test_the_printed_token_is_made_to_the_byte(self):
-        self.assertEqual(self.daemon.token("example", "--payload", "-", stdin=PRINTED_PAYLOAD), PRINTED_TOKEN)
-
-    def test_the_printed_token_is_accepted_and_its_payload_is_what_was_signed(self):
-        self.assertEqual(self.daemon.cli("verify", "--profile", "example", PRINTED_TOKEN)[0], PRINTED_PAYLOAD)
-
-    def test_a_token_is_a_line_wherever_it_is_written(self):
-        out, _ = self.daemon.cli("sign", "--profile", "example", "--payload", "-", stdin=PRINTED_PAYLOAD)
-        self.assertEqual(out, PRINTED_TOKEN.encode() + b"\n")
-
-    def test_a_token_on_stdin_is_the_same(self):
-        out, _ = self.daemon.cli("verify", "--profile", "example", "-", stdin=PRINTED_TOKEN.encode())
-        self.assertEqual(out, PRINTED_PAYLOAD)
-
-    def test_another_secret_s_signature_is_refused(self):
-        header, payload, signature = PRINTED_TOKEN.split(".")
-        self.refused("BAD_SIGNATURE", "verify", "--profile", "example", f"{header}.{payload}.{signature[::-1][1:]}A")
 
     def test_a_session_token_says_what_was_asked(self):
         now = int(time.time())
@@ -79,7 +56,6 @@ class Session(Case):
     def test_a_caller_of_another_uid_is_served(self):
         token = self.session(uid=ALLOWED)
         self.assertEqual(json.loads(self.daemon.cli("verify", token, uid=STRANGER)[0])["name"], "John Doe")
-        self.assertEqual(self.daemon.token("example", "--payload", "-", stdin=PRINTED_PAYLOAD, uid=OTHER), PRINTED_TOKEN)
 
     def test_a_caller_who_is_not_named_is_refused_with_the_profile_and_what_it_asked_as(self):
         err = self.refused("CALLER_NOT_ALLOWED", "sign", "--profile", "web-session", "--subject", "s",
@@ -113,6 +89,51 @@ class Session(Case):
     def test_a_payload_is_for_raw_profiles_only_and_claims_are_not(self):
         self.refused("PAYLOAD_NOT_ALLOWED", "sign", "--profile", "web-session", "--payload", "-", stdin=b"{}")
 
+    def test_every_changed_letter_of_a_session_s_signature_is_refused(self):
+        token = self.session()
+        at = token.rindex(".") + 1
+        for i in range(at, len(token), 7):
+            other = LETTERS[(LETTERS.index(token[i]) + 17) % 64]
+            self.daemon.cli("verify", token[:i] + other + token[i + 1:], want=1)
+
+    def test_wrong_usage_is_2_and_nobody_there_is_3(self):
+        self.daemon.cli("sign", want=2)
+        self.daemon.cli("no-such-command", want=2)
+        _, err = self.daemon.cli("--json", "status", want=2)
+        self.assertIn("options stand after the command: signet COMMAND --json", err)
+        _, err = self.daemon.cli("verify", "-", want=1)
+        self.assertIn("MALFORMED: the token is empty", err)
+        self.daemon.cli("status", "--socket", self.place.dir / "nobody.sock", want=3)
+
+
+class Printed(Case):
+    rings, profiles = EXAMPLE_RING, EXAMPLE_PROFILE
+
+    @classmethod
+    def prepare(cls):
+        cls.daemon.cli("key", "import", "printed", stdin=PRINTED_SECRET)
+
+    def test_the_printed_token_is_made_to_the_byte(self):
+        self.assertEqual(self.daemon.token("example", "--payload", "-", stdin=PRINTED_PAYLOAD), PRINTED_TOKEN)
+
+    def test_a_caller_of_another_uid_is_served(self):
+        self.assertEqual(self.daemon.token("example", "--payload", "-", stdin=PRINTED_PAYLOAD, uid=OTHER), PRINTED_TOKEN)
+
+    def test_the_printed_token_is_accepted_and_its_payload_is_what_was_signed(self):
+        self.assertEqual(self.daemon.cli("verify", "--profile", "example", PRINTED_TOKEN)[0], PRINTED_PAYLOAD)
+
+    def test_a_token_is_a_line_wherever_it_is_written(self):
+        out, _ = self.daemon.cli("sign", "--profile", "example", "--payload", "-", stdin=PRINTED_PAYLOAD)
+        self.assertEqual(out, PRINTED_TOKEN.encode() + b"\n")
+
+    def test_a_token_on_stdin_is_the_same(self):
+        out, _ = self.daemon.cli("verify", "--profile", "example", "-", stdin=PRINTED_TOKEN.encode())
+        self.assertEqual(out, PRINTED_PAYLOAD)
+
+    def test_another_secret_s_signature_is_refused(self):
+        header, payload, signature = PRINTED_TOKEN.split(".")
+        self.refused("BAD_SIGNATURE", "verify", "--profile", "example", f"{header}.{payload}.{signature[::-1][1:]}A")
+
     def test_every_flipped_bit_of_the_printed_token_is_refused(self):
         """As the flipped byte reaches the verifier, one line of a batch each."""
         key = base64.urlsafe_b64encode(PRINTED_SECRET).rstrip(b"=").decode()
@@ -130,22 +151,6 @@ class Session(Case):
         self.assertEqual([a["id"] for a in answers], [str(i) for i in range(len(flips))])
         self.assertTrue(answers[0]["ok"], answers[0])
         self.assertEqual([a["id"] for a in answers[1:] if a["ok"]], [])
-
-    def test_every_changed_letter_of_a_session_s_signature_is_refused(self):
-        token = self.session()
-        at = token.rindex(".") + 1
-        for i in range(at, len(token), 7):
-            other = LETTERS[(LETTERS.index(token[i]) + 17) % 64]
-            self.daemon.cli("verify", token[:i] + other + token[i + 1:], want=1)
-
-    def test_wrong_usage_is_2_and_nobody_there_is_3(self):
-        self.daemon.cli("sign", want=2)
-        self.daemon.cli("no-such-command", want=2)
-        _, err = self.daemon.cli("--json", "status", want=2)
-        self.assertIn("options stand after the command: signet COMMAND --json", err)
-        _, err = self.daemon.cli("verify", "-", want=1)
-        self.assertIn("MALFORMED: the token is empty", err)
-        self.daemon.cli("status", "--socket", self.place.dir / "nobody.sock", want=3)
 
 
 if __name__ == "__main__":
