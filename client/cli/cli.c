@@ -244,15 +244,25 @@ void cli_put_text(const char *text)
     put_bytes((const uint8_t *)text, strlen(text));
 }
 
-bool cli_put(const void *bytes, size_t len)
+static bool put(const void *bytes, size_t len, bool line)
 {
     put_bytes(bytes, len);
-    if (isatty(STDOUT_FILENO))
+    if (line || isatty(STDOUT_FILENO))
         putchar('\n');
     if (fflush(stdout) == 0)
         return true;
     cli_usage("stdout cannot be written: %s", strerror(errno));
     return false;
+}
+
+bool cli_put(const void *bytes, size_t len)
+{
+    return put(bytes, len, false);
+}
+
+bool cli_put_line(const char *text)
+{
+    return put(text, strlen(text), true);
 }
 
 json_t *cli_payload_json(const void *bytes, size_t len)

@@ -64,6 +64,8 @@ bool cli_token(const char *arg, struct buf *out, size_t max);
 void cli_put_text(const char *text);
 /* Bytes as they are; on a terminal with control characters escaped and a newline after them. */
 bool cli_put(const void *bytes, size_t len);
+/* A text with the same care, and a newline after it wherever it goes. */
+bool cli_put_line(const char *text);
 /* What everyone may know of a profile. */
 json_t *cli_profile_json(const struct signet_profile *p);
 /* A payload as JSON: the object, else its text; NULL where it is neither. */

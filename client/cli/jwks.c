@@ -5,8 +5,7 @@
 static int print(const struct signet_keys *k, bool as_json)
 {
     if (!as_json)
-        return cli_put(k->jwks, strlen(k->jwks)) && (isatty(STDOUT_FILENO) || putchar('\n') != EOF) ? EXIT_DONE
-                                                                                                     : EXIT_REFUSED;
+        return cli_put_line(k->jwks) ? EXIT_DONE : EXIT_REFUSED;
     json_t *profiles = json_array();
     for (size_t i = 0; i < k->n_profiles; i++)
         json_array_append_new(profiles, cli_profile_json(&k->profiles[i]));

@@ -136,7 +136,7 @@ static int print(const struct signet_token *t, const struct args *a)
     if (a->common.json)
         return cli_put_json(json_pack("{s:s, s:s, s:s, s:I}", "token", t->token, "kid", t->kid, "jti", t->jti,
                                       "expires_at", (json_int_t)t->expires_at));
-    return cli_put(t->token, strlen(t->token)) ? EXIT_DONE : EXIT_REFUSED;
+    return cli_put_line(t->token) ? EXIT_DONE : EXIT_REFUSED;
 }
 
 /* Each on a line as it would be signed; for a person, in words. */

@@ -63,10 +63,12 @@ static bool identify(struct connection *c, struct err *e)
     if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
         return err_sys(e, "the caller cannot be identified");
     c->caller = (struct caller){ .uid = cred.uid, .gid = cred.gid, .pid = cred.pid };
-    len = POLICY_MAX_GROUPS * sizeof *c->groups;
-    c->groups = malloc(len);
-    if (!c->groups || getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, c->groups, &len) < 0)
-        return err_sys(e, "the groups of uid %u (at most %d) cannot be read", (unsigned)cred.uid, POLICY_MAX_GROUPS);
+    /* Asked with no room the kernel says how much they take, NGROUPS_MAX at most: 256 KiB, and only root gives them. */
+    len = 0;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0)
+        return true;
+    if (errno != ERANGE || !(c->groups = malloc(len)) || getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, c->groups, &len) < 0)
+        return err_sys(e, "the groups of uid %u cannot be read", (unsigned)cred.uid);
     c->caller.groups = c->groups;
     c->caller.n_groups = len / sizeof *c->groups;
     return true;

@@ -11,8 +11,6 @@
 
 #include <sys/types.h>
 
-#define POLICY_MAX_GROUPS 1024     /* supplementary groups of a caller */
-
 /* Who asks: the kernel's word at connect(). */
 struct caller {
     uid_t uid;

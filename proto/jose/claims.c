@@ -83,8 +83,8 @@ static const char *text_of(json_t *v)
 
 static bool types_ok(json_t *o, struct err *e)
 {
-    static const char *const times[] = { "exp", "nbf", "iat" };
-    json_t *iss = json_object_get(o, "iss"), *aud = json_object_get(o, "aud"), *one;
+    static const char *const times[] = { "exp", "nbf", "iat" }, *const texts[] = { "iss", "sub", "jti" };
+    json_t *aud = json_object_get(o, "aud"), *one;
     size_t i;
 
     for (i = 0; i < ARRAY_LEN(times); i++) {
@@ -92,8 +92,11 @@ static bool types_ok(json_t *o, struct err *e)
         if (v && !json_is_number(v))
             return err_set(e, ERR_BAD_PAYLOAD, "'%s' is not a number", times[i]);
     }
-    if (iss && !json_is_string(iss))
-        return err_set(e, ERR_BAD_PAYLOAD, "'iss' is not a string");
+    for (i = 0; i < ARRAY_LEN(texts); i++) {
+        json_t *v = json_object_get(o, texts[i]);
+        if (v && !json_is_string(v))
+            return err_set(e, ERR_BAD_PAYLOAD, "'%s' is not a string", texts[i]);
+    }
     if (aud && !json_is_string(aud) && !json_is_array(aud))
         return err_set(e, ERR_BAD_PAYLOAD, "'aud' is neither a string nor an array");
     json_array_foreach(aud, i, one)

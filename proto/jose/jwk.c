@@ -17,6 +17,7 @@
 
 #define MAX_MEMBER (JWK_MAX_RSA_BITS / 8)    /* bytes of a member decoded: RSA's modulus */
 #define MAX_SECRET 4096                      /* bytes of an HMAC secret */
+#define MAX_KEY_OPS 16                       /* of a key: the registry has eight */
 #define MAX_KEYS 1000                        /* of a set: a bound of work, ten times what verifiers read */
 
 /* What a kty's public members are, in the order of RFC 7638. The last column is a secret's. */
@@ -192,6 +193,20 @@ static const char *string_of(json_t *o, const char *name, bool *broken)
     return json_string_value(v);
 }
 
+/* RFC 7517 section 4.3: an array without duplicates. */
+static bool key_ops_ok(json_t *ops)
+{
+    size_t n = json_array_size(ops);
+
+    if (!json_is_array(ops) || n > MAX_KEY_OPS)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (json_equal(json_array_get(ops, i), json_array_get(ops, k)))
+                return false;
+    return true;
+}
+
 /* use, where given, is "sig"; key_ops, where given, holds "verify" ("sign" too will do for a secret). */
 static bool purpose_ok(json_t *o, bool *broken)
 {
@@ -203,7 +218,7 @@ static bool purpose_ok(json_t *o, bool *broken)
         return false;
     if (!ops)
         return true;
-    if (!json_is_array(ops)) {
+    if (!key_ops_ok(ops)) {
         *broken = true;
         return false;
     }

@@ -5,12 +5,12 @@ import pathlib
 import re
 
 import jwt
+from jwcrypto import jwk as jwcrypto_jwk
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from rig import Case, SOFTHSM_LEAKS, main, profile, ring
+from rig import Case, main, profile
 
-ALGS = ["ES256", "ES384", "ES512", "EdDSA", "RS256", "PS256", "PS384", "PS512"]
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -23,16 +23,15 @@ def header_of(token):
 
 
 class Checklist(Case):
-    env = SOFTHSM_LEAKS
-    rings = "".join(ring(a.lower(), a, "create: yes", *(["bits: 2048"] if a[0] in "RP" else [])) for a in ALGS)
-    profiles = "".join(profile(a.lower(), a.lower(), f"{a.lower()}.example", "claims: {allowed: any}") for a in ALGS) + (
-        profile("access", "es256", "api", "typ: at+jwt", "claims: {allowed: any}") +
-        profile("logout", "es256", "api", "typ: logout+jwt", "claims: {allowed: any}") +
-        profile("plain", "es256", "web", "claims: {allowed: any}"))
+    algs = ["ES256", "ES384", "ES512", "EdDSA", "RS256", "PS256", "PS384", "PS512"]
+    profiles = (profile("access", "es256", "api", "typ: at+jwt", "claims: {allowed: any}") +
+                profile("logout", "es256", "api", "typ: logout+jwt", "claims: {allowed: any}") +
+                profile("plain", "es256", "web", "claims: {allowed: any}"))
+    module_leaks = True          # SoftHSM 2.6.1 loses the name of the curve at each use of an Ed25519 key
 
     @classmethod
     def prepare(cls):
-        cls.tokens = {a: cls.daemon.token(a.lower(), "--subject", "s", "--claim", "name=x") for a in ALGS}
+        cls.tokens = {a: cls.daemon.token(a.lower(), "--subject", "s", "--claim", "name=x") for a in cls.algs}
         cls.keys = {k["alg"]: k for k in cls.daemon.jwks()["keys"]}
 
     def test_wire_6_1_3_2_ecdsa_no_nonce_is_used_twice(self):
@@ -50,7 +49,7 @@ class Checklist(Case):
             self.assertRegex(one, r"^[0-9a-f]{32}$")
 
     def test_wire_6_1_3_12_no_token_of_one_profile_passes_as_another_s(self):
-        names = [a.lower() for a in ALGS] + ["access", "logout", "plain"]
+        names = [a.lower() for a in self.algs] + ["access", "logout", "plain"]
         tokens = {n: self.daemon.token(n, "--subject", "s") for n in names}
         for made in names:
             for judge in names:
@@ -78,6 +77,16 @@ class Checklist(Case):
             jwt.PyJWK(self.keys[alg]).key.verify(
                 bytes_of(signature), signing_input.encode(),
                 padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size), digest)
+
+    def test_wire_6_2_12_the_key_set_is_public_and_always_the_same(self):
+        first, again = (self.daemon.cli("jwks")[0] for _ in range(2))
+        self.assertEqual(first, again)
+        keys = json.loads(first)["keys"]
+        self.assertEqual(len(keys), len(self.algs))
+        for key in keys:
+            self.assertEqual((key["use"], key["kid"]), ("sig", jwcrypto_jwk.JWK(**key).thumbprint()))
+            self.assertIn(key["alg"], self.algs)
+            self.assertFalse(set(key) & {"d", "k", "p", "q", "dp", "dq", "qi", "oth"})
 
     def test_wire_6_2_19_an_unknown_kid_is_refused_and_no_other_key_tried(self):
         header = base64.urlsafe_b64encode(b'{"alg":"ES256","typ":"JWT","kid":"nobody"}').rstrip(b"=").decode()

@@ -4,7 +4,7 @@ import re
 import subprocess
 import unittest
 
-from rig import BUILD, SIGNET, main, run
+from rig import BUILD, HMAC, PUBLIC, SIGNET, main, run
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MAN = TOP / "contrib/man"
@@ -69,10 +69,12 @@ class Docs(unittest.TestCase):
     def test_completion_offers_what_the_program_has(self):
         script = f"""PATH={(BUILD / 'client/cli').resolve()}:$PATH; . {TOP}/contrib/completion/signet
             COMP_WORDS=(signet ''); COMP_CWORD=1; _signet; echo "${{COMPREPLY[*]}}"
-            COMP_WORDS=(signet verify --ju); COMP_WORDS[2]=--j; COMP_CWORD=2; _signet; echo "${{COMPREPLY[*]}}" """
-        first, second = run(["bash", "-c", script]).decode().splitlines()
+            COMP_WORDS=(signet verify --ju); COMP_WORDS[2]=--j; COMP_CWORD=2; _signet; echo "${{COMPREPLY[*]}}"
+            COMP_WORDS=(signet verify --alg ''); COMP_CWORD=3; _signet; echo "${{COMPREPLY[*]}}" """
+        first, second, algs = run(["bash", "-c", script]).decode().splitlines()
         self.assertEqual(first.split(), COMMANDS)
         self.assertEqual(sorted(second.split()), ["--json", "--jwks"])
+        self.assertEqual(algs.split(), HMAC + PUBLIC)
 
 
 if __name__ == "__main__":

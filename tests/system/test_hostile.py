@@ -44,7 +44,7 @@ class Hostile(Case):
     def test_a_frame_of_the_largest_length_ends_its_connection_alone(self):
         self.closed_alone(struct.pack(">I", 0xFFFFFFFF))
 
-    def test_the_limit_is_allowed_and_one_more_is_not(self):
+    def test_wire_6_2_11_a_request_s_limit_is_allowed_and_one_more_is_not(self):
         body = field(1, "web") + field(7, b"{}")
         for size, answered in ((MAX_REQUEST, True), (MAX_REQUEST + 1, False)):
             head = field(1, 9) + field(SIGN, body)

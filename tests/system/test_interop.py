@@ -11,8 +11,9 @@ import jwt
 from jwcrypto import jwk as jwcrypto_jwk
 from jwcrypto import jwt as jwcrypto_jwt
 
-from rig import Case, HMAC, HMAC_SECRET, PUBLIC, SOFTHSM_LEAKS, main, npm_packages, profile, ring, run
+from rig import Case, HMAC, HMAC_SECRET, PUBLIC, as_user, main, npm_packages, profile, ring, run
 
+APP = 1                      # Debian's user `daemon`: the application
 ISSUER = "https://login.example"
 HERE = pathlib.Path(__file__).resolve().parent
 ALL = HMAC + PUBLIC
@@ -124,15 +125,12 @@ def changed(signature):
 
 
 class Interop(Case):
-    env = SOFTHSM_LEAKS
-    rings = "".join(ring(a.lower(), a, "rotate_every: never") for a in HMAC) + "".join(
-        ring(a.lower(), a, "create: yes", *(["bits: 2048"] if a[0] in "RP" else [])) for a in PUBLIC)
-    profiles = "".join(profile(a.lower(), a.lower(), f"{a.lower()}.example", "claims: {allowed: any}", "ttl: 15m")
-                       for a in ALL)
+    algs = ALL
+    module_leaks = True          # SoftHSM 2.6.1 loses the name of the curve at each use of an Ed25519 key
 
     @classmethod
     def prepare(cls):
-        for alg in HMAC:
+        for alg in (a for a in cls.algs if a in HMAC):
             cls.daemon.cli("key", "import", alg.lower(), stdin=HMAC_SECRET[alg])
         Node.start()
         cls.addClassCleanup(Node.end)
@@ -143,12 +141,12 @@ class Interop(Case):
     def each(self, what):
         """what(peer, alg) for every pair, each a subtest of its own."""
         for name, peer in self.peers.items():
-            for alg in peer.algs:
+            for alg in (a for a in peer.algs if a in self.algs):
                 with self.subTest(peer=name, alg=alg):
                     what(peer, alg)
 
     def test_no_secret_is_in_the_key_set(self):
-        self.assertEqual(sorted(self.published), sorted(PUBLIC))
+        self.assertEqual(sorted(self.published), sorted(a for a in self.algs if a in PUBLIC))
         for key in self.published.values():
             self.assertEqual(set(key) & {"d", "k", "p", "q", "dp", "dq", "qi"}, set())
             thumbprint = jwcrypto_jwk.JWK(**key).thumbprint()
@@ -181,6 +179,43 @@ class Interop(Case):
                 token = peer.sign(alg, secret_key(alg), claims_for(f"{alg.lower()}.example"))
                 self.assertEqual(json.loads(self.daemon.cli("verify", "--profile", alg.lower(), token)[0])["sub"], "x")
         self.each(accepted)
+
+
+class SessionToken(Case):
+    """What it is all for: an application has a token signed by a key that it cannot reach, and others accept it."""
+    rings = ring("web", "ES256", "create: yes", "max_ttl: 12h")
+    profiles = profile("web-session", "web", "shop, login", "ttl: 15m", "max_ttl: 8h",
+                       "claims: {allowed: [name], required: [name]}", sign="{users: [daemon]}")
+
+    @classmethod
+    def prepare(cls):
+        Node.start()
+        cls.addClassCleanup(Node.end)
+
+    def test_one_who_cannot_read_the_key_has_a_token_that_others_accept(self):
+        for look in (["ls", self.place.tokens], ["cat", self.place.pin]):
+            denied = subprocess.run([*as_user(APP), *look], env=self.place.env, capture_output=True)
+            self.assertIn(b"Permission denied", denied.stderr)
+            self.assertNotEqual(denied.returncode, 0)
+        begun = int(time.time())
+        token = self.daemon.token("web-session", "--subject", "1234567890", "--claim", "name=John Doe", uid=APP)
+        ended = int(time.time())
+        [key] = self.daemon.jwks()["keys"]
+        self.assertEqual(key["kid"], jwcrypto_jwk.JWK(**key).thumbprint())
+        self.assertEqual(jwt.get_unverified_header(token), {"alg": "ES256", "typ": "JWT", "kid": key["kid"]})
+        for name, peer in (("python jwt", PythonJwt()), ("node jose", Node("jose", ALL))):
+            with self.subTest(name):
+                claims = peer.verify("ES256", key, token, "shop")
+                self.assertEqual({n: claims[n] for n in ("iss", "aud", "sub", "name")},
+                                 {"iss": ISSUER, "aud": "shop", "sub": "1234567890", "name": "John Doe"})
+                self.assertEqual(set(claims), {"iss", "aud", "sub", "name", "iat", "exp", "jti"})
+                self.assertEqual(claims["exp"] - claims["iat"], 15 * 60)
+                self.assertTrue(begun <= claims["iat"] <= ended)
+                self.assertRegex(claims["jti"], r"^[0-9a-f]{32}$")
+                for bad in (token[:-8] + "AAAAAAAA", self.daemon.token("web-session", "--claim", "name=x", "--audience", "login",
+                                                                       uid=APP)):
+                    with self.assertRaises((AssertionError, jwt.InvalidTokenError)):
+                        peer.verify("ES256", key, bad, "shop")
 
 
 if __name__ == "__main__":

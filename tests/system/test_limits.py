@@ -8,10 +8,9 @@ import signal
 import socket
 import subprocess
 import threading
-import unittest
 
 import wire
-from rig import Case, Daemon, PATIENCE, Place, SIGNETD, STRANGER, main, profile, ring, until
+from rig import Case, EachCase, PATIENCE, SIGNETD, STRANGER, main, profile, ring, until
 
 RINGS = ring("web", "ES256", "create: yes")
 PROFILES = profile("web", "web", "shop", "claims: {allowed: any}")
@@ -117,12 +116,8 @@ for one in held:
         self.assertLessEqual(reasons, {b"", b"DEADLINE_EXCEEDED", b"QUEUE_FULL"})
 
 
-class Life(unittest.TestCase):
-    def setUp(self):
-        self.place = Place()
-        self.addCleanup(self.place.remove)
-        self.daemon = Daemon(self.place, RINGS, PROFILES)
-        self.addCleanup(self.daemon.kill)
+class Life(EachCase):
+    rings, profiles = RINGS, PROFILES
 
     def test_what_is_under_way_at_sigterm_is_answered(self):
         self.daemon.start()
@@ -156,7 +151,7 @@ class Life(unittest.TestCase):
         process = subprocess.Popen(
             ["sh", "-c", f"LISTEN_PID=$$ exec {SIGNETD} --config {self.daemon.config}"], preexec_fn=pass_on, close_fds=False,
             stdin=subprocess.DEVNULL, stderr=open(self.daemon.log, "ab"),
-            env={**self.place.env, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "signet:admin"})
+            env={**self.place.env, **self.daemon.sanitizer(), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "signet:admin"})
         self.daemon.process = process
         self.daemon.socket, self.daemon.admin = paths
         until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])

@@ -3,44 +3,42 @@ import base64
 import json
 import time
 
+import wire
 from rig import (Case, EXAMPLE_PROFILE, EXAMPLE_RING, OTHER, PRINTED_PAYLOAD, PRINTED_SECRET, PRINTED_TOKEN,
                  STRANGER, main, profile, ring)
 
 ALLOWED = 1                  # Debian's user `daemon`, named by the profile
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 def decoded(part):
     return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
 
 
+def flipped(token):
+    """The token with each of its bits flipped, one at a time."""
+    for bit in range(8 * len(token)):
+        changed = bytearray(token.encode())
+        changed[bit // 8] ^= 1 << bit % 8
+        yield bytes(changed)
+
+
+def refuses_every_flipped_bit(case, profile_name, token):
+    with wire.Connection(case.daemon.socket) as c:
+        case.assertEqual(c.verdicts(profile_name, [token.encode()]), [True])
+        said = c.verdicts(profile_name, list(flipped(token)))
+    case.assertEqual(len(said), 8 * len(token))
+    case.assertEqual([(bit, s) for bit, s in enumerate(said) if s not in wire.VERDICTS], [])
+
+
 class Session(Case):
-    rings = ring("web", "ES256", "create: yes", "max_ttl: 12h") + EXAMPLE_RING
+    rings = ring("web", "ES256", "create: yes", "max_ttl: 12h")
     profiles = (profile("web-session", "web", "shop, login", "ttl: 15m", "max_ttl: 8h",
                         "claims: {allowed: [name, role], required: [name], fixed: {tenant: blue}}",
                         sign="{users: [root, daemon]}")
-                + EXAMPLE_PROFILE)
-
-    @classmethod
-    def prepare(cls):
-        cls.daemon.cli("key", "import", "printed", stdin=PRINTED_SECRET)
+                + profile("members", "web", "members.example", sign="{groups: [daemon]}"))
 
     def session(self, *args, **kw):
         return self.daemon.token("web-session", "--subject", "1234567890", "--claim", "name=John Doe", *args, **kw)
-
-    def test_the_printed_token_is_made_to_the_byte(self):
-        self.assertEqual(self.daemon.token("example", "--payload", "-", stdin=PRINTED_PAYLOAD), PRINTED_TOKEN)
-
-    def test_the_printed_token_is_accepted_and_its_payload_is_what_was_signed(self):
-        self.assertEqual(self.daemon.cli("verify", "--profile", "example", PRINTED_TOKEN)[0], PRINTED_PAYLOAD)
-
-    def test_a_token_on_stdin_is_the_same(self):
-        out, _ = self.daemon.cli("verify", "--profile", "example", "-", stdin=PRINTED_TOKEN.encode())
-        self.assertEqual(out, PRINTED_PAYLOAD)
-
-    def test_another_secret_s_signature_is_refused(self):
-        header, payload, signature = PRINTED_TOKEN.split(".")
-        self.refused("BAD_SIGNATURE", "verify", "--profile", "example", f"{header}.{payload}.{signature[::-1][1:]}A")
 
     def test_a_session_token_says_what_was_asked(self):
         now = int(time.time())
@@ -74,13 +72,18 @@ class Session(Case):
     def test_a_caller_of_another_uid_is_served(self):
         token = self.session(uid=ALLOWED)
         self.assertEqual(json.loads(self.daemon.cli("verify", token, uid=STRANGER)[0])["name"], "John Doe")
-        self.assertEqual(self.daemon.token("example", "--payload", "-", stdin=PRINTED_PAYLOAD, uid=OTHER), PRINTED_TOKEN)
 
     def test_a_caller_who_is_not_named_is_refused_with_the_profile_and_what_it_asked_as(self):
         err = self.refused("CALLER_NOT_ALLOWED", "sign", "--profile", "web-session", "--subject", "s",
                            "--claim", "name=x", uid=STRANGER)
         self.assertIn("web-session", err)
         self.assertIn(str(STRANGER), err)
+
+    def test_a_supplementary_group_counts_wherever_it_stands(self):
+        self.refused("CALLER_NOT_ALLOWED", "sign", "--profile", "members", uid=STRANGER, groups=[OTHER])
+        for groups in ([ALLOWED], [OTHER, ALLOWED], [ALLOWED, *range(70000, 72000)]):
+            with self.subTest(len(groups)):
+                self.daemon.token("members", uid=STRANGER, groups=groups)
 
     def test_a_stranger_is_no_admin(self):
         _, err = self.daemon.cli("key", "list", uid=STRANGER, want=None)
@@ -102,30 +105,8 @@ class Session(Case):
     def test_a_payload_is_for_raw_profiles_only_and_claims_are_not(self):
         self.refused("PAYLOAD_NOT_ALLOWED", "sign", "--profile", "web-session", "--payload", "-", stdin=b"{}")
 
-    def test_every_flipped_bit_of_the_printed_token_is_refused(self):
-        """As the flipped byte reaches the verifier, one line of a batch each."""
-        key = base64.urlsafe_b64encode(PRINTED_SECRET).rstrip(b"=").decode()
-        jwks = {"keys": [{"kty": "oct", "k": key, "alg": "HS256"}]}
-        flips = [PRINTED_TOKEN.encode()]
-        for at in range(len(PRINTED_TOKEN)):
-            for bit in range(8):
-                token = bytearray(PRINTED_TOKEN.encode())
-                token[at] ^= 1 << bit
-                flips.append(bytes(token))
-        lines = "".join(json.dumps({"id": str(i), "token_b64": base64.b64encode(t).decode(), "jwks": jwks,
-                                    "algs": ["HS256"]}) + "\n" for i, t in enumerate(flips))
-        out, _ = self.daemon.cli("verify", "--batch", "--no-claims", "--allow-weak-secret", stdin=lines.encode())
-        answers = [json.loads(line) for line in out.splitlines()]
-        self.assertEqual([a["id"] for a in answers], [str(i) for i in range(len(flips))])
-        self.assertTrue(answers[0]["ok"], answers[0])
-        self.assertEqual([a["id"] for a in answers[1:] if a["ok"]], [])
-
-    def test_every_changed_letter_of_a_session_s_signature_is_refused(self):
-        token = self.session()
-        at = token.rindex(".") + 1
-        for i in range(at, len(token), 7):
-            other = LETTERS[(LETTERS.index(token[i]) + 17) % 64]
-            self.daemon.cli("verify", token[:i] + other + token[i + 1:], want=1)
+    def test_every_flipped_bit_of_a_session_token_is_refused(self):
+        refuses_every_flipped_bit(self, "web-session", self.session())
 
     def test_wrong_usage_is_2_and_nobody_there_is_3(self):
         self.daemon.cli("sign", want=2)
@@ -135,6 +116,51 @@ class Session(Case):
         _, err = self.daemon.cli("verify", "-", want=1)
         self.assertIn("MALFORMED: the token is empty", err)
         self.daemon.cli("status", "--socket", self.place.dir / "nobody.sock", want=3)
+
+
+class Printed(Case):
+    rings, profiles = EXAMPLE_RING, EXAMPLE_PROFILE
+
+    @classmethod
+    def prepare(cls):
+        cls.daemon.cli("key", "import", "printed", stdin=PRINTED_SECRET)
+
+    def test_the_printed_token_is_made_to_the_byte(self):
+        self.assertEqual(self.daemon.token("example", "--payload", "-", stdin=PRINTED_PAYLOAD), PRINTED_TOKEN)
+
+    def test_a_caller_of_another_uid_is_served(self):
+        self.assertEqual(self.daemon.token("example", "--payload", "-", stdin=PRINTED_PAYLOAD, uid=OTHER), PRINTED_TOKEN)
+
+    def test_the_printed_token_is_accepted_and_its_payload_is_what_was_signed(self):
+        self.assertEqual(self.daemon.cli("verify", "--profile", "example", PRINTED_TOKEN)[0], PRINTED_PAYLOAD)
+
+    def test_a_token_is_a_line_wherever_it_is_written(self):
+        out, _ = self.daemon.cli("sign", "--profile", "example", "--payload", "-", stdin=PRINTED_PAYLOAD)
+        self.assertEqual(out, PRINTED_TOKEN.encode() + b"\n")
+
+    def test_a_token_on_stdin_is_the_same(self):
+        out, _ = self.daemon.cli("verify", "--profile", "example", "-", stdin=PRINTED_TOKEN.encode())
+        self.assertEqual(out, PRINTED_PAYLOAD)
+
+    def test_another_secret_s_signature_is_refused(self):
+        header, payload, signature = PRINTED_TOKEN.split(".")
+        self.refused("BAD_SIGNATURE", "verify", "--profile", "example", f"{header}.{payload}.{signature[::-1][1:]}A")
+
+    def test_every_flipped_bit_of_the_printed_token_is_refused(self):
+        refuses_every_flipped_bit(self, "example", PRINTED_TOKEN)
+
+    def test_every_flipped_bit_of_the_printed_token_is_refused_offline(self):
+        """As the flipped byte reaches the verifier, one line of a batch each."""
+        key = base64.urlsafe_b64encode(PRINTED_SECRET).rstrip(b"=").decode()
+        jwks = {"keys": [{"kty": "oct", "k": key, "alg": "HS256"}]}
+        tokens = [PRINTED_TOKEN.encode(), *flipped(PRINTED_TOKEN)]
+        lines = "".join(json.dumps({"id": str(i), "token_b64": base64.b64encode(t).decode(), "jwks": jwks,
+                                    "algs": ["HS256"]}) + "\n" for i, t in enumerate(tokens))
+        out, _ = self.daemon.cli("verify", "--batch", "--no-claims", "--allow-weak-secret", stdin=lines.encode())
+        answers = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([a["id"] for a in answers], [str(i) for i in range(len(tokens))])
+        self.assertTrue(answers[0]["ok"], answers[0])
+        self.assertEqual([a["id"] for a in answers[1:] if a["ok"]], [])
 
 
 if __name__ == "__main__":

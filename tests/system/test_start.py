@@ -1,20 +1,14 @@
 """Where module, token and PIN come from; and what is missing is named, with what to do, while the daemon stays up."""
-import os
 import subprocess
-import unittest
 
-from rig import Daemon, PIN, Place, SIGNETD, main, profile, ring, until
+from rig import EachCase, PIN, SIGNETD, main, profile, ring, until
 
 RINGS = ring("web", "ES256", "create: yes")
 PROFILES = profile("web", "web", "shop", "claims: {allowed: any}")
 
 
-class Start(unittest.TestCase):
-    def setUp(self):
-        self.place = Place()
-        self.addCleanup(self.place.remove)
-        self.daemon = Daemon(self.place, RINGS, PROFILES)
-        self.addCleanup(self.daemon.kill)
+class Starting(EachCase):
+    rings, profiles = RINGS, PROFILES
 
     def change(self, was, now):
         text = self.daemon.config.read_text()
@@ -42,6 +36,8 @@ class Start(unittest.TestCase):
         for word in words:
             self.assertIn(word, done.stderr)
 
+
+class Start(Starting):
     def test_the_pin_may_be_a_systemd_credential(self):
         credentials = self.place.dir / "credentials"
         credentials.mkdir(mode=0o700)
@@ -52,18 +48,6 @@ class Start(unittest.TestCase):
     def test_the_pin_may_be_the_uri_s_pin_source(self):
         self.change(f"  pin_file: {self.place.pin}\n", "")
         self.change("pkcs11:token=signet", f"'pkcs11:token=signet?pin-source=file:{self.place.pin}'")
-        self.works()
-
-    def test_the_module_may_be_a_name_that_p11_kit_knows(self):
-        self.change(self.place.module, "softhsm2")
-        self.works()
-
-    def test_a_token_may_be_named_by_its_serial(self):
-        self.daemon.start()
-        serial = [l.split()[-1] for l in subprocess.run(["softhsm2-util", "--show-slots"], env=self.place.env, text=True,
-                                                         capture_output=True).stdout.splitlines() if "Serial number" in l][0]
-        self.assertEqual(self.daemon.stop(), 0)
-        self.change("pkcs11:token=signet", f"pkcs11:serial={serial}")
         self.works()
 
     def test_a_missing_module_is_named(self):
@@ -153,6 +137,20 @@ class Start(unittest.TestCase):
                               text=True, timeout=60)
         self.assertEqual(done.returncode, 1)
         self.assertIn("/no/such/directory", done.stderr)
+
+
+class OnSoftHsm(Starting):
+    def test_the_module_may_be_a_name_that_p11_kit_knows(self):
+        self.change(self.place.module, "softhsm2")
+        self.works()
+
+    def test_a_token_may_be_named_by_its_serial(self):
+        self.daemon.start()
+        serial = [l.split()[-1] for l in subprocess.run(["softhsm2-util", "--show-slots"], env=self.place.env, text=True,
+                                                         capture_output=True).stdout.splitlines() if "Serial number" in l][0]
+        self.assertEqual(self.daemon.stop(), 0)
+        self.change("pkcs11:token=signet", f"pkcs11:serial={serial}")
+        self.works()
 
     def test_a_key_that_anyone_could_have_made_is_foreign_and_never_used(self):
         """SoftHSM lets anyone without a PIN make public keys: labels of ours on them count for nothing."""

@@ -4,6 +4,11 @@ import struct
 
 SIGN, SIGN_BATCH, VERIFY, GET_KEYS, GET_STATUS, PREVIEW, LIST_PROFILES, LIST_KEYS = 10, 11, 12, 13, 14, 15, 16, 30
 ERROR = 2
+# What may be said of a token; any other reason says that it could not be judged.
+VERDICTS = {"TOO_LARGE", "MALFORMED", "BAD_HEADER", "CRIT_UNSUPPORTED", "ALG_NOT_ALLOWED", "KEY_UNKNOWN", "KEY_UNUSABLE",
+            "BAD_SIGNATURE", "BAD_PAYLOAD", "EXPIRED", "NOT_YET_VALID", "ISSUED_IN_FUTURE", "WRONG_ISSUER", "WRONG_AUDIENCE",
+            "WRONG_TYPE"}
+WINDOW = 32                  # requests in flight: less than any queue holds
 MAX_REQUEST = 64 * 1024
 
 
@@ -96,6 +101,18 @@ class Connection:
         if head is None:
             return None
         return dict(fields(self.exactly(struct.unpack(">I", head)[0])))
+
+    def verdicts(self, profile, tokens):
+        """Of each token, in order: True where it is accepted, else the reason."""
+        said = []
+        for at in range(0, len(tokens), WINDOW):
+            asked = tokens[at:at + WINDOW]
+            self.send(b"".join(request(VERIFY, field(1, profile) + field(2, token), request_id=i + 1, deadline_ms=30000)
+                               for i, token in enumerate(asked)))
+            replies = {r[1]: r for r in (self.reply() for _ in asked)}
+            said += [dict(fields(replies[i + 1][ERROR]))[2].decode() if ERROR in replies[i + 1] else VERIFY in replies[i + 1]
+                     for i in range(len(asked))]
+        return said
 
     def reason(self):
         reply = self.reply()

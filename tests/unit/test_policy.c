@@ -1,7 +1,9 @@
 #include "daemon/policy/policy.h"
 
+#include "proto/cleanup.h"
 #include "tests/support/unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define N(list) (list), sizeof(list) / sizeof *(list)
@@ -71,21 +73,21 @@ static const struct { const char *name, *claims, *want; } claims_case[] = {
     { "not allowed", "{\"name\":\"a\",\"colour\":1}", "CLAIM_NOT_ALLOWED" },
     { "required and missing", "{\"role\":1}", "CLAIM_REQUIRED" },
     { "none at all", NULL, "CLAIM_REQUIRED" },
-    { "ours", "{\"name\":\"a\",\"exp\":9}", "CLAIM_RESERVED" },
-    { "ours in another case", "{\"name\":\"a\",\"Exp\":9}", "CLAIM_RESERVED" },
+    { "wire_6_2_10: ours", "{\"name\":\"a\",\"exp\":9}", "CLAIM_RESERVED" },
+    { "wire_6_2_9: ours in another case", "{\"name\":\"a\",\"Exp\":9}", "CLAIM_RESERVED" },
     { "ours to a reader that folds U+017F to s", "{\"name\":\"a\",\"i\xc5\xbfs\":9}", "CLAIM_RESERVED" },
     { "ours, written as an escape", "{\"name\":\"a\",\"\\u017fub\":9}", "CLAIM_RESERVED" },
     { "ours to one that folds U+0130 to i", "{\"name\":\"a\",\"\xc4\xb0" "at\":9}", "CLAIM_RESERVED" },
     { "ours to one that folds U+0131 to i", "{\"name\":\"a\",\"jt\xc4\xb1\":9}", "CLAIM_RESERVED" },
-    { "fixed", "{\"name\":\"a\",\"tenant\":9}", "CLAIM_RESERVED" },
+    { "wire_6_2_10: fixed", "{\"name\":\"a\",\"tenant\":9}", "CLAIM_RESERVED" },
     { "fixed, in another case", "{\"name\":\"a\",\"TENANT\":9}", "CLAIM_RESERVED" },
     { "a secret, before the advice to allow it", "{\"password\":\"x\"}", "CLAIM_SECRET" },
     { "a secret to a reader that folds", "{\"name\":[{\"pa\xc5\xbf\xc5\xbfword\":\"x\"}]}", "CLAIM_SECRET" },
     { "a secret inside a value", "{\"name\":[{\"Password\":\"x\"}]}", "CLAIM_SECRET" },
     { "no object", "[]", "CLAIMS_MALFORMED" },
     { "no JSON", "{\"name\":", "CLAIMS_MALFORMED" },
-    { "a name twice", "{\"name\":1,\"name\":2}", "CLAIMS_MALFORMED" },
-    { "a name twice deep inside", "{\"name\":{\"a\":1,\"a\":2}}", "CLAIMS_MALFORMED" },
+    { "wire_6_2_9: a name twice", "{\"name\":1,\"name\":2}", "CLAIMS_MALFORMED" },
+    { "wire_6_2_9: a name twice deep inside", "{\"name\":{\"a\":1,\"a\":2}}", "CLAIMS_MALFORMED" },
     { "bytes that are no UTF-8", "{\"name\":\"\xff\"}", "CLAIMS_MALFORMED" },
 };
 
@@ -160,12 +162,46 @@ static void a_subject_can_be_bound_to_the_caller(void)
     unit_same_int("given", built(&needs, &app, (struct wish){ .subject = "s" }, NULL, NULL, 0), ERR_NONE);
 }
 
-static void a_payload_that_is_too_long_is_refused(void)
+/* A payload of exactly so many bytes; built() has room for 4096. */
+static enum err_reason payload_of(size_t bytes)
 {
-    static char claims[5000] = "{\"name\":\"";
-    memset(claims + 9, 'a', sizeof claims - 12);
-    strcpy(claims + sizeof claims - 3, "\"}");
-    unit_same_int("reason", built(&session, &app, (struct wish){ 0 }, claims, NULL, 0), ERR_TOKEN_TOO_LARGE);
+    static char claims[5000];
+    char rest[1000];
+
+    built(&session, &app, (struct wish){ 0 }, "{\"name\":\"\"}", rest, sizeof rest);
+    snprintf(claims, sizeof claims, "{\"name\":\"%0*d\"}", (int)(bytes - strlen(rest)), 0);
+    return built(&session, &app, (struct wish){ 0 }, claims, NULL, 0);
+}
+
+/* {"name":1,"c2":0,…}: n members, the last nested so deep. */
+static enum err_reason claims_of(unsigned n, unsigned depth)
+{
+    struct profile open = session;
+    CLEANUP(buf_clear) struct buf b;
+
+    open.any_claim = true;
+    buf_init(&b, 4096);
+    buf_append_str(&b, "{\"name\":1");
+    for (unsigned i = 2; i <= n; i++)
+        buf_printf(&b, ",\"c%u\":%s", i, i < n ? "0" : "");
+    for (unsigned i = 2; i <= depth; i++)
+        buf_append_char(&b, '[');
+    buf_append_str(&b, depth > 1 ? "" : "0");
+    for (unsigned i = 2; i <= depth; i++)
+        buf_append_char(&b, ']');
+    buf_append_str(&b, "}");
+    buf_append_char(&b, '\0');
+    return built(&open, &app, (struct wish){ 0 }, (char *)b.data, NULL, 0);
+}
+
+static void a_request_s_claims_are_bounded(void)
+{
+    unit_same_int("wire_6_2_11: 128 claims", claims_of(128, 1), ERR_NONE);
+    unit_same_int("wire_6_2_11: one claim more", claims_of(129, 1), ERR_CLAIMS_MALFORMED);
+    unit_same_int("wire_6_2_11: 32 deep", claims_of(2, 32), ERR_NONE);
+    unit_same_int("wire_6_2_11: 33 deep", claims_of(2, 33), ERR_CLAIMS_MALFORMED);
+    unit_same_int("wire_6_2_11: the longest payload", payload_of(4096), ERR_NONE);
+    unit_same_int("wire_6_2_11: a byte more", payload_of(4097), ERR_TOKEN_TOO_LARGE);
 }
 
 static const gid_t member[] = { 5, 2000 }, nogroup[] = { 65534 };
@@ -214,10 +250,10 @@ static void a_rate_is_kept_and_says_when_to_come_again(void)
 
 static const struct unit_case cases[] = {
     { "wire_6_2_8: a payload is built byte for byte", a_payload_is_built_byte_for_byte },
-    { "wire_6_2_9 wire_6_2_10: claims are refused, each with its reason", claims_are_refused_each_with_its_reason },
+    { "claims are refused, each with its reason", claims_are_refused_each_with_its_reason },
     { "wishes are refused, each with its reason", wishes_are_refused_each_with_its_reason },
     { "a subject can be bound to the caller", a_subject_can_be_bound_to_the_caller },
-    { "wire_6_2_11: a payload that is too long is refused", a_payload_that_is_too_long_is_refused },
+    { "a request's claims are bounded", a_request_s_claims_are_bounded },
     { "callers are known by uid and groups", callers_are_known_by_uid_and_groups },
     { "a rate is kept and says when to come again", a_rate_is_kept_and_says_when_to_come_again },
 };

@@ -1,22 +1,24 @@
-"""generate [SEED]: hostile and valid tokens, one JSON object a line: what `signet verify --batch` reads, and "want":
+"""generate [SEED] [--now T --step S --alg ALG --kid KID --secret HEX]: hostile and valid tokens, one JSON object a line: what `signet verify --batch` reads, and "want":
 true, or the reasons that a right verifier may give. After the ideas of project Wycheproof (what implementations got
 wrong), with keys made here; nothing of its files.
 
-All tokens are judged with --at 2000000000 --issuer https://i.example --audience a --leeway 0.
+All tokens are judged with --at 2000000000 --issuer https://i.example --audience a --leeway 0. For a verifier that goes
+by the clock --now is the time, --step how far from it is near; --alg, --kid and --secret are an HMAC key that it has.
 """
+import argparse
 import base64
 import hashlib
 import hmac
 import json
 import random
-import sys
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-NOW = 2000000000
+NOW, STEP = 2000000000, 1        # seconds
 CLAIMS = {"iss": "https://i.example", "aud": "a", "sub": "s", "iat": NOW - 10, "exp": NOW + 600}
+KIDS = {}                        # by algorithm, where it is not the usual one
 HASH = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 CURVE = {"ES256": (ec.SECP256R1(), "P-256", 32), "ES384": (ec.SECP384R1(), "P-384", 48), "ES512": (ec.SECP521R1(), "P-521", 66)}
 ORDER = {"ES256": 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551,
@@ -24,6 +26,7 @@ ORDER = {"ES256": 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc63
          "ES512": int("01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709"
                       "a5d03bb5c9b8899c47aebb6fb71e91386409", 16)}
 L25519 = 2 ** 252 + 27742317777372353535851937790883648493
+ALGS = ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 BAD = ["BAD_SIGNATURE"]
 
 
@@ -60,7 +63,7 @@ class Key:
             self.private = rsa.generate_private_key(e, bits)
             p = self.private.public_key().public_numbers()
             self.jwk = {"kty": "RSA", "n": num(p.n), "e": num(p.e)}
-        self.jwk |= {"alg": alg, "kid": "k-" + alg, "use": "sig"}
+        self.jwk |= {"alg": alg, "kid": KIDS.get(alg, "k-" + alg), "use": "sig"}
 
     def sign(self, data, alg=None, salt=None, digest=None):
         alg = alg or self.alg
@@ -198,21 +201,23 @@ def payloads(out, key):
                       ("40 deep", text(CLAIMS)[:-1] + b',"x":' + b"[" * 40 + b"]" * 40 + b"}")):
         put("payload: " + name, raw, ["BAD_PAYLOAD"])
     for name, more, want in (
-            ("expired", {"exp": NOW - 1}, ["EXPIRED"]), ("expires now", {"exp": NOW}, ["EXPIRED"]), ("exp in a second", {"exp": NOW + 1}, True),
+            ("expired", {"exp": NOW - 1}, ["EXPIRED"]), ("expires now", {"exp": NOW}, ["EXPIRED"]), ("exp in a second", {"exp": NOW + STEP}, True),
             ("exp a string", {"exp": str(NOW + 600)}, ["BAD_PAYLOAD"]), ("exp null", {"exp": None}, ["BAD_PAYLOAD"]),
-            ("exp true", {"exp": True}, ["BAD_PAYLOAD"]), ("exp a fraction", {"exp": NOW + 0.5}, True), ("exp huge", {"exp": 10 ** 18}, True),
-            ("exp negative", {"exp": -1}, ["EXPIRED"]), ("not yet", {"nbf": NOW + 1}, ["NOT_YET_VALID"]), ("nbf now", {"nbf": NOW}, True),
-            ("nbf a string", {"nbf": "now"}, ["BAD_PAYLOAD"]), ("iat to come", {"iat": NOW + 1}, ["ISSUED_IN_FUTURE"]),
+            ("exp true", {"exp": True}, ["BAD_PAYLOAD"]), ("exp a fraction", {"exp": NOW + STEP - 0.5}, True), ("exp huge", {"exp": 10 ** 18}, True),
+            ("exp negative", {"exp": -1}, ["EXPIRED"]), ("not yet", {"nbf": NOW + STEP}, ["NOT_YET_VALID"]), ("nbf now", {"nbf": NOW}, True),
+            ("nbf a string", {"nbf": "now"}, ["BAD_PAYLOAD"]), ("iat to come", {"iat": NOW + STEP}, ["ISSUED_IN_FUTURE"]),
             ("iat a string", {"iat": "0"}, ["BAD_PAYLOAD"]), ("another issuer", {"iss": "https://i.example/"}, ["WRONG_ISSUER"]),
             ("issuer in other letters", {"iss": "https://I.example"}, ["WRONG_ISSUER"]), ("iss a list", {"iss": ["https://i.example"]}, ["BAD_PAYLOAD"]),
             ("another audience", {"aud": "b"}, ["WRONG_AUDIENCE"]), ("an audience that begins alike", {"aud": "ab"}, ["WRONG_AUDIENCE"]),
             ("audience in a list", {"aud": ["b", "a"]}, True), ("an empty list", {"aud": []}, ["WRONG_AUDIENCE"]),
             ("aud a number", {"aud": 1}, ["BAD_PAYLOAD"]), ("aud of numbers", {"aud": ["a", 1]}, ["BAD_PAYLOAD"]),
-            ("aud with a NUL", {"aud": "a\0b"}, ["WRONG_AUDIENCE", "BAD_PAYLOAD"]), ("a big number", {"x": 2 ** 53 + 1}, True)):
+            ("sub a number", {"sub": 5}, ["BAD_PAYLOAD"]), ("sub null", {"sub": None}, ["BAD_PAYLOAD"]),
+            ("sub a list", {"sub": ["s"]}, ["BAD_PAYLOAD"]), ("jti a number", {"jti": 5}, ["BAD_PAYLOAD"]),
+            ("jti a string", {"jti": "5"}, True), ("aud with a NUL", {"aud": "a\0b"}, ["WRONG_AUDIENCE", "BAD_PAYLOAD"]), ("a big number", {"x": 2 ** 53 + 1}, True)):
         put(name, {**CLAIMS, **more}, want)
-    for gone, want in (("iss", ["WRONG_ISSUER"]), ("aud", ["WRONG_AUDIENCE"]), ("exp", True), ("iat", True)):
+    for gone, want in (("iss", ["WRONG_ISSUER"]), ("aud", ["WRONG_AUDIENCE"]), ("sub", True), ("exp", True), ("iat", True)):
         put(f"{gone} missing", {k: v for k, v in CLAIMS.items() if k != gone}, want)
-    put("exp as 2e9", text(CLAIMS).replace(str(NOW + 600).encode(), b"2.0000006e9"), True)
+    put("exp as 2e9", text(CLAIMS).replace(str(NOW + 600).encode(), f"{(NOW + 600) / 1e9!r}e9".encode()), True)
     put("exp beyond every number", text(CLAIMS).replace(str(NOW + 600).encode(), b"1e400"), ["BAD_PAYLOAD"])
 
 
@@ -225,6 +230,8 @@ def keys(out, key):
     put("for encryption", {**key.jwk, "use": "enc"}, ["KEY_UNUSABLE", "KEY_UNKNOWN"])
     put("key_ops without verify", {**key.jwk, "key_ops": ["sign"]}, ["KEY_UNUSABLE", "KEY_UNKNOWN"])
     put("key_ops with verify", {**{k: v for k, v in key.jwk.items() if k != "use"}, "key_ops": ["verify"]}, True)
+    put("key_ops twice the same", {**{k: v for k, v in key.jwk.items() if k != "use"}, "key_ops": ["verify", "verify"]},
+        ["KEY_UNUSABLE", "KEY_UNKNOWN"])
     put("of no kty", {k: v for k, v in key.jwk.items() if k != "kty"}, ["KEY_UNKNOWN", "KEY_UNUSABLE"])
     put("of an unknown kty", {**key.jwk, "kty": "AKP"}, ["KEY_UNKNOWN", "KEY_UNUSABLE"])
     put("under another kid", {**key.jwk, "kid": "other"}, ["KEY_UNKNOWN"])
@@ -345,15 +352,29 @@ def hmac_family(out, key):
     out.put(f"{key.alg} no alg anywhere", token, {k: v for k, v in key.jwk.items() if k != "alg"}, ["ALG_NOT_ALLOWED"])
 
 
-def main(seed):
-    random.seed(seed)
+def main(args):
+    global NOW, STEP
+    random.seed(args.seed)
+    NOW, STEP = args.now, args.step
+    CLAIMS.update(iat=NOW - 10, exp=NOW + 600)
+    if args.kid:
+        KIDS[args.alg] = args.kid
     out = Lines()
-    for alg in ("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"):
+    for alg in [args.alg] if args.alg else ALGS:
         key = Key(alg)
+        if args.secret:
+            key.private = bytes.fromhex(args.secret)
+            key.jwk["k"] = b64(key.private)
         for part in (compact, headers, payloads, keys):
             part(out, key)
         {"HS": hmac_family, "RS": rsa_family, "PS": rsa_family, "ES": ecdsa, "Ed": eddsa}[alg[:2]](out, key)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else random.SystemRandom().randrange(2 ** 32))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("seed", type=int, nargs="?", default=random.SystemRandom().randrange(2 ** 32))
+    parser.add_argument("--now", type=int, default=NOW)
+    parser.add_argument("--step", type=int, default=STEP)
+    for name in ("alg", "kid", "secret"):
+        parser.add_argument("--" + name)
+    main(parser.parse_args())
