@@ -447,7 +447,8 @@ static struct signet_verified *judge(struct judging *g, const struct key_set *s,
         rules.audiences = &g->audience;
         rules.n_audiences = 1;
     }
-    const struct verify_rules how = { .algs = &alg, .n_algs = 1, .claims = p->raw ? NULL : &rules };
+    /* No list of algorithms: each key of the ring names its own, and a ring may be on its way from one to another. */
+    const struct verify_rules how = { .claims = p->raw ? NULL : &rules };
     const struct jwk *key = NULL;
     struct signet_error no_memory;
     if (!verify_jws(&g->jws, keys, &how, &key, &claims, e))

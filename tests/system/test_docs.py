@@ -66,6 +66,16 @@ class Docs(unittest.TestCase):
         first, last = reasons.index("TOO_LARGE"), reasons.index("WRONG_TYPE")
         self.assertEqual([v.strip(",") for v in verdicts], reasons[first:last + 1])
 
+    def test_libsignet_3_has_every_function_and_reason(self):
+        text = (MAN / "libsignet.3").read_text()
+        exported = set(re.findall(r"signet_\w+", (TOP / "client/libsignet.map").read_text()))
+        self.assertEqual(set(re.findall(r"^\.Fn (signet_\w+)", text, re.M)), exported)
+        reasons = set(re.findall(r"^    X\((\w+), ", (TOP / "proto/err.h").read_text(), re.M))
+        codes = set(re.findall(r"^    (SIGNET_\w+) = ", (TOP / "client/signet.h").read_text(), re.M))
+        named = set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", text)) - {"SIGNET_SOCKET", "SIGNET_ADMIN_SOCKET", "EV_READ", "EV_PERSIST"}
+        self.assertEqual(named - reasons - codes, set())
+        self.assertEqual(codes - named, set())
+
     def test_completion_offers_what_the_program_has(self):
         script = f"""PATH={(BUILD / 'client/cli').resolve()}:$PATH; . {TOP}/contrib/completion/signet
             COMP_WORDS=(signet ''); COMP_CWORD=1; _signet; echo "${{COMPREPLY[*]}}"

@@ -161,13 +161,13 @@ class Examples(Case):
         try:
             gone = client.ask(*[("sign", ["web", "away"])] * 3)
         finally:
-            self.daemon.start(self.env)
+            self.daemon.start()
         self.assertEqual({(a["error"]["code"], a["error"]["reason"]) for a in gone}, {(14, "DAEMON_UNREACHABLE")})
         self.assertIn(str(self.daemon.socket), gone[0]["error"]["text"])
         for answer in client.ask(*[("sign", ["web", "after"])] * 30):
             self.value(answer)
         self.daemon.stop()
-        self.daemon.start(self.env)
+        self.daemon.start()
         for answer in client.ask(*[("sign", ["web", "after the next"])] * 30):
             self.value(answer)
 
@@ -280,6 +280,50 @@ class Strangers(unittest.TestCase):
         [answer] = client.ask(("sign", ["web", "x"]))
         self.assertEqual((answer["error"]["code"], answer["error"]["reason"]), (14, "DAEMON_UNREACHABLE"))
         self.assertIn("/nonexistent/s.sock", answer["error"]["text"])
+
+
+class C(Case):
+    """The programs of contrib/examples/c, and the README's, compiled as it says."""
+    rings = ring("web", "ES256", "create: yes") + EXAMPLE_RING
+    profiles = (profile("web-session", "web", "shop", "claims: {allowed: [name]}") + EXAMPLE_PROFILE +
+                profile("hmac", "hmac", "hmac"))
+    rings += ring("hmac", "HS256", "create: yes")
+
+    def run_example(self, *argv, want=0):
+        done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=PATIENCE,
+                              env={**self.place.env, "SIGNET_SOCKET": str(self.daemon.socket)})
+        self.assertEqual(done.returncode, want, done.stderr)
+        return done.stdout, done.stderr
+
+    def test_poll(self):
+        subjects = [str(n) for n in range(MANY)]
+        out, _ = self.run_example(BUILD / "contrib/examples/c/example-poll", "web-session", *subjects)
+        tokens = dict(line.split() for line in out.splitlines())
+        self.assertEqual(set(tokens), set(subjects))
+        self.assertIn('"sub":"7"', self.daemon.cli("verify", tokens["7"])[0].decode())
+        _, err = self.run_example(BUILD / "contrib/examples/c/example-poll", "none", "1", want=1)
+        self.assertIn("UNKNOWN_PROFILE", err)
+
+    def test_libevent(self):
+        for name in ("web-session", "hmac"):
+            out, _ = self.run_example(BUILD / "contrib/examples/c/example-libevent", name, *[str(n) for n in range(50)])
+            said = dict(line.split(": ", 1) for line in out.splitlines())
+            self.assertEqual({n: json.loads(payload)["sub"] for n, payload in said.items()},
+                             {str(n): str(n) for n in range(50)})
+
+    def test_the_program_of_the_readme(self):
+        program = re.search(r"```c\n(.*?)```", (TOP / "README.md").read_text(), re.S)[1]
+        self.assertLess(len(program.splitlines()), 40)
+        library = (BUILD / "client").resolve()
+        sanitized = "asan" in run(["readelf", "-d", library / "libsignet.so.0"]).decode()
+        with tempfile.TemporaryDirectory() as there:
+            (pathlib.Path(there) / "app.c").write_text(program)
+            run(["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", *(["-fsanitize=address,undefined"] if sanitized else []),
+                 "-I", TOP / "client", "app.c", library / "libsignet.so.0", f"-Wl,-rpath,{library}", "-o", "app"], cwd=there)
+            out, _ = self.run_example(pathlib.Path(there) / "app", "42")
+        token, payload = out.split()[0], json.loads(out.split("\n", 1)[1])
+        self.assertEqual((payload["sub"], payload["name"]), ("42", "John Doe"))
+        self.daemon.cli("verify", token)
 
 
 if __name__ == "__main__":
