@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#define POLICY_OVERFLOW_ID 65534u  /* what the kernel shows for an id that has no place in this user namespace */
 #define POLICY_MAX_GROUPS 1024     /* supplementary groups of a caller */
 
 /* Who asks: the kernel's word at connect(). */

@@ -44,8 +44,9 @@ static const char whole[] =
     "    rate: 2000/s\n"
     "  example: {ring: printed, raw: yes, kid: no, sign: {users: any}, verify: {users: any}}\n";
 
-static struct name_id users[] = { { "app", 7 } }, groups[] = { { "web", 33 }, { "signet-admin", 44 } };
-static const struct names known = { users, 1, groups, 2 };
+static struct name_id users[] = { { "app", 7 }, { "nobody", 65534 } };
+static struct name_id groups[] = { { "web", 33 }, { "signet-admin", 44 }, { "nogroup", 65534 } };
+static const struct names known = { users, ARRAY_LEN(users), groups, ARRAY_LEN(groups) };
 
 static struct config *parse(const char *text, char *told, size_t size)
 {
@@ -111,6 +112,14 @@ static const struct { const char *name, *from, *to, *want; } mistake_case[] = {
       "signetd.conf:12: rings.web: unknown 'ES265'; did you mean 'ES256'?\n" },
     { "a group that is not there", "[signet-admin]", "[nobody-knows]",
       "signetd.conf:3: daemon.admin: group 'nobody-knows' does not exist on this machine\n" },
+    { "the overflow uid by its number", "users: [app, 1000]", "users: [app, 65534]",
+      "signetd.conf:33: profiles.web-session.sign: user '65534' is the overflow uid 65534" },
+    { "the overflow uid by a name", "users: [app, 1000]", "users: [app, nobody]",
+      "signetd.conf:33: profiles.web-session.sign: user 'nobody' is the overflow uid 65534, which the kernel shows for"
+      " every uid that it cannot: it is never allowed; give the application a user of its own\n" },
+    { "the overflow gid among the admins", "[signet-admin]", "[nogroup]",
+      "signetd.conf:3: daemon.admin: group 'nogroup' is the overflow gid 65534, which the kernel shows for every gid that"
+      " it cannot: it is never allowed; give the application a group of its own\n" },
     { "units", "sign: {users: [app, 1000], groups: [web]}", "sign: {units: [a.service]}",
       "signetd.conf:33: profiles.web-session.sign: 'units' are not served by this version: name the unit's user\n" },
     { "a duration in no unit", "ttl: 15m", "ttl: 15x",
