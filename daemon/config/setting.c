@@ -394,11 +394,11 @@ static const struct setting *find(const struct setting *table, size_t n, const c
     return NULL;
 }
 
-static void unset(struct reading *r, const struct setting *s, size_t line, void *record)
+static void unset(struct reading *r, const struct setting *s, size_t line, bool partial, void *record)
 {
     struct tree v = { .kind = TREE_TEXT, .line = line, .text = (char *)(uintptr_t)s->unset };
 
-    if (s->flags & SETTING_REQUIRED)
+    if (s->flags & SETTING_REQUIRED && !partial)
         mistake(r->m, line, "%s: '%s' is missing", r->where, s->name);
     else if (s->unset)
         s->read(r, s, &v, record);
@@ -417,7 +417,7 @@ void setting_map(struct reading *r, const char *where, size_t line, const struct
     for (size_t i = 0; i < n; i++) {
         known[i] = table[i].name;
         if (!v || !tree_get(v, table[i].name))
-            unset(r, &table[i], line, record);
+            unset(r, &table[i], line, v ? v->partial : r->partial, record);
     }
     for (size_t i = 0; v && i < v->n; i++) {
         const struct setting *s = find(table, n, v->keys[i]->text);
