@@ -258,10 +258,15 @@ static int run(const char *file)
     return status;
 }
 
+/* What the configuration names and is not there is no mistake of it: another machine may have it, or a later hour. */
 static int check(const char *file)
 {
+    CLEANUP(buf_clear) struct buf missing;
     CLEANUP(source_freep) struct source *s = load(file);
 
+    buf_init(&missing, 16 * 1024);
+    source_missing_files(file, &missing);
+    fprintf(stderr, "%.*s", (int)missing.len, missing.data ? (const char *)missing.data : "");
     if (!s)
         return SUPERVISOR_BAD_CONFIG;
     printf("%s: nothing is wrong: %zu rings, %zu profiles\n", file, s->config->n_rings, s->config->n_profiles);

@@ -35,9 +35,12 @@ class Start(unittest.TestCase):
             self.assertIn(word, out.decode())
             self.assertIn(word, err)
 
+    def signetd(self, *args):
+        return subprocess.run([SIGNETD, "--config", str(self.daemon.config), *args], env=self.place.env,
+                              capture_output=True, text=True, timeout=60)
+
     def stops(self, *words):
-        done = subprocess.run([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
-                              text=True, timeout=60)
+        done = self.signetd()
         self.assertEqual(done.returncode, 78, done.stderr)
         for word in words:
             self.assertIn(word, done.stderr)
@@ -108,10 +111,29 @@ class Start(unittest.TestCase):
         self.daemon.config.mkdir()
         self.stops("signetd.conf: is not a file")
 
+    def test_check_tells_of_files_that_are_not_there_yet(self):
+        self.assertEqual(self.signetd("--check").stderr, "")
+        self.change(self.place.module, "/usr/lib/no-such-module.so")
+        self.change(str(self.place.pin), "/no/such/pin")
+        done = self.signetd("--check")
+        self.assertEqual(done.returncode, 0, "the configuration itself is right")
+        lines = self.daemon.config.read_text().splitlines()
+        for setting, path in [("module", "/usr/lib/no-such-module.so"), ("pin_file", "/no/such/pin")]:
+            line = lines.index(f"  {setting}: {path}") + 1
+            self.assertIn(f"signetd.conf:{line}: token.{setting}: '{path}' cannot be read: No such file", done.stderr)
+        self.change("audiences: [shop]", "audiences: [shop")
+        done = self.signetd("--check")
+        self.assertEqual(done.returncode, 78)
+        for word in ("no YAML", "/usr/lib/no-such-module.so", "/no/such/pin"):
+            self.assertIn(word, done.stderr)
+
+    def test_nobody_is_no_caller_and_is_refused_at_load(self):
+        self.daemon.write(RINGS, profile("web", "web", "shop", sign="{users: [nobody], groups: [nogroup]}"))
+        self.stops("profiles.web.sign: user 'nobody' is the overflow uid 65534", "group 'nogroup' is the overflow gid 65534")
+
     def test_a_directory_that_is_not_there_is_named(self):
         self.change(str(self.daemon.socket), "/no/such/directory/s.sock")
-        done = subprocess.run([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
-                              text=True, timeout=60)
+        done = self.signetd()
         self.assertEqual(done.returncode, 1)
         self.assertIn("/no/such/directory", done.stderr)
 
