@@ -123,9 +123,11 @@ static size_t outside_of(const struct desk *d, const struct token_key *k, uint32
     size_t n = 0;
 
     for (size_t i = 0; i < d->config->n_rings; i++)
-        for (size_t j = 0; j < d->config->rings[i].n_outside; j++, at++)
-            if (n < max && token_uri_matches(d->config->rings[i].outside[j].uri, k))
+        for (size_t j = 0; j < d->config->rings[i].n_outside; j++, at++) {
+            const char *uri = d->config->rings[i].outside[j].uri;
+            if (n < max && token_is(d->token, uri) && token_uri_matches(uri, k))
                 out[n++] = at;
+        }
     return n;
 }
 

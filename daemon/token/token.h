@@ -61,6 +61,8 @@ void token_listing_clear(struct token_listing *l);
  * unknown, blanks. Slot numbers (they change) and a PIN in it are refused.
  */
 bool token_uri_ok(const char *uri, bool wants_object, struct err *e);
+/* Whether the token is one that a URI means: all that do not say which do. */
+bool token_is(const struct token *t, const char *uri);
 /* Whether a key matches a URI's object, id and type. */
 bool token_uri_matches(const char *uri, const struct token_key *k);
 /* The file its pin-source names, as a path; NULL: it names none. Freed by the caller. */
