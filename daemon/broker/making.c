@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define MAX_SECRET 4096u             /* bytes */
+#define RETRY_FIRST_MS 500           /* an empty ring's next try, twice as late each time, at most its refresh */
+#define RETRY_NEVER INT64_MAX        /* until a reload makes the view anew */
 
 struct making {
     struct making *next;
@@ -82,6 +84,17 @@ static void making_free(struct making *mk)
     free(mk);
 }
 
+/* What may pass is tried again soon; what the token or the configuration cannot do is not done at the next try either. */
+static int64_t retry_ms(struct ring_view *v, const struct err *e)
+{
+    int64_t in_ms = RETRY_FIRST_MS << (v->n_failed < 16 ? v->n_failed : 16), most = v->config->settings.refresh * 1000;
+
+    v->n_failed++;
+    if (err_code(e->reason) == CODE_FAILED_PRECONDITION || err_code(e->reason) == CODE_INVALID_ARGUMENT)
+        return RETRY_NEVER;
+    return clock_mono_ms() + (in_ms < most ? in_ms : most);
+}
+
 static void made(struct making *mk, uint64_t id, const struct err *e)
 {
     struct keys *k = mk->keys;
@@ -91,10 +104,11 @@ static void made(struct making *mk, uint64_t id, const struct err *e)
     if (v) {
         v->making = false;
         v->trouble = e ? *e : (struct err){ 0 };
-        v->retry_ms = e ? clock_mono_ms() + v->config->settings.refresh * 1000 : 0;
+        v->retry_ms = e ? retry_ms(v, e) : 0;
     }
     if (e)
-        log_error("ring '%s': no key could be made: %s: %s", mk->ring, err_reason_name(e->reason), e->text);
+        log_error("ring '%s': no key could be made: %s: %s%s", mk->ring, err_reason_name(e->reason), e->text,
+                  v && !w && v->retry_ms == RETRY_NEVER ? "; not tried again before a reload" : "");
     else
         log_info("ring '%s': a key was made", mk->ring);
     if (w && e && w->owner) {
@@ -217,8 +231,12 @@ static void find_empty(struct keys *k)
 {
     for (size_t i = 0; i < k->n_views; i++) {
         struct ring_view *v = &k->views[i];
-        if (!v->config->settings.create || v->making || ring_size(v->ring) > 0 || clock_mono_ms() < v->retry_ms)
+        if (!v->config->settings.create || v->making || ring_size(v->ring) > 0)
             continue;
+        if (clock_mono_ms() < v->retry_ms) {
+            k->list_at_ms = v->retry_ms < k->list_at_ms ? v->retry_ms : k->list_at_ms;
+            continue;
+        }
         log_info("ring '%s' has no key and says create: one is generated", v->config->settings.name);
         enqueue(k, v, NULL, 0, NULL);
     }

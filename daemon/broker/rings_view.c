@@ -319,7 +319,8 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
     const struct ring_key *key = v ? ring_signer(v->ring, now, e) : NULL;
 
     if (!key) {
-        if (v && ring_size(v->ring) == 0 && v->making) {
+        bool unlisted = k->made_after >= k->n_settled;
+        if (v && ring_size(v->ring) == 0 && (v->making || unlisted)) {
             err_set(e, ERR_STARTING, "ring '%s' has no key yet: its first one is being made", ring);
             e->retry_after_ms = 500;
         } else if (v && ring_size(v->ring) == 0 && v->trouble.reason != ERR_NONE) {
