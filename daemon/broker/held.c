@@ -211,6 +211,17 @@ static void refuse_ambiguous(struct held *const *all, size_t n, const char *uri,
                     n_named, uri);
 }
 
+const char *held_custody(const struct held *h, bool tpm2_pkcs11)
+{
+    if (is_exportable(h))
+        return "exportable";
+    if (h->ring[0] && !h->local)
+        return "imported";
+    if (tpm2_pkcs11)                 /* it repeats what it was told */
+        return "rests on the TPM";
+    return h->local && h->always_sensitive && h->never_extractable ? "made in the token, never left it" : "not proved";
+}
+
 void held_compare(struct held *const *all, size_t n, const struct config *c)
 {
     size_t outside = 0;

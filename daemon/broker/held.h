@@ -54,6 +54,9 @@ void held_compare(struct held *const *all, size_t n, const struct config *c);
 /* Its trouble for a caller, named by its kid, or its label where that is not known. */
 void held_why(const struct held *h, struct err *e);
 
+/* Where it has been, as far as PKCS#11 proves it; in a few words. */
+const char *held_custody(const struct held *h, bool tpm2_pkcs11);
+
 /* A signature that was not its own. */
 void held_wrong(struct held *h);
 

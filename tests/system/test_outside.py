@@ -74,7 +74,9 @@ class Outside(Case):
 
     def test_a_key_made_outside_signs(self):
         kid = self.signs("good")
-        self.assertIn("ceremony", self.daemon.cli("key", "show", kid)[0].decode())
+        shown = self.daemon.cli("key", "show", kid)[0].decode()
+        self.assertIn("ceremony", shown)
+        self.assertIn("custody       made in the token, never left it", shown)
 
     def test_a_uri_that_no_key_matches_is_named(self):
         self.says("missing", "NO_ACTIVE_KEY", "'pkcs11:object=missing'", "no key of the token")
@@ -89,7 +91,8 @@ class Outside(Case):
         self.says("exportable", "KEY_EXPORTABLE", "does not say allow_exportable")
 
     def test_unless_the_ring_allows_that(self):
-        self.signs("allowed")
+        kid = self.signs("allowed")
+        self.assertIn("custody       exportable", self.daemon.cli("key", "show", kid)[0].decode())
 
     def test_a_key_that_anyone_could_have_made_does_not_sign(self):
         self.says("public", "KEY_UNPROVED", "'public'", "it is not CKA_PRIVATE")
