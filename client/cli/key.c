@@ -185,6 +185,9 @@ static int import(int argc, char **argv)
         return cli_usage("the secret comes on stdin, and not from a terminal, which would show it");
     if (!cli_read("-", &secret, MAX_SECRET))
         return EXIT_USAGE;
+    if (secret.len && secret.data[secret.len - 1] == '\n')
+        fputs("signet: the secret ends with a newline, which is imported as a part of it; to leave it out: printf %s"
+              " SECRET | signet key import RING\n", stderr);
     struct signet *s = cli_open_admin(&a.common);
     return made(s, s ? signet_import_key(s, a.arg, secret.data, secret.len, &e) : NULL, &e, a.common.json);
 }

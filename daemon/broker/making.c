@@ -186,6 +186,18 @@ static bool may_make(struct keys *k, const struct ring_view *v, bool import, siz
     return true;
 }
 
+static struct job *import_job(const struct keys *k, const struct work_for *f, const struct ring_view *v,
+                              const struct making *mk, const char *label)
+{
+    CLEANUP(freep) uint64_t *others = calloc(k->n_held + 1, sizeof *others);
+    size_t n = 0;
+
+    for (size_t i = 0; others && i < k->n_held; i++)
+        if (strcmp(k->held[i]->ring, mk->ring) == 0 && !k->held[i]->gone)
+            others[n++] = k->held[i]->id;
+    return others ? work_import(f, v->config->alg, label, mk->secret.data, mk->secret.len, others, n) : NULL;
+}
+
 static bool begin(struct keys *k, struct making *mk, int64_t now, struct err *e)
 {
     struct work_for f = keys_work(k, k->conf->config->token.generate_timeout_ms, answered, mk);
@@ -198,7 +210,7 @@ static bool begin(struct keys *k, struct making *mk, int64_t now, struct err *e)
     if (!may_make(k, v, mk->import, mk->secret.len, now, e))
         return false;
     if (label_for(v, now, label))
-        j = mk->import ? work_import(&f, v->config->alg, label, mk->secret.data, mk->secret.len)
+        j = mk->import ? import_job(k, &f, v, mk, label)
                        : work_generate(&f, v->config->alg, v->config->rsa_bits, label);
     if (!j)
         return err_set(e, ERR_NO_MEMORY, "no memory to make a key");

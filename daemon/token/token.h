@@ -89,6 +89,8 @@ bool token_generate(struct token *t, const struct alg *alg, unsigned rsa_bits, c
 /* The secret zero-padded to the hash's length; non-extractable. */
 bool token_import_hmac(struct token *t, const struct alg *alg, const char *label,
                        const uint8_t *secret, size_t len, uint64_t *out_id, struct err *e);
+/* Whether key `id` is known to hold this very secret: it makes the same HMAC. */
+bool token_has_secret(struct token *t, uint64_t id, const struct alg *alg, const uint8_t *secret, size_t len);
 bool token_destroy(struct token *t, uint64_t id, struct err *e);
 /* A private CKO_DATA object: a fact, sync(2)ed. */
 bool token_write_fact(struct token *t, const char *label, struct err *e);

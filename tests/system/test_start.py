@@ -1,4 +1,5 @@
 """Where module, token and PIN come from; and what is missing is named, with what to do, while the daemon stays up."""
+import json
 import os
 import subprocess
 import unittest
@@ -138,6 +139,23 @@ class Start(unittest.TestCase):
         done = self.signetd()
         self.assertEqual(done.returncode, 1)
         self.assertIn("/no/such/directory", done.stderr)
+
+    def test_a_secret_is_imported_once_and_its_successor_says_from_when_it_signs(self):
+        self.daemon.write(ring("mac", "HS256", "rotate_every: never"), PROFILES.replace("ring: web", "ring: mac"))
+        self.daemon.start()
+        secret = b"0123456789abcdef0123456789abcdef"
+        out, err = self.daemon.cli("key", "import", "mac", stdin=secret)
+        self.assertIn("state         active", out.decode())
+        self.assertEqual(err, "")
+        # HMAC pads a key with zeros: the same key in more bytes.
+        for again in (secret, secret + b"\0"):
+            _, err = self.daemon.cli("key", "import", "mac", stdin=again, want=1)
+            self.assertIn("KEY_EXISTS: the ring holds this secret already", err)
+        self.assertEqual(len(json.loads(self.daemon.cli("key", "list", "--json")[0])), 1)
+        out, err = self.daemon.cli("key", "import", "mac", stdin=secret + b"\n")
+        self.assertIn("ends with a newline", err)
+        self.assertRegex(out.decode(), "state         next.*\\n.*signs from    20[0-9]{2}-")
+        self.assertEqual(self.daemon.stop(), 0)
 
     def test_a_key_that_anyone_could_have_made_is_foreign_and_never_used(self):
         """SoftHSM lets anyone without a PIN make public keys: labels of ours on them count for nothing."""
