@@ -37,10 +37,11 @@ static void tell_status(struct supervisor *s)
     if (!s->ready_told && watch_settled(w)) {
         s->ready_told = true;
         sd_notify(0, "READY=1");
-        log_info("ready: %u of %u signers have the token", up, w->n_signers);
+        log_info("ready: %u of %u signers have the token", up, w->n_signers_planned);
     }
     if (up)
-        sd_notifyf(0, "STATUS=signing with %u of %u signers, configuration %u", up, w->n_signers, w->generation);
+        sd_notifyf(0, "STATUS=signing with %u of %u signers, configuration %u", up, w->n_signers_planned,
+                   w->generation);
     else
         sd_notifyf(0, "STATUS=does not sign: %s", w->trouble[0] ? w->trouble : "the token is being opened");
 }

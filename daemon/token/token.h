@@ -16,17 +16,19 @@
 
 struct token;
 
+struct token_info {
+    char label[33], manufacturer[33], model[17], serial[17];   /* escaped to printable UTF-8, trimmed */
+    bool software;                 /* SoftHSM: keys are files */
+    bool tpm2_pkcs11;              /* repeats what it was told of custody; sees other processes' keys only at start */
+};
+
 struct token_options {
     const char *module;            /* path, or the name of a module p11-kit knows */
     const char *uri;               /* RFC 7512: which token */
     const char *pin;               /* borrowed; NULL: no login */
     uint32_t login_patience_ms;    /* how long colliding logins are tried again (software tokens) */
-};
-
-struct token_info {
-    char label[33], manufacturer[33], model[17], serial[17];   /* escaped to printable UTF-8, trimmed */
-    bool software;                 /* SoftHSM: keys are files */
-    bool tpm2_pkcs11;              /* repeats what it was told of custody; sees other processes' keys only at start */
+    void (*found)(void *ctx, const struct token_info *info);   /* before each login, which may hang; NULL: nobody asks */
+    void *ctx;
 };
 
 /* ERR_MODULE_MISSING, TOKEN_MISSING, PIN_WRONG, PIN_LOCKED, TOKEN_UNREACHABLE, … */

@@ -195,6 +195,20 @@ class Faults(unittest.TestCase):
         self.control.set("C_OpenSession", "none")
         self.heals()
 
+    def one_hangs_at_the_start(self, function):
+        """READY comes before the one that hangs is killed, which is later than any test waits."""
+        self.start(first={function: {"kind": "hang", "left": 1}})
+        self.assertTrue(self.signs()[0])
+        self.assertEqual(self.control[function]["done"], 1)
+        self.assertIn("the next one begins", self.daemon.said())
+        self.assertIn("ready: 1 of 2 signers have the token", self.daemon.said())
+
+    def test_a_login_that_hangs_at_the_start_does_not_stop_the_next_signer(self):
+        self.one_hangs_at_the_start("C_Login")
+
+    def test_a_listing_that_hangs_at_the_start_neither(self):
+        self.one_hangs_at_the_start("C_FindObjects")
+
     def test_a_slow_token_keeps_deadlines(self):
         self.start()
         self.control.set("C_Sign", "delay", value=150)
@@ -206,6 +220,7 @@ class Faults(unittest.TestCase):
 
     def test_a_wrong_pin_is_tried_once_whatever_the_number_of_signers(self):
         self.start(signers=4, pin="wrong")
+        self.assertIn("ready: 0 of 4 signers", self.daemon.said())
         self.assertEqual(self.control["C_Login"]["calls"], 1)
         out, err = self.signs()
         self.assertIn("PIN_WRONG", err)

@@ -41,7 +41,8 @@ static void a_uri_of_two_keys_names_neither(void)
 
     held_compare(all, 4, &c);
     unit_same_int("beside a foreign one it is the only one", a.trouble.reason, ERR_NONE);
-    unit_same_str("two are ambiguous", b.trouble.text, "2 keys of the token match 'pkcs11:object=b': add id=%XX%XX to it");
+    unit_same_str("two are ambiguous", b.trouble.text,
+                  "2 keys of the token match 'pkcs11:object=b': add id=%XX%XX to it");
     unit_same_str("both of them", twin.trouble.text, b.trouble.text);
     b.trouble.reason = ERR_KEY_UNUSABLE;
     snprintf(b.label, sizeof b.label, "b");
