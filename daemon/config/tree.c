@@ -181,11 +181,11 @@ static void add(struct reader *r, struct tree *y, bool named, struct tree *key, 
     y->items[y->n++] = item;
 }
 
-/* Where the text itself ends in the middle, its last word may be a part of one. */
+/* Where the text itself ends in the middle, its last word, and a colon after it, may be a part of one. */
 static void drop_cut_word(const struct reader *r, struct tree *y)
 {
     y->partial = true;
-    if (r->scalar_end < r->len || y->n == 0 || y->items[y->n - 1]->kind != TREE_TEXT)
+    if (r->scalar_end + 1 < r->len || y->n == 0 || y->items[y->n - 1]->kind != TREE_TEXT)
         return;
     y->n--;
     tree_free(y->items[y->n]);

@@ -255,6 +255,27 @@ static void a_half_written_file_hides_nothing(void)
     }
 }
 
+/* Nothing is wrong with it but that it breaks off: where that shows, it is all that is told. */
+static void every_beginning_of_a_right_file_is_only_cut(void)
+{
+    size_t n_cut = 0;
+
+    for (size_t len = 1; len < sizeof whole; len++) {
+        char text[sizeof whole], told[4096];
+        snprintf(text, sizeof text, "%.*s", (int)len, whole);
+        config_free(parse(text, told, sizeof told));
+        const char *syntax = strstr(told, ": no YAML at column ");
+        if (!syntax)
+            continue;
+        n_cut++;
+        if (strchr(told, '\n') != strrchr(told, '\n')) {
+            printf("     cut after %.40s: %s\n", text + (len > 40 ? len - 40 : 0), told);
+            CU_FAIL("more was told");
+        }
+    }
+    unit_same_int("often", n_cut > 300, true);
+}
+
 static void mistakes_stand_in_the_order_of_their_lines(void)
 {
     char told[8192];
@@ -391,6 +412,7 @@ static const struct unit_case cases[] = {
     { "each mistake is told with its line", each_mistake_is_told_with_its_line },
     { "all mistakes are told at once", all_mistakes_are_told_at_once },
     { "a half-written file hides nothing", a_half_written_file_hides_nothing },
+    { "every beginning of a right file is only cut", every_beginning_of_a_right_file_is_only_cut },
     { "mistakes stand in the order of their lines", mistakes_stand_in_the_order_of_their_lines },
     { "files that the text names are told with their lines", files_that_the_text_names_are_told_with_their_lines },
     { "a thousand mistakes are fifty and a number", mistakes_are_bounded },
