@@ -18,6 +18,7 @@ static struct signet_key key_of(const Signet__V1__KeyInfo *k)
         .published = k->published, .imported = k->imported, .proved = k->proved,
         .sensitive = k->sensitive, .extractable = k->extractable, .always_sensitive = k->always_sensitive,
         .never_extractable = k->never_extractable, .local = k->local, .jwk = k->jwk, .trouble = k->trouble,
+        .custody = k->custody,
     };
 }
 

@@ -409,6 +409,7 @@ struct signet_key {
     bool sensitive, extractable, always_sensitive, never_extractable, local;     /* PKCS#11's attributes */
     const char *jwk;                 /* the public half; "" for HMAC */
     const char *trouble;             /* why it is not used; "" */
+    const char *custody;             /* what is known of where it has been, in a few words */
 };
 
 struct signet_key_list {

@@ -12,21 +12,13 @@ static json_t *key_json(const struct signet_key *k)
 {
     json_t *jwk = *k->jwk ? json_loads(k->jwk, 0, NULL) : NULL;
 
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:o?, s:s}",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:o?, s:s, s:s}",
                      "kid", k->kid, "ring", k->ring, "alg", k->alg, "state", k->state, "label", k->label, "id", k->id,
                      "activates_at", (json_int_t)k->activates_at, "retires_at", (json_int_t)k->retires_at, "ends_at",
                      (json_int_t)k->ends_at, "published", k->published, "imported", k->imported, "proved", k->proved,
                      "sensitive", k->sensitive, "extractable", k->extractable, "always_sensitive", k->always_sensitive,
-                     "never_extractable", k->never_extractable, "local", k->local, "jwk", jwk, "trouble", k->trouble);
-}
-
-static const char *custody(const struct signet_key *k)
-{
-    if (k->extractable || !k->sensitive)
-        return "exportable";
-    if (k->imported)
-        return "imported";
-    return k->local && k->always_sensitive && k->never_extractable ? "made in the token, never left it" : "not proved";
+                     "never_extractable", k->never_extractable, "local", k->local, "jwk", jwk, "trouble", k->trouble,
+                     "custody", k->custody);
 }
 
 static void put_line(const struct signet_key *k)
@@ -34,7 +26,7 @@ static void put_line(const struct signet_key *k)
     const char *color = strcmp(k->state, "active") == 0 ? PAINT_GOOD : strcmp(k->state, "foreign") == 0 ? PAINT_DIM : "";
 
     printf("%-16s %-7s %s%-8s%s %-44s %s%s%s\n", *k->ring ? k->ring : "-", k->alg, paint(color), k->state, paint_off(),
-           *k->kid ? k->kid : *k->label ? k->label : "-", custody(k), *k->trouble ? "; " : "", k->trouble);
+           *k->kid ? k->kid : *k->label ? k->label : "-", k->custody, *k->trouble ? "; " : "", k->trouble);
 }
 
 static void put_time(const char *what, int64_t at)
@@ -49,10 +41,10 @@ static void put_whole(const struct signet_key *k)
 {
     printf("%s\n  ring          %s\n  algorithm     %s\n  state         %s%s\n", *k->kid ? k->kid : "(no kid)",
            *k->ring ? k->ring : "none: not signet's, never used", k->alg, k->state, k->published ? ", published" : "");
-    put_time("activates", k->activates_at);
+    put_time(strcmp(k->state, "next") == 0 ? "signs from" : "activates", k->activates_at);
     put_time("retires", k->retires_at);
     put_time("ends", k->ends_at);
-    printf("  custody       %s\n  proved        %s\n  label         %s\n  CKA_ID        %s\n", custody(k),
+    printf("  custody       %s\n  proved        %s\n  label         %s\n  CKA_ID        %s\n", k->custody,
            k->proved ? "by a test signature" : "no", k->label, k->id);
     if (*k->trouble)
         printf("  trouble       %s\n", k->trouble);
@@ -168,6 +160,9 @@ static int import(int argc, char **argv)
         return cli_usage("the secret comes on stdin, and not from a terminal, which would show it");
     if (!cli_read("-", &secret, MAX_SECRET))
         return EXIT_USAGE;
+    if (secret.len && secret.data[secret.len - 1] == '\n')
+        fputs("signet: the secret ends with a newline, which is imported as a part of it; to leave it out: printf %s"
+              " SECRET | signet key import RING\n", stderr);
     struct signet *s = cli_open_admin(&c);
     return made(s, s ? signet_import_key(s, ring, secret.data, secret.len, &e) : NULL, &e, c.json);
 }

@@ -114,13 +114,24 @@ static void put_ring(const struct signet_ring_status *r, int64_t now)
     putchar('\n');
 }
 
+/* A mechanism is proved by a key: without one there is nothing wrong with it. */
+static bool has_key(const struct signet_status *st, const char *alg)
+{
+    for (size_t i = 0; i < st->n_rings; i++)
+        if (strcmp(st->rings[i].alg, alg) == 0 && *st->rings[i].active_kid)
+            return true;
+    return false;
+}
+
 static void put_mechanisms(const struct signet_status *st)
 {
-    fputs("  algorithms", stdout);
-    for (size_t i = 0; i < st->n_mechanisms; i++)
-        if (*st->mechanisms[i].mechanism)
-            printf(" %s%s", st->mechanisms[i].alg, st->mechanisms[i].proved ? "" : "(not proved)");
-    putchar('\n');
+    puts("algorithms");
+    for (size_t i = 0; i < st->n_mechanisms; i++) {
+        const char *alg = st->mechanisms[i].alg, *name = st->mechanisms[i].mechanism;
+        if (*name)
+            printf("  %-7s by %s%s\n", alg, name, st->mechanisms[i].proved ? "" :
+                   has_key(st, alg) ? ", not proved" : ", no key yet");
+    }
 }
 
 static void put_words(const struct signet_status *st, bool admin)

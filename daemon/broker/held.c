@@ -61,10 +61,10 @@ void held_update(struct held *h, const Signet__Role__Key *k)
 
 /* The configuration's outside key that this is, and its ring; NULL: none. */
 static const struct outside_key *outside_of(const Signet__Role__Key *k, const struct config *c,
-                                            const struct ring_config **out_ring)
+                                            const struct ring_config **out_ring, size_t *out_number)
 {
     for (size_t n = 0; n < k->n_outside; n++) {
-        size_t at = k->outside[n];
+        size_t at = *out_number = k->outside[n];
         for (size_t i = 0; i < c->n_rings; at -= c->rings[i++].n_outside)
             if (at < c->rings[i].n_outside) {
                 *out_ring = &c->rings[i];
@@ -83,7 +83,7 @@ static bool fits(const struct held *h, const struct alg *alg)
 static const struct ring_config *claim(struct held *h, const Signet__Role__Key *k, const struct config *c)
 {
     const struct ring_config *ring = NULL;
-    const struct outside_key *outside = outside_of(k, c, &ring);
+    const struct outside_key *outside = outside_of(k, c, &ring, &h->outside);
     struct label l;
 
     if (outside) {
@@ -146,20 +146,25 @@ static bool is_weak(const struct held *h)
             (h->origin == KEY_IMPORTED && h->secret_len == alg_padded_len(h->alg)));
 }
 
+static bool is_exportable(const struct held *h)
+{
+    return h->extractable || !h->sensitive;
+}
+
 static void judge(struct held *h, const struct ring_config *ring)
 {
     if (!h->is_private)
-        err_set(&h->trouble, ERR_KEY_UNUSABLE, "it is not CKA_PRIVATE: anyone without a PIN could have made it");
+        err_set(&h->trouble, ERR_KEY_UNPROVED, "it is not CKA_PRIVATE: anyone without a PIN could have made it");
     else if (!fits(h, h->alg))
-        err_set(&h->trouble, ERR_KEY_UNUSABLE, "it is a%s %s key, which %s cannot use", h->kty[0] == 'E' ? "n" : "",
+        err_set(&h->trouble, ERR_KEY_UNPROVED, "it is %s %s key, which %s cannot use", h->crv[0] == 'P' ? "a" : "an",
                 h->crv[0] ? h->crv : h->kty, h->alg->name);
     else if (!h->has_private || (h->alg->family != ALG_HMAC && !h->has_public))
         err_set(&h->trouble, ERR_KEY_UNPROVED, "its %s half is not there", h->has_private ? "public" : "private");
-    else if ((h->extractable || !h->sensitive) && !ring->allow_exportable)
-        err_set(&h->trouble, ERR_KEY_EXPORTABLE, "it could be exported (CKA_EXTRACTABLE or not CKA_SENSITIVE), and ring"
-                " '%s' does not say allow_exportable", ring->settings.name);
     else
         name_it(h);
+    if (h->trouble.reason == ERR_NONE && is_exportable(h) && !ring->allow_exportable)
+        err_set(&h->trouble, ERR_KEY_EXPORTABLE, "it could be exported (CKA_EXTRACTABLE or not CKA_SENSITIVE), and ring"
+                " '%s' does not say allow_exportable", ring->settings.name);
     if (h->trouble.reason == ERR_NONE && is_weak(h) && !ring->allow_weak_secret)
         err_set(&h->trouble, ERR_KEY_TOO_WEAK, "its secret %s the %zu bytes that %s wants, and ring '%s' does not say"
                 " allow_weak_secret", h->secret_len ? "has less than" : "is not known to have", h->alg->hash_len,
@@ -183,6 +188,69 @@ void held_classify(struct held *h, const Signet__Role__Key *k, const struct conf
     distrust(h);
     if (was && was != h->alg)
         h->proof = PROOF_NONE;
+}
+
+/* Two HMAC keys of one CKA_ID would have one kid: neither counts. */
+static void refuse_same_kids(struct held *const *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++) {
+            struct held *a = all[i], *b = all[j];
+            if (!a->kid[0] || strcmp(a->kid, b->kid) != 0 || a->trouble.reason == ERR_KEY_EXPORTABLE ||
+                b->trouble.reason == ERR_KEY_EXPORTABLE)
+                continue;
+            err_set(&a->trouble, ERR_KEY_UNUSABLE, "its kid '%s' is another key's as well", a->kid);
+            b->trouble = a->trouble;
+        }
+}
+
+/* Foreign ones do not count: anyone could make one that matches. */
+static bool is_named(const struct held *h, size_t outside)
+{
+    return h->ring[0] && h->origin == KEY_OUTSIDE && h->outside == outside && h->is_private && h->n_missing == 0;
+}
+
+/* Nobody said which of them is meant: neither signs. */
+static void refuse_ambiguous(struct held *const *all, size_t n, const char *uri, size_t outside)
+{
+    size_t n_named = 0;
+
+    for (size_t i = 0; i < n; i++)
+        n_named += is_named(all[i], outside);
+    for (size_t i = 0; n_named > 1 && i < n; i++)
+        if (is_named(all[i], outside))
+            err_set(&all[i]->trouble, ERR_KEY_UNPROVED, "%zu keys of the token match '%.100s': add id=%%XX%%XX to it",
+                    n_named, uri);
+}
+
+const char *held_custody(const struct held *h, bool tpm2_pkcs11)
+{
+    if (is_exportable(h))
+        return "exportable";
+    if (h->ring[0] && !h->local)
+        return "imported";
+    if (tpm2_pkcs11)                 /* it repeats what it was told */
+        return "rests on the TPM";
+    return h->local && h->always_sensitive && h->never_extractable ? "made in the token, never left it" : "not proved";
+}
+
+void held_compare(struct held *const *all, size_t n, const struct config *c)
+{
+    size_t outside = 0;
+
+    refuse_same_kids(all, n);
+    for (size_t i = 0; i < c->n_rings; i++)
+        for (size_t j = 0; j < c->rings[i].n_outside; j++, outside++)
+            refuse_ambiguous(all, n, c->rings[i].outside[j].uri, outside);
+}
+
+void held_why(const struct held *h, struct err *e)
+{
+    *e = h->trouble;
+    /* A verdict would say that a caller's token is bad, and no token was looked at. */
+    if (err_is_verdict(e->reason))
+        e->reason = ERR_KEY_UNPROVED;
+    err_wrap(e, "key '%.64s'", h->kid[0] ? h->kid : h->label);
 }
 
 bool held_usable(const struct held *h)

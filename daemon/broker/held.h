@@ -29,6 +29,7 @@ struct held {
     char kid[RING_MAX_KID + 1];      /* empty: not known */
     struct jwk *jwk;                 /* NULL for HMAC */
     enum key_origin origin;
+    size_t outside;                  /* KEY_OUTSIDE: which of the configuration's, counted over all rings */
     int64_t activates_at, max_ttl, skew, max_age;
     struct err trouble;              /* why it is not used; ERR_NONE: nothing is wrong */
     /* found out */
@@ -47,6 +48,14 @@ void held_free(struct held *h);
 void held_update(struct held *h, const Signet__Role__Key *k);
 /* Whose it is under this configuration: ring, alg, kid, promises, trouble. */
 void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c);
+
+/* What only all together show: two of one kid, two for one URI. */
+void held_compare(struct held *const *all, size_t n, const struct config *c);
+/* Its trouble for a caller, named by its kid, or its label where that is not known. */
+void held_why(const struct held *h, struct err *e);
+
+/* Where it has been, as far as PKCS#11 proves it; in a few words. */
+const char *held_custody(const struct held *h, bool tpm2_pkcs11);
 
 /* A signature that was not its own. */
 void held_wrong(struct held *h);

@@ -235,19 +235,6 @@ static void miss(struct keys *k)
     k->n_held = n;
 }
 
-/* Two HMAC keys of one CKA_ID would have one kid: neither counts. */
-static void refuse_same_kids(struct keys *k)
-{
-    for (size_t i = 0; i < k->n_held; i++)
-        for (size_t n = 0; n < i; n++) {
-            struct held *a = k->held[i], *b = k->held[n];
-            if (a->kid[0] && strcmp(a->kid, b->kid) == 0) {
-                err_set(&a->trouble, ERR_KEY_UNUSABLE, "its kid '%s' is another key's as well", a->kid);
-                b->trouble = a->trouble;
-            }
-        }
-}
-
 static bool take_facts(struct keys *k, const Signet__Role__Keys *listing, struct err *e)
 {
     struct label l;
@@ -284,7 +271,7 @@ static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, stru
         if (!add(k, listing->keys[i], now, e))
             return false;
     miss(k);
-    refuse_same_kids(k);
+    held_compare(k->held, k->n_held, k->listed->config);
     return take_facts(k, listing, e);
 }
 
@@ -337,7 +324,7 @@ void keys_settled(struct keys *k)
         conf_unref(k->conf);
         k->conf = conf_ref(k->listed);
     }
-    if (!views_build(k, &e)) {
+    if (!views_build(k, clock_now(), &e)) {
         list_failed(k, &e);
         return;
     }
@@ -349,6 +336,7 @@ void keys_settled(struct keys *k)
     k->n_settled = k->n_listings;
     waiters_call(k, NULL);
     making_next(k, clock_now());
+    views_tell(k, clock_now());
     bool owed = is_proof_owed(k);
     if (owed && k->list_at_ms > clock_mono_ms() + LIST_RETRY_MS)
         k->list_at_ms = clock_mono_ms() + LIST_RETRY_MS;

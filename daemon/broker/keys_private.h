@@ -1,4 +1,4 @@
-/* keys_private: what keys (listing, proof), rings_view (who signs, what is published) and making share. */
+/* keys_private: what keys (listing, proof), ring_read and rings_view (who signs, what is published) and making share. */
 #ifndef SIGNET_BROKER_KEYS_PRIVATE_H
 #define SIGNET_BROKER_KEYS_PRIVATE_H
 
@@ -16,7 +16,9 @@ struct ring_view {
     int64_t changes_at;              /* Unix seconds */
     bool making;                     /* a key is being generated or imported, or is to be */
     struct err trouble;              /* of the last making */
+    unsigned n_failed;               /* makings, in a row */
     int64_t retry_ms;                /* monotonic: not begun anew before */
+    struct err told;                 /* why it does not sign, as the log has it */
 };
 
 struct waiter {
@@ -69,13 +71,18 @@ void keys_schedule(struct keys *k);
 /* All listed and proved: rings are made anew, waiters told, empty rings begun. */
 void keys_settled(struct keys *k);
 
+/* ring_read.c: a ring of what is held, and of what should be. */
+struct ring *ring_read(const struct keys *k, const struct ring_config *config, int64_t now, struct err *e);
+
 /* rings_view.c */
-bool views_build(struct keys *k, struct err *e);
+bool views_build(struct keys *k, int64_t now, struct err *e);
 void views_clear(struct keys *k);
 struct ring_view *view_of(const struct keys *k, const char *ring);
 /* Whatever a moment changed: signers, key sets, pages. */
 void views_refresh(struct keys *k, int64_t now);
 int64_t views_change_at(const struct keys *k);
+/* To the log, once each: the rings that do not sign, and those that do again. */
+void views_tell(struct keys *k, int64_t now);
 
 /* making.c */
 void making_next(struct keys *k, int64_t now);   /* begins one if none is under way and all before are listed */

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define MAX_SECRET 4096u             /* bytes */
+#define RETRY_FIRST_MS 500           /* an empty ring's next try, twice as late each time, at most its refresh */
+#define RETRY_NEVER INT64_MAX        /* until a reload makes the view anew */
 
 struct making {
     struct making *next;
@@ -82,6 +84,17 @@ static void making_free(struct making *mk)
     free(mk);
 }
 
+/* What may pass is tried again soon; what the token or the configuration cannot do is not done at the next try either. */
+static int64_t retry_ms(struct ring_view *v, const struct err *e)
+{
+    int64_t in_ms = RETRY_FIRST_MS << (v->n_failed < 16 ? v->n_failed : 16), most = v->config->settings.refresh * 1000;
+
+    v->n_failed++;
+    if (err_code(e->reason) == CODE_FAILED_PRECONDITION || err_code(e->reason) == CODE_INVALID_ARGUMENT)
+        return RETRY_NEVER;
+    return clock_mono_ms() + (in_ms < most ? in_ms : most);
+}
+
 static void made(struct making *mk, uint64_t id, const struct err *e)
 {
     struct keys *k = mk->keys;
@@ -91,10 +104,11 @@ static void made(struct making *mk, uint64_t id, const struct err *e)
     if (v) {
         v->making = false;
         v->trouble = e ? *e : (struct err){ 0 };
-        v->retry_ms = e ? clock_mono_ms() + v->config->settings.refresh * 1000 : 0;
+        v->retry_ms = e ? retry_ms(v, e) : 0;
     }
     if (e)
-        log_error("ring '%s': no key could be made: %s: %s", mk->ring, err_reason_name(e->reason), e->text);
+        log_error("ring '%s': no key could be made: %s: %s%s", mk->ring, err_reason_name(e->reason), e->text,
+                  v && !w && v->retry_ms == RETRY_NEVER ? "; not tried again before a reload" : "");
     else
         log_info("ring '%s': a key was made", mk->ring);
     if (w && e && w->owner) {
@@ -172,6 +186,18 @@ static bool may_make(struct keys *k, const struct ring_view *v, bool import, siz
     return true;
 }
 
+static struct job *import_job(const struct keys *k, const struct work_for *f, const struct ring_view *v,
+                              const struct making *mk, const char *label)
+{
+    CLEANUP(freep) uint64_t *others = calloc(k->n_held + 1, sizeof *others);
+    size_t n = 0;
+
+    for (size_t i = 0; others && i < k->n_held; i++)
+        if (strcmp(k->held[i]->ring, mk->ring) == 0 && !k->held[i]->gone)
+            others[n++] = k->held[i]->id;
+    return others ? work_import(f, v->config->alg, label, mk->secret.data, mk->secret.len, others, n) : NULL;
+}
+
 static bool begin(struct keys *k, struct making *mk, int64_t now, struct err *e)
 {
     struct work_for f = keys_work(k, k->conf->config->token.generate_timeout_ms, answered, mk);
@@ -184,7 +210,7 @@ static bool begin(struct keys *k, struct making *mk, int64_t now, struct err *e)
     if (!may_make(k, v, mk->import, mk->secret.len, now, e))
         return false;
     if (label_for(v, now, label))
-        j = mk->import ? work_import(&f, v->config->alg, label, mk->secret.data, mk->secret.len)
+        j = mk->import ? import_job(k, &f, v, mk, label)
                        : work_generate(&f, v->config->alg, v->config->rsa_bits, label);
     if (!j)
         return err_set(e, ERR_NO_MEMORY, "no memory to make a key");
@@ -217,8 +243,12 @@ static void find_empty(struct keys *k)
 {
     for (size_t i = 0; i < k->n_views; i++) {
         struct ring_view *v = &k->views[i];
-        if (!v->config->settings.create || v->making || ring_size(v->ring) > 0 || clock_mono_ms() < v->retry_ms)
+        if (!v->config->settings.create || v->making || ring_size(v->ring) > 0)
             continue;
+        if (clock_mono_ms() < v->retry_ms) {
+            k->list_at_ms = v->retry_ms < k->list_at_ms ? v->retry_ms : k->list_at_ms;
+            continue;
+        }
         log_info("ring '%s' has no key and says create: one is generated", v->config->settings.name);
         enqueue(k, v, NULL, 0, NULL);
     }

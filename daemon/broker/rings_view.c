@@ -18,33 +18,6 @@ static bool serves_raw(const struct config *c, const char *ring)
     return false;
 }
 
-static struct ring *ring_of(const struct keys *k, const struct ring_config *config, struct err *e)
-{
-    CLEANUP(freep) struct ring_key *keys = calloc(k->n_held + 1, sizeof *keys);
-    CLEANUP(freep) struct ring_fact *facts = calloc(k->n_facts + 1, sizeof *facts);
-    size_t n = 0, n_facts = 0;
-
-    if (!keys || !facts) {
-        err_set(e, ERR_NO_MEMORY, "no memory for ring '%s'", config->settings.name);
-        return NULL;
-    }
-    for (size_t i = 0; i < k->n_held; i++) {
-        const struct held *h = k->held[i];
-        if (strcmp(h->ring, config->settings.name) != 0 || !h->is_private)
-            continue;
-        keys[n] = (struct ring_key){
-            .activates_at = h->activates_at, .max_ttl = h->max_ttl, .skew = h->skew, .max_age = h->max_age,
-            .seen_since = h->seen_since, .origin = h->origin, .proved = h->proof == PROOF_DONE,
-            .has_private = h->has_private, .gone = h->gone, .ref = h->id,
-        };
-        memcpy(keys[n++].kid, h->kid, sizeof h->kid);
-    }
-    for (size_t i = 0; i < k->n_facts; i++)
-        if (strcmp(k->fact_rings[i], config->settings.name) == 0)
-            facts[n_facts++] = k->facts[i];
-    return ring_new(&config->settings, keys, n, facts, n_facts, e);
-}
-
 static void pages_clear(struct keys *k)
 {
     for (size_t i = 0; i < k->n_pages; i++)
@@ -83,12 +56,12 @@ static bool make_views(struct keys *k, struct err *e)
     return true;
 }
 
-bool views_build(struct keys *k, struct err *e)
+bool views_build(struct keys *k, int64_t now, struct err *e)
 {
     if (!k->views && !make_views(k, e))
         return false;
     for (size_t i = 0; i < k->n_views; i++) {
-        struct ring *ring = ring_of(k, k->views[i].config, e);
+        struct ring *ring = ring_read(k, k->views[i].config, now, e);
         if (!ring)
             return false;
         ring_free(k->views[i].ring);
@@ -375,7 +348,8 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
     const struct ring_key *key = v ? ring_signer(v->ring, now, e) : NULL;
 
     if (!key) {
-        if (v && ring_size(v->ring) == 0 && v->making) {
+        bool unlisted = k->made_after >= k->n_settled;
+        if (v && ring_size(v->ring) == 0 && (v->making || unlisted)) {
             err_set(e, ERR_STARTING, "ring '%s' has no key yet: its first one is being made", ring);
             e->retry_after_ms = 500;
         } else if (v && ring_size(v->ring) == 0 && v->trouble.reason != ERR_NONE) {
@@ -389,11 +363,28 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
     if (h && h->trouble.reason == ERR_NONE)
         return h;
     if (h)
-        *e = h->trouble;
+        held_why(h, e);
     else
-        err_set(e, ERR_INTERNAL, "ring '%s': its key is not held", ring);
-    err_wrap(e, "ring '%s', key '%s'", ring, key->kid);
+        err_set(e, ERR_INTERNAL, "its key is not held");
+    err_wrap(e, "ring '%s'", ring);
     return NULL;
+}
+
+void views_tell(struct keys *k, int64_t now)
+{
+    for (size_t i = 0; i < k->n_views; i++) {
+        struct ring_view *v = &k->views[i];
+        struct err e = { 0 };
+        if (keys_signer(k, v->config->settings.name, now, &e))
+            e = (struct err){ 0 };
+        if (e.reason == ERR_STARTING || strcmp(e.text, v->told.text) == 0)
+            continue;
+        if (e.reason != ERR_NONE)
+            log_warning("a ring does not sign: %s: %s", err_reason_name(e.reason), e.text);
+        else
+            log_info("ring '%s' signs again", v->config->settings.name);
+        v->told = e;
+    }
 }
 
 struct held *keys_published(struct keys *k, const char *ring, const char *kid, size_t nth, int64_t now)

@@ -14,6 +14,7 @@ struct work {
     struct buf input, second;            /* signing input, token or secret; signature */
     uint8_t *spki; size_t spki_len;
     char *text;                          /* label or audience */
+    uint64_t *others; size_t n_others;   /* keys */
     struct conf *conf;
     const struct profile *profile;
     int64_t now;
@@ -38,6 +39,7 @@ static void work_free(struct job *j)
     buf_clear(&w->second);
     free(w->spki);
     free(w->text);
+    free(w->others);
     conf_unref(w->conf);
     free(w);
 }
@@ -165,21 +167,26 @@ static bool send_import(struct job *j, const struct peer *p, struct channel *to,
     import.alg = work_alg_row(w->alg);
     import.label = w->text;
     import.secret = bytes(&w->input);
+    import.others = w->others;
+    import.n_others = w->n_others;
     m.of_case = OF(IMPORT);
     m.import = &import;
     return channel_send(to, &m, -1, e);
 }
 
 struct job *work_import(const struct work_for *f, const struct alg *alg, const char *label,
-                        const void *secret, size_t len)
+                        const void *secret, size_t len, const uint64_t *others, size_t n_others)
 {
     struct work *w = work_new(f, secret, len, send_import);
 
     if (w) {
         w->alg = alg;
         w->text = strdup(label);
+        w->others = calloc(n_others + 1, sizeof *w->others);
     }
-    return if_whole(w, w && w->text);
+    for (size_t i = 0; w && w->others && i < n_others; i++)
+        w->others[w->n_others++] = others[i];
+    return if_whole(w, w && w->text && w->others);
 }
 
 /* --- verifiers --------------------------------------------------------------------------- */

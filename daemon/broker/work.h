@@ -28,10 +28,10 @@ struct job *work_verify(const struct work_for *f, struct conf *conf, const struc
                         const void *token, size_t len, const char *audience, int64_t now);
 /* What the token holds: Keys. */
 struct job *work_list(const struct work_for *f);
-/* A new key, an imported secret (wiped here when the job ends): Changed. */
+/* A new key; an imported secret (wiped here when the job ends) that no key of `others` may hold: Changed. */
 struct job *work_generate(const struct work_for *f, const struct alg *alg, uint32_t rsa_bits, const char *label);
 struct job *work_import(const struct work_for *f, const struct alg *alg, const char *label,
-                        const void *secret, size_t len);
+                        const void *secret, size_t len, const uint64_t *others, size_t n_others);
 
 /* The row of an algorithm in jose's table, as role messages name it. */
 uint32_t work_alg_row(const struct alg *a);

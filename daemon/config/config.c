@@ -3,6 +3,7 @@
 #include "daemon/config/checks.h"
 #include "daemon/config/setting.h"
 #include "daemon/config/value.h"
+#include "daemon/token/token.h"
 #include "proto/jose/claims.h"
 #include "proto/jose/jwk.h"
 
@@ -263,6 +264,8 @@ static void read_rings(struct reading *r, size_t line, const struct tree *v, str
 {
     char where[SETTING_MAX_WHERE];
 
+    if (v ? v->kind == TREE_MAP && v->n == 0 && v->partial : r->partial)
+        return;
     if (!v || v->kind != TREE_MAP || v->n == 0 || v->n > MAX_RINGS || !(c->rings = calloc(v->n, sizeof *c->rings))) {
         mistake(r->m, v ? v->line : line, "rings: wants a map of 1 to %u rings", MAX_RINGS);
         return;
@@ -292,6 +295,8 @@ static void read_profiles(struct reading *r, size_t line, const struct tree *v, 
 {
     char where[SETTING_MAX_WHERE];
 
+    if (!v && r->partial)
+        return;
     if (!v || v->kind != TREE_MAP || v->n > MAX_PROFILES || !(c->profiles = calloc(v->n + 1, sizeof *c->profiles))) {
         mistake(r->m, v ? v->line : line, "profiles: wants a map of 1 to %u profiles", MAX_PROFILES);
         return;
@@ -340,9 +345,9 @@ static void read_sections(struct reading *r, const struct tree *root, struct con
 struct config *config_parse(const char *text, size_t len, const char *file, const struct names *names,
                             struct buf *mistakes)
 {
-    struct mistakes m = { mistakes, file, 0 };
-    struct reading r = { .m = &m, .names = names };
+    struct mistakes m = { 0 };
     CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &m);
+    struct reading r = { .m = &m, .names = names, .partial = root && root->partial };
     CLEANUP(config_freep) struct config *c = root ? calloc(1, sizeof *c) : NULL;
 
     if (root && !c)
@@ -351,8 +356,7 @@ struct config *config_parse(const char *text, size_t len, const char *file, cons
         read_sections(&r, root, c);
         checks_run(c, root, &m);
     }
-    if (m.n > CONFIG_MAX_MISTAKES)
-        buf_printf(mistakes, "%s: and %zu more\n", file, m.n - CONFIG_MAX_MISTAKES);
+    mistakes_tell(&m, file, mistakes);
     return m.n == 0 ? TAKE(c) : NULL;
 }
 
@@ -466,11 +470,8 @@ static void names_of(const struct tree *allow, struct names *out)
 
 void config_names(const char *text, size_t len, struct names *out)
 {
-    struct buf unread;
-    struct mistakes m = { &unread, "", 0 };
-
-    buf_init(&unread, 0);          /* config_parse tells what is wrong */
-    CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &m);
+    struct mistakes unread = { 0 };          /* config_parse tells what is wrong */
+    CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &unread);
     const struct tree *daemon = root ? tree_get(root, "daemon") : NULL;
     const struct tree *profiles = root ? tree_get(root, "profiles") : NULL;
     if (daemon)
@@ -479,5 +480,26 @@ void config_names(const char *text, size_t len, struct names *out)
         names_of(tree_get(profiles->items[i], "sign"), out);
         names_of(tree_get(profiles->items[i], "verify"), out);
     }
-    buf_clear(&unread);
+}
+
+/* --- files --------------------------------------------------------------------------------------------- */
+
+size_t config_files(const char *text, size_t len, struct config_file out[CONFIG_MAX_FILES])
+{
+    static const char *const settings[CONFIG_MAX_FILES] = { "module", "pin_file", "uri" };
+    struct mistakes unread = { 0 };          /* config_parse tells what is wrong */
+    CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &unread);
+    const struct tree *token = root ? tree_get(root, "token") : NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; token && i < ARRAY_LEN(settings); i++) {
+        const struct tree *v = tree_get(token, settings[i]);
+        if (!v || v->kind != TREE_TEXT)
+            continue;
+        char *path = strcmp(settings[i], "uri") == 0 ? token_uri_pin_file(v->text)
+                     : v->text[0] == '/'             ? strdup(v->text) : NULL;
+        if (path)
+            out[n++] = (struct config_file){ settings[i], path, v->line };
+    }
+    return n;
 }

@@ -68,6 +68,11 @@ DEFINE_CLEANUP(struct config, config_free)
 /* The user and group names that the text mentions, each once, ids unset: for the supervisor to resolve. */
 void config_names(const char *text, size_t len, struct names *out);
 
+/* The files that the text names, whatever else is wrong with it; the paths are the caller's to free. */
+#define CONFIG_MAX_FILES 3u
+struct config_file { const char *setting; char *path; size_t line; };    /* "pin_file", of token */
+size_t config_files(const char *text, size_t len, struct config_file out[CONFIG_MAX_FILES]);
+
 const struct ring_config *config_ring(const struct config *c, const char *name);
 const struct profile *config_profile(const struct config *c, const char *name);
 /* How many a broker may have open at once. */

@@ -262,8 +262,8 @@ void setting_alg(struct reading *r, const struct setting *s, const struct tree *
 /* --- who may ------------------------------------------------------------------------- */
 
 /* A name's id: as resolved, or a number itself. False: there is none, told. */
-static bool id_of(struct reading *r, const struct tree *v, const char *what, const struct name_id *ids, size_t n,
-                  uint32_t *out)
+static bool find_id(struct reading *r, const struct tree *v, const char *what, const struct name_id *ids, size_t n,
+                    uint32_t *out)
 {
     int64_t number;
 
@@ -282,6 +282,18 @@ static bool id_of(struct reading *r, const struct tree *v, const char *what, con
     if (r->names)
         mistake(r->m, v->line, "%s: %s '%.60s' does not exist on this machine", r->where, what, v->text);
     return false;
+}
+
+static bool id_of(struct reading *r, const struct tree *v, const char *what, const struct name_id *ids, size_t n,
+                  uint32_t *out)
+{
+    if (!find_id(r, v, what, ids, n, out))
+        return false;
+    if (*out == POLICY_OVERFLOW_ID)
+        mistake(r->m, v->line, "%s: %s '%.60s' is the overflow %cid %u, which the kernel shows for every %cid that it"
+                " cannot: it is never allowed; give the application a %s of its own", r->where, what, v->text, *what,
+                POLICY_OVERFLOW_ID, *what, what);
+    return *out != POLICY_OVERFLOW_ID;
 }
 
 static void ids(struct reading *r, const struct tree *v, const char *what, const struct name_id *known, size_t n_known,
@@ -382,11 +394,11 @@ static const struct setting *find(const struct setting *table, size_t n, const c
     return NULL;
 }
 
-static void unset(struct reading *r, const struct setting *s, size_t line, void *record)
+static void unset(struct reading *r, const struct setting *s, size_t line, bool partial, void *record)
 {
     struct tree v = { .kind = TREE_TEXT, .line = line, .text = (char *)(uintptr_t)s->unset };
 
-    if (s->flags & SETTING_REQUIRED)
+    if (s->flags & SETTING_REQUIRED && !partial)
         mistake(r->m, line, "%s: '%s' is missing", r->where, s->name);
     else if (s->unset)
         s->read(r, s, &v, record);
@@ -405,7 +417,7 @@ void setting_map(struct reading *r, const char *where, size_t line, const struct
     for (size_t i = 0; i < n; i++) {
         known[i] = table[i].name;
         if (!v || !tree_get(v, table[i].name))
-            unset(r, &table[i], line, record);
+            unset(r, &table[i], line, v ? v->partial : r->partial, record);
     }
     for (size_t i = 0; v && i < v->n; i++) {
         const struct setting *s = find(table, n, v->keys[i]->text);

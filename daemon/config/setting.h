@@ -14,6 +14,7 @@
 struct reading {
     struct mistakes *m;
     const struct names *names;         /* NULL: every name exists */
+    bool partial;                      /* the file was: a section that is not there may have been */
     char where[SETTING_MAX_WHERE];     /* the map being read: "rings.web" */
 };
 
@@ -48,7 +49,7 @@ setting_reader setting_text,           /* char * */
     setting_allow,                     /* struct allow */
     setting_alg;                       /* const struct alg * */
 
-/* All of a map by its table. v NULL: the file is silent; what is required is asked for at `line`. */
+/* All of a map by its table. v NULL: the file is silent; what is required, and was not cut off, is asked for at `line`. */
 void setting_map(struct reading *r, const char *where, size_t line, const struct tree *v, const struct setting *table,
                  size_t n, void *record);
 

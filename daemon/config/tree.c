@@ -13,20 +13,36 @@
 struct reader {
     yaml_parser_t parser;
     struct mistakes *m;
+    size_t len;                  /* bytes of the text */
     size_t n_nodes;
+    size_t scalar_end;           /* where the last scalar ended */
+    bool stopped;                /* nothing after this can be read */
 };
 
 void mistake(struct mistakes *m, size_t line, const char *fmt, ...)
 {
-    char text[512];
+    size_t n = m->n++ < CONFIG_MAX_MISTAKES ? m->n - 1 : CONFIG_MAX_MISTAKES, at = n;
     va_list args;
 
-    if (++m->n > CONFIG_MAX_MISTAKES)
+    while (at > 0 && m->first[at - 1].line > line)
+        at--;
+    if (at == CONFIG_MAX_MISTAKES)
         return;
+    if (n == CONFIG_MAX_MISTAKES)
+        n--;
+    memmove(&m->first[at + 1], &m->first[at], (n - at) * sizeof *m->first);
+    m->first[at].line = line;
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    vsnprintf(m->first[at].text, sizeof m->first[at].text, fmt, args);
     va_end(args);
-    buf_printf(m->out, "%s:%zu: %s\n", m->file, line, text);
+}
+
+void mistakes_tell(const struct mistakes *m, const char *file, struct buf *out)
+{
+    for (size_t i = 0; i < m->n && i < CONFIG_MAX_MISTAKES; i++)
+        buf_printf(out, "%s:%zu: %s\n", file, m->first[i].line, m->first[i].text);
+    if (m->n > CONFIG_MAX_MISTAKES)
+        buf_printf(out, "%s: and %zu more\n", file, m->n - CONFIG_MAX_MISTAKES);
 }
 
 void tree_free(struct tree *y)
@@ -62,38 +78,41 @@ size_t tree_line(const struct tree *map, const char *name)
 
 static bool next(struct reader *r, yaml_event_t *event)
 {
+    if (r->stopped)
+        return false;
     if (yaml_parser_parse(&r->parser, event))
         return true;
+    r->stopped = true;
     mistake(r->m, r->parser.problem_mark.line + 1, "no YAML at column %zu: %s", r->parser.problem_mark.column + 1,
             r->parser.problem ? r->parser.problem : "unreadable");
     return false;
 }
 
+/* NULL: enough was read, or there is no memory for more. */
 static struct tree *node_new(struct reader *r, enum tree_kind kind, size_t line)
 {
-    if (++r->n_nodes > MAX_NODES) {
+    struct tree *y = ++r->n_nodes > MAX_NODES ? NULL : calloc(1, sizeof *y);
+
+    if (r->n_nodes > MAX_NODES)
         mistake(r->m, line, "more than %u values: too long for a configuration", MAX_NODES);
-        return NULL;
-    }
-    struct tree *y = calloc(1, sizeof *y);
-    if (!y)
-        return NULL;
-    y->kind = kind;
-    y->line = line;
+    r->stopped = !y;
+    if (y)
+        *y = (struct tree){ .kind = kind, .line = line };
     return y;
 }
 
 static struct tree *scalar(struct reader *r, const yaml_event_t *event, size_t line)
 {
     const char *text = (const char *)event->data.scalar.value;
-    size_t len = event->data.scalar.length;
 
-    if (strlen(text) != len) {
+    r->scalar_end = event->end_mark.index;
+    if (strlen(text) != event->data.scalar.length) {
         mistake(r->m, line, "a NUL inside a value");
         return NULL;
     }
     struct tree *y = node_new(r, TREE_TEXT, line);
     if (y && !(y->text = strdup(text))) {
+        r->stopped = true;
         tree_free(y);
         return NULL;
     }
@@ -119,83 +138,126 @@ static bool grow(struct tree *y)
 
 static struct tree *node(struct reader *r, const yaml_event_t *event, unsigned depth);
 
-/* Reads the children of a map or a list up to its end. */
-static bool children(struct reader *r, struct tree *y, unsigned depth)
+/* The next value, if there is one; NULL: told. */
+static struct tree *value(struct reader *r, unsigned depth)
 {
-    for (;;) {
-        yaml_event_t event;
-        struct tree *key = NULL;
-        if (!next(r, &event))
-            return false;
-        bool end = event.type == YAML_MAPPING_END_EVENT || event.type == YAML_SEQUENCE_END_EVENT;
-        struct tree *item = end ? NULL : node(r, &event, depth + 1);
-        yaml_event_delete(&event);
-        if (end)
-            return true;
-        if (item && y->kind == TREE_MAP) {
-            key = item;
-            item = NULL;
-            if (key->kind != TREE_TEXT)
-                mistake(r->m, key->line, "a name must be a plain word");
-            else if (tree_get(y, key->text))
-                mistake(r->m, key->line, "'%.60s' stands twice; it stood already in line %zu", key->text,
-                        tree_get(y, key->text)->line);
-            else if (next(r, &event)) {
-                item = node(r, &event, depth + 1);
-                yaml_event_delete(&event);
-            }
-        }
-        if (!item || !grow(y)) {
-            tree_free(key);
-            tree_free(item);
-            return false;
-        }
-        if (key)
-            y->keys[y->n] = key;
-        y->items[y->n++] = item;
-    }
+    yaml_event_t event;
+
+    if (!next(r, &event))
+        return NULL;
+    struct tree *y = node(r, &event, depth);
+    yaml_event_delete(&event);
+    return y;
 }
 
-static struct tree *node(struct reader *r, const yaml_event_t *event, unsigned depth)
+static bool name_ok(struct reader *r, const struct tree *map, const struct tree *key)
 {
-    size_t line = event->start_mark.line + 1;
-    const yaml_char_t *anchor = NULL, *tag = NULL;
-    bool map = event->type == YAML_MAPPING_START_EVENT;
+    if (!key)
+        return false;
+    if (key->kind != TREE_TEXT)
+        mistake(r->m, key->line, "a name must be a plain word");
+    else if (tree_get(map, key->text))
+        mistake(r->m, key->line, "'%.60s' stands twice; it stood already in line %zu", key->text,
+                tree_get(map, key->text)->line);
+    else
+        return true;
+    return false;
+}
 
-    if (depth > MAX_DEPTH) {
-        mistake(r->m, line, "nested more than %u deep", MAX_DEPTH);
-        return NULL;
+/* Takes both; what cannot be added leaves y partial. */
+static void add(struct reader *r, struct tree *y, bool named, struct tree *key, struct tree *item)
+{
+    bool ok = named && item && grow(y);
+
+    y->partial |= !ok || item->partial;
+    if (!ok) {
+        r->stopped |= named && item;         /* no memory */
+        tree_free(key);
+        tree_free(item);
+        return;
     }
-    if (event->type == YAML_ALIAS_EVENT) {
-        mistake(r->m, line, "an alias ('*%.40s'): write the value out", event->data.alias.anchor);
-        return NULL;
+    if (key)
+        y->keys[y->n] = key;
+    y->items[y->n++] = item;
+}
+
+/* Where the text itself ends in the middle, its last word, and a colon after it, may be a part of one. */
+static void drop_cut_word(const struct reader *r, struct tree *y)
+{
+    y->partial = true;
+    if (r->scalar_end + 1 < r->len || y->n == 0 || y->items[y->n - 1]->kind != TREE_TEXT)
+        return;
+    y->n--;
+    tree_free(y->items[y->n]);
+    if (y->keys)
+        tree_free(y->keys[y->n]);
+}
+
+/* Reads the children of a map or a list up to its end, or to where nothing can be read any more. */
+static void children(struct reader *r, struct tree *y, unsigned depth)
+{
+    yaml_event_t event;
+
+    while (next(r, &event)) {
+        bool end = event.type == YAML_MAPPING_END_EVENT || event.type == YAML_SEQUENCE_END_EVENT;
+        struct tree *item = end ? NULL : node(r, &event, depth + 1), *key = NULL;
+        yaml_event_delete(&event);
+        if (end)
+            return;
+        bool named = y->kind == TREE_LIST || name_ok(r, y, item);
+        if (y->kind == TREE_MAP) {
+            key = item;
+            item = value(r, depth + 1);
+        }
+        add(r, y, named, key, item);
     }
+    drop_cut_word(r, y);
+}
+
+static void refuse_decoration(struct reader *r, const yaml_event_t *event, size_t line)
+{
+    const yaml_char_t *anchor, *tag;
+
     if (event->type == YAML_SCALAR_EVENT) {
         anchor = event->data.scalar.anchor;
         tag = event->data.scalar.tag;
-    } else if (map) {
+    } else if (event->type == YAML_MAPPING_START_EVENT) {
         anchor = event->data.mapping_start.anchor;
         tag = event->data.mapping_start.tag;
     } else {
         anchor = event->data.sequence_start.anchor;
         tag = event->data.sequence_start.tag;
     }
-    if (anchor || tag) {
+    if (anchor || tag)
         mistake(r->m, line, "%s ('%.40s'): leave it out", anchor ? "an anchor" : "a tag", anchor ? anchor : tag);
+}
+
+static struct tree *node(struct reader *r, const yaml_event_t *event, unsigned depth)
+{
+    size_t line = event->start_mark.line + 1;
+
+    if (depth > MAX_DEPTH) {
+        mistake(r->m, line, "nested more than %u deep", MAX_DEPTH);
+        r->stopped = true;
         return NULL;
     }
+    if (event->type == YAML_ALIAS_EVENT) {
+        mistake(r->m, line, "an alias ('*%.40s'): write the value out", event->data.alias.anchor);
+        return NULL;
+    }
+    refuse_decoration(r, event, line);
     if (event->type == YAML_SCALAR_EVENT)
         return scalar(r, event, line);
-    CLEANUP(tree_freep) struct tree *y = node_new(r, map ? TREE_MAP : TREE_LIST, line);
-    return y && children(r, y, depth) ? TAKE(y) : NULL;
+    struct tree *y = node_new(r, event->type == YAML_MAPPING_START_EVENT ? TREE_MAP : TREE_LIST, line);
+    if (y)
+        children(r, y, depth);
+    return y;
 }
 
 /* Skips to the document's root event; false where there is none. */
 static bool root_event(struct reader *r, yaml_event_t *event)
 {
-    for (;;) {
-        if (!next(r, event))
-            return false;
+    while (next(r, event)) {
         if (event->type == YAML_STREAM_START_EVENT || event->type == YAML_DOCUMENT_START_EVENT) {
             yaml_event_delete(event);
             continue;
@@ -206,30 +268,30 @@ static bool root_event(struct reader *r, yaml_event_t *event)
         mistake(r->m, 1, "the file is empty: see signetd.conf(5) for what it must say");
         return false;
     }
+    return false;
 }
 
 /* After the root nothing may follow. */
-static bool at_end(struct reader *r)
+static void check_end(struct reader *r)
 {
-    for (;;) {
-        yaml_event_t event;
-        if (!next(r, &event))
-            return false;
+    yaml_event_t event;
+
+    while (next(r, &event)) {
         yaml_event_type_t type = event.type;
         size_t line = event.start_mark.line + 1;
         yaml_event_delete(&event);
         if (type == YAML_STREAM_END_EVENT)
-            return true;
+            return;
         if (type != YAML_DOCUMENT_END_EVENT) {
             mistake(r->m, line, "a second document: a configuration is one");
-            return false;
+            return;
         }
     }
 }
 
 struct tree *tree_read(const char *text, size_t len, struct mistakes *m)
 {
-    struct reader r = { .m = m };
+    struct reader r = { .m = m, .len = len };
     yaml_event_t event;
     CLEANUP(tree_freep) struct tree *root = NULL;
     size_t before = m->n;
@@ -246,12 +308,12 @@ struct tree *tree_read(const char *text, size_t len, struct mistakes *m)
     if (root_event(&r, &event)) {
         root = node(&r, &event, 0);
         yaml_event_delete(&event);
+        check_end(&r);
     }
-    bool whole = root && at_end(&r);
     yaml_parser_delete(&r.parser);
-    if (whole && root->kind != TREE_MAP)
+    if (root && root->kind != TREE_MAP)
         mistake(m, root->line, "a configuration is a map: daemon, token, rings, profiles");
-    if (!whole && m->n == before)
+    if (r.stopped && m->n == before)
         mistake(m, 1, "no memory to read it");
-    return whole && root->kind == TREE_MAP ? TAKE(root) : NULL;
+    return root && root->kind == TREE_MAP ? TAKE(root) : NULL;
 }

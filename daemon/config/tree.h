@@ -3,12 +3,14 @@
  * document of maps, lists and scalars; no aliases, anchors, tags, duplicate
  * names or NUL, bounded in depth and size. And the list of mistakes that
  * everyone who reads the tree adds to.
+ *
+ * What cannot be read is told and left out, and the maps and lists around it
+ * are `partial`: nothing can be said of what is not in them.
  */
 #ifndef SIGNET_CONFIG_TREE_H
 #define SIGNET_CONFIG_TREE_H
 
-#include "proto/buf.h"
-#include "proto/cleanup.h"
+#include "daemon/config/config.h"
 
 enum tree_kind { TREE_TEXT, TREE_MAP, TREE_LIST };
 
@@ -17,17 +19,20 @@ struct tree {
     size_t line;                 /* from 1 */
     char *text;                  /* TREE_TEXT: UTF-8, NUL-terminated */
     bool quoted;
+    bool partial;                /* something of it, or in it, could not be read */
     struct tree **keys;          /* TREE_MAP: TREE_TEXT each */
     struct tree **items;         /* values of a map, items of a list */
     size_t n;
 };
 
-struct mistakes { struct buf *out; const char *file; size_t n; };
+/* The first CONFIG_MAX_MISTAKES by line; n counts all. */
+struct mistakes { size_t n; struct { size_t line; char text[512]; } first[CONFIG_MAX_MISTAKES]; };
 
-/* One line "file:line: …". */
 void mistake(struct mistakes *m, size_t line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* In the order of their lines, each "file:line: …". */
+void mistakes_tell(const struct mistakes *m, const char *file, struct buf *out);
 
-/* The root map, or NULL with the mistake told. */
+/* The root map, up to where it can be read, or NULL; what is wrong is told. */
 struct tree *tree_read(const char *text, size_t len, struct mistakes *m);
 void tree_free(struct tree *y);
 DEFINE_CLEANUP(struct tree, tree_free)

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OVERFLOW_ID 65534u      /* what the kernel shows for an id that has no place in this user namespace */
 #define MAX_CLAIMS 128u         /* members of a caller's claims: what a token in a header can sensibly hold */
 #define MAX_TEXT 1024u          /* bytes of a subject or an audience */
 #define MAX_JTI 128u            /* bytes */
@@ -30,12 +29,12 @@ static bool has_id(const uint32_t *ids, size_t n, uint32_t id)
 
 static bool has_group(const struct allow *a, gid_t gid)
 {
-    return gid != OVERFLOW_ID && has_id(a->gids, a->n_gids, gid);
+    return gid != POLICY_OVERFLOW_ID && has_id(a->gids, a->n_gids, gid);
 }
 
 bool allow_has(const struct allow *a, const struct caller *c)
 {
-    if (c->uid == OVERFLOW_ID || c->uid == (uid_t)-1)
+    if (c->uid == POLICY_OVERFLOW_ID || c->uid == (uid_t)-1)
         return false;
     if (a->any || has_id(a->uids, a->n_uids, c->uid) || has_group(a, c->gid))
         return true;

@@ -11,6 +11,8 @@
 
 #include <sys/types.h>
 
+#define POLICY_OVERFLOW_ID 65534u  /* what the kernel shows for an id that has no place in this user namespace */
+
 /* Who asks: the kernel's word at connect(). */
 struct caller {
     uid_t uid;

@@ -53,7 +53,7 @@ struct ring *ring_new(const struct ring_settings *s, const struct ring_key *keys
     }
     r->s = *s;
     for (size_t i = 0; i < n_keys; i++)
-        if (!place_of(r, keys[i].kid))
+        if (!*keys[i].kid || !place_of(r, keys[i].kid))
             r->places[r->n++] = (struct ring_place){ .key = keys[i], .on_token = !keys[i].gone };
     /* Revocations first: a promotion of a revoked ghost then finds its place too. */
     for (size_t i = 0; i < n_facts; i++)
@@ -152,11 +152,22 @@ bool ring_published(const struct ring *r, size_t i, int64_t now)
                                              (state == KEY_NEXT && !ring_too_far(r, i, now)));
 }
 
+static void explain(const struct ring *r, const struct ring_key *k, const char *heal, struct err *e)
+{
+    *e = k->trouble;
+    err_wrap(e, "ring '%s'", r->s.name);
+    if (k->origin != KEY_OUTSIDE) {
+        struct err why = *e;
+        err_set(e, why.reason, "%s; %s", why.text, heal);
+    }
+}
+
 const struct ring_key *ring_signer(const struct ring *r, int64_t now, struct err *e)
 {
     ptrdiff_t i = ring_active(r, now);
     const struct ring_place *p = i < 0 ? NULL : &r->places[i];
-    const char *heal = "generate a new one (signet key generate), or restore its backup";
+    const char *heal = p && p->key.origin == KEY_OUTSIDE ? "restore its backup"
+                                                         : "generate a new one (signet key generate), or restore its backup";
 
     if (p && p->key.proved && !p->revoked && !p->key.gone)
         return &p->key;
@@ -165,6 +176,8 @@ const struct ring_key *ring_signer(const struct ring *r, int64_t now, struct err
                                            : "ring '%s' has no key: signet key generate %s", r->s.name, r->s.name);
     else if (p->revoked)
         err_set(e, ERR_NO_ACTIVE_KEY, "ring '%s': its active key '%s' is revoked: %s", r->s.name, p->key.kid, heal);
+    else if (p->key.trouble.reason != ERR_NONE)
+        explain(r, &p->key, heal, e);
     else if (p->key.gone)
         err_set(e, ERR_NO_ACTIVE_KEY, "ring '%s': its active key '%s' is gone from the token: %s", r->s.name,
                 p->key.kid, heal);

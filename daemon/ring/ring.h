@@ -26,7 +26,7 @@ enum key_origin { KEY_GENERATED, KEY_IMPORTED, KEY_OUTSIDE };
 
 /* One key's facts, as the token tells them and as proof established. */
 struct ring_key {
-    char kid[RING_MAX_KID + 1];
+    char kid[RING_MAX_KID + 1];        /* empty: not known */
     int64_t activates_at;
     int64_t max_ttl, skew, max_age;    /* its promises, whatever the settings say now */
     int64_t seen_since;                /* when this daemon first saw it; for orphans */
@@ -34,6 +34,7 @@ struct ring_key {
     bool proved;                       /* both halves, and a test signature verified */
     bool has_private;
     bool gone;                         /* was there, is not any more: holds its place still */
+    struct err trouble;                /* why it cannot sign, naming it; ERR_NONE: not known */
     uint64_t ref;                      /* the caller's name for it */
 };
 
@@ -73,7 +74,7 @@ int64_t ring_ends_at(const struct ring *r, size_t i);
 /* Made by a clock that was wrong: its time is too far away to count. To be reported. */
 bool ring_too_far(const struct ring *r, size_t i, int64_t now);
 
-/* The key that signs at `now`, borrowed; NULL with ERR_NO_ACTIVE_KEY, KEY_UNPROVED and what to do. */
+/* The key that signs at `now`, borrowed; NULL with its trouble, or NO_ACTIVE_KEY, KEY_UNPROVED and what to do. */
 const struct ring_key *ring_signer(const struct ring *r, int64_t now, struct err *e);
 
 /* The earliest moment after `now` at which any state changes; INT64_MAX: none. */

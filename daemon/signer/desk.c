@@ -123,9 +123,11 @@ static size_t outside_of(const struct desk *d, const struct token_key *k, uint32
     size_t n = 0;
 
     for (size_t i = 0; i < d->config->n_rings; i++)
-        for (size_t j = 0; j < d->config->rings[i].n_outside; j++, at++)
-            if (n < max && token_uri_matches(d->config->rings[i].outside[j].uri, k))
+        for (size_t j = 0; j < d->config->rings[i].n_outside; j++, at++) {
+            const char *uri = d->config->rings[i].outside[j].uri;
+            if (n < max && token_is(d->token, uri) && token_uri_matches(uri, k))
                 out[n++] = at;
+        }
     return n;
 }
 
@@ -252,6 +254,17 @@ static void do_generate(struct desk *d, Message *in, struct reply r)
     changed(d, g->id, key, ok, &e, r);
 }
 
+/* The same secret again is no new key: whoever has the old one has it. */
+static bool is_new(struct desk *d, const struct alg *alg, const Signet__Role__Import *i, struct err *e)
+{
+    if (i->n_others && !relist(d, e))
+        return false;
+    for (size_t n = 0; n < i->n_others; n++)
+        if (token_has_secret(d->token, i->others[n], alg, i->secret.data, i->secret.len))
+            return err_set(e, ERR_KEY_EXISTS, "the ring holds this secret already: nothing was imported");
+    return true;
+}
+
 static void do_import(struct desk *d, Message *in, struct reply r)
 {
     const Signet__Role__Import *i = in->import;
@@ -262,7 +275,7 @@ static void do_import(struct desk *d, Message *in, struct reply r)
 
     if (ok && (i->secret.len == 0 || i->secret.len > MAX_SECRET))
         ok = err_set(&e, ERR_BAD_REQUEST, "a secret has 1 to %u bytes", MAX_SECRET);
-    ok = ok && token_import_hmac(d->token, alg, i->label, i->secret.data, i->secret.len, &key, &e);
+    ok = ok && is_new(d, alg, i, &e) && token_import_hmac(d->token, alg, i->label, i->secret.data, i->secret.len, &key, &e);
     if (i->secret.len)
         OPENSSL_cleanse(i->secret.data, i->secret.len);
     changed(d, i->id, key, ok, &e, r);

@@ -153,10 +153,27 @@ static void say_refused(struct signer *s, uint32_t generation, const struct buf 
 
 /* --- what the supervisor says ---------------------------------------------------------------------- */
 
+/* Now, and written at once: what comes next may hang. */
+static void say_found(void *ctx, const struct token_info *info)
+{
+    struct signer *s = ctx;
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__SignerState state = SIGNET__ROLE__SIGNER_STATE__INIT;
+
+    state.state = SIGNET__ROLE__SIGNER_STATE__STATE__BUSY_LOGIN;
+    state.software = info->software;
+    state.tpm2_pkcs11 = info->tpm2_pkcs11;
+    m.of_case = OF(SIGNER_STATE);
+    m.signer_state = &state;
+    say(s->supervisor, &m);
+    channel_flush(s->supervisor);
+}
+
 static void open_token(struct signer *s)
 {
     const struct token_config *t = &s->config->token;
-    const struct token_options o = { t->module, t->uri, s->pin->there ? s->pin->text : NULL, LOGIN_PATIENCE_MS };
+    const struct token_options o = { .module = t->module, .uri = t->uri, .pin = s->pin->there ? s->pin->text : NULL,
+                                     .login_patience_ms = LOGIN_PATIENCE_MS, .found = say_found, .ctx = s };
 
     s->begun = true;
     if (s->pin->wanted && !s->pin->there)

@@ -46,6 +46,7 @@ struct child {
     unsigned restarts, failures;       /* in all; in a row */
     int64_t began_ms, due_ms;          /* monotonic: its state's start; not to be started or replaced before */
     int64_t up_ms;                     /* monotonic: since when it was of use; 0: it never was */
+    bool late;                         /* a signer: STARTING for so long that the next need not wait for it */
     bool serving;                      /* the broker: it has read the token's keys */
     bool killed;                       /* by us: its end is no news */
     bool retried;                      /* stopped so that another may try: neither is that */

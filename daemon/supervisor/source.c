@@ -171,6 +171,22 @@ struct source *source_load(const char *file, struct buf *mistakes)
     return TAKE(s);
 }
 
+void source_missing_files(const char *file, struct buf *out)
+{
+    CLEANUP(buf_clear) struct buf text, unread;
+    struct config_file files[CONFIG_MAX_FILES];
+
+    buf_init(&text, MAX_FILE);
+    buf_init(&unread, 4096);                 /* source_load tells that */
+    size_t n = read_file(file, &text, &unread) && text.len ? config_files((char *)text.data, text.len, files) : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (access(files[i].path, R_OK) < 0)
+            buf_printf(out, "%s:%zu: token.%s: '%s' cannot be read: %s; signetd signs nothing until it can\n", file,
+                       files[i].line, files[i].setting, files[i].path, strerror(errno));
+        free(files[i].path);
+    }
+}
+
 static void free_names(Signet__Role__NameId **list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

@@ -18,6 +18,8 @@ struct source {
 
 /* Reads and checks. NULL: `mistakes` has a line for each. */
 struct source *source_load(const char *file, struct buf *mistakes);
+/* A line for each file that the configuration names and that we cannot read, whatever else is wrong with it. */
+void source_missing_files(const char *file, struct buf *out);
 void source_free(struct source *s);
 DEFINE_CLEANUP(struct source, source_free)
 

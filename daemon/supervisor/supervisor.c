@@ -37,10 +37,11 @@ static void tell_status(struct supervisor *s)
     if (!s->ready_told && watch_settled(w)) {
         s->ready_told = true;
         sd_notify(0, "READY=1");
-        log_info("ready: %u of %u signers have the token", up, w->n_signers);
+        log_info("ready: %u of %u signers have the token", up, w->n_signers_planned);
     }
     if (up)
-        sd_notifyf(0, "STATUS=signing with %u of %u signers, configuration %u", up, w->n_signers, w->generation);
+        sd_notifyf(0, "STATUS=signing with %u of %u signers, configuration %u", up, w->n_signers_planned,
+                   w->generation);
     else
         sd_notifyf(0, "STATUS=does not sign: %s", w->trouble[0] ? w->trouble : "the token is being opened");
 }
@@ -260,10 +261,15 @@ static int run(const char *file)
     return status;
 }
 
+/* What the configuration names and is not there is no mistake of it: another machine may have it, or a later hour. */
 static int check(const char *file)
 {
+    CLEANUP(buf_clear) struct buf missing;
     CLEANUP(source_freep) struct source *s = load(file);
 
+    buf_init(&missing, 16 * 1024);
+    source_missing_files(file, &missing);
+    fprintf(stderr, "%.*s", (int)missing.len, missing.data ? (const char *)missing.data : "");
     if (!s)
         return SUPERVISOR_BAD_CONFIG;
     printf("%s: nothing is wrong: %zu rings, %zu profiles\n", file, s->config->n_rings, s->config->n_profiles);

@@ -11,6 +11,7 @@
 
 #define START_MS 10000           /* to say Ready; a sanitized build on a busy machine needs 1 s */
 #define LOGIN_MS 60000           /* to reach the token: colliding logins are tried for seconds, an HSM may be far */
+#define LATE_MS 5000             /* a software token's login and listing take a tenth; colliding ones a second or two */
 #define PIN_POLL_MS 1000
 
 typedef Signet__Role__Message Message;
@@ -133,6 +134,7 @@ static void start(struct watch *w, struct child *c)
     struct err e;
     char name[ROLE_MAX_NAME];
 
+    c->late = false;
     if (c->kind == ROLE_SIGNER)
         w->pin.tried = pin_mark(w->pin.path);
     if (!child_start(c, &e)) {
@@ -161,7 +163,7 @@ static bool due(struct child *c)
 static void advance_signers(struct watch *w)
 {
     for (unsigned i = 0; i < w->n_signers; i++)
-        if (w->signers[i].state == CHILD_STARTING || w->signers[i].state == CHILD_STOPPING)
+        if ((w->signers[i].state == CHILD_STARTING && !w->signers[i].late) || w->signers[i].state == CHILD_STOPPING)
             return;                          /* one login at a time; a TPM's module has one process */
     for (unsigned i = 0; i < w->n_signers && !w->pin.blocked; i++) {
         struct child *c = &w->signers[i];
@@ -235,8 +237,10 @@ void watch_use(struct watch *w, const struct source *s, uint32_t generation)
     w->source = s;
     w->generation = generation;
     w->n_verifiers = plan_verifiers(s->config->daemon.n_verifiers, cpus());
-    if (w->n_signers == 0)                   /* more when the first one has said what token it is */
+    if (w->n_signers == 0) {                 /* more when the first one has said what token it is */
         w->n_signers = 1;
+        w->n_signers_planned = plan_signers(t->n_signers, false, false, cpus());
+    }
     free(w->pin.path);
     w->pin.path = pin_path(t, &none, &e);
     if (!w->pin.path && !none)
@@ -248,10 +252,32 @@ void watch_use(struct watch *w, const struct source *s, uint32_t generation)
 
 /* ---- what is heard ---- */
 
+static void plan_for(struct watch *w, const Signet__Role__SignerState *s)
+{
+    w->n_signers_planned = plan_signers(w->source->config->token.n_signers, s->software, s->tpm2_pkcs11, cpus());
+}
+
+static void signer_found(struct watch *w, struct child *c, const Signet__Role__SignerState *s)
+{
+    plan_for(w, s);
+    if (c->state == CHILD_STARTING && !c->late && s->software)
+        child_wake(c, LATE_MS);
+}
+
+/* Logs in, or lists, for longer than it should; it may come to its end still. */
+static void signer_late(struct watch *w, struct child *c)
+{
+    char name[ROLE_MAX_NAME];
+
+    c->late = true;
+    w->n_signers = w->n_signers_planned;
+    log_warning("%s (pid %d) has not reached the token after %lld ms: the next one begins", child_name(c, name), c->pid,
+                (long long)(clock_mono_ms() - c->began_ms));
+}
+
 static void signer_ready(struct watch *w, struct child *c, const Signet__Role__SignerState *s)
 {
     uint32_t configured = w->source->config->token.n_signers;
-    unsigned n = plan_signers(configured, s->software, s->tpm2_pkcs11, cpus());
     char name[ROLE_MAX_NAME], label[80], model[80];
 
     if (c->state == CHILD_UP)
@@ -264,8 +290,9 @@ static void signer_ready(struct watch *w, struct child *c, const Signet__Role__S
              log_quote(model, sizeof model, s->model, strlen(s->model)));
     if (s->tpm2_pkcs11 && configured > 1 && w->n_signers < 2)
         log_warning("token.signers is %u: a TPM has one", configured);
-    if (n > w->n_signers)
-        w->n_signers = n;
+    plan_for(w, s);
+    if (w->n_signers < w->n_signers_planned)
+        w->n_signers = w->n_signers_planned;
 }
 
 static void signer_failed(struct watch *w, struct child *c, const Signet__Role__SignerState *s)
@@ -352,7 +379,9 @@ static bool hear_signer(struct watch *w, struct child *c, const Message *m)
 {
     if (c->kind != ROLE_SIGNER)
         return false;
-    if (m->signer_state->state == SIGNET__ROLE__SIGNER_STATE__STATE__READY)
+    if (m->signer_state->state == SIGNET__ROLE__SIGNER_STATE__STATE__BUSY_LOGIN)
+        signer_found(w, c, m->signer_state);
+    else if (m->signer_state->state == SIGNET__ROLE__SIGNER_STATE__STATE__READY)
         signer_ready(w, c, m->signer_state);
     else if (m->signer_state->state == SIGNET__ROLE__SIGNER_STATE__STATE__FAILED)
         signer_failed(w, c, m->signer_state);
@@ -443,7 +472,11 @@ static void on_due(void *ctx, struct child *c)
     struct watch *w = ctx;
     char name[ROLE_MAX_NAME];
 
-    if (c->state == CHILD_STARTING) {
+    int64_t left = LOGIN_MS - (clock_mono_ms() - c->began_ms);
+    if (c->state == CHILD_STARTING && c->kind == ROLE_SIGNER && !c->late && left >= LATE_MS) {
+        signer_late(w, c);
+        child_wake(c, left);
+    } else if (c->state == CHILD_STARTING) {
         log_error("%s (pid %d) has not begun its work after %lld ms: it is killed", child_name(c, name), c->pid,
                   (long long)(clock_mono_ms() - c->began_ms));
         child_kill(c);
@@ -517,7 +550,7 @@ bool watch_settled(const struct watch *w)
     bool all = w->broker.state == CHILD_UP && w->verifiers[0].state == CHILD_UP;
 
     for (unsigned i = 0; i < w->n_signers; i++)
-        all = all && (w->signers[i].state == CHILD_UP || w->signers[i].failures > 0);
+        all = all && (w->signers[i].state == CHILD_UP || w->signers[i].failures > 0 || w->signers[i].late);
     return all && (w->broker.serving || watch_signers_up(w) == 0);
 }
 

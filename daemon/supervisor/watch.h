@@ -3,8 +3,9 @@
  * roles with each other, replaces the dead, the hung and the failed.
  *
  * Signers start one after another: each login writes a software token's
- * files, and logins collide. A PIN refused as wrong is tried by nobody again
- * until its source changes: a token counts, and locks.
+ * files, and logins collide. One that takes long at it, on a software token,
+ * may hang: the next does not wait for its end. A PIN refused as wrong is
+ * tried by nobody again until its source changes: a token counts, and locks.
  */
 #ifndef SIGNET_SUPERVISOR_WATCH_H
 #define SIGNET_SUPERVISOR_WATCH_H
@@ -31,7 +32,8 @@ struct watch {
     uint32_t generation;
     const struct sockets *sockets;
     struct child broker, verifiers[PLAN_MAX_VERIFIERS], signers[PLAN_MAX_SIGNERS];
-    unsigned n_verifiers, n_signers;         /* wanted */
+    unsigned n_verifiers, n_signers;         /* wanted now: one signer, until it has its token or is late */
+    unsigned n_signers_planned;              /* in the end, as far as the kind of token is known */
     bool paused;                             /* nobody is started: a reload is under way, or the end */
     struct {
         char *path;                          /* NULL: no login, or no such file */

@@ -107,11 +107,19 @@ static bool prove_new(struct token *t, const uint8_t id[ID_LEN], const struct al
     bool proved = alg->family == ALG_HMAC ? token_sign(t, made, alg, "", 0, mac, &mac_len, &why)
                                           : h->k.has_private && h->k.spki && mechanism_prove_key(t, h, alg, &why);
     if (!proved) {
+        const char *text = why.reason        ? why.text
+                           : !h->k.has_public  ? "it has no public half"
+                           : !h->k.has_private ? "it has no private half"
+                                               : "its public half cannot be read";
         /* Halves that do not fit are two entries. */
         for (int i = 0; i < 2 && (h = held_by_cka_id(t, id)) && destroy(t, h, &ignored); i++)
             relist(t, &ignored);
-        return err_set(e, ERR_KEY_UNPROVED, "the new %s key does not sign and was destroyed again: %.150s", alg->name,
-                       why.reason ? why.text : "its halves are not both there");
+        if (err_code(why.reason) == CODE_UNAVAILABLE) {
+            *e = why;
+            return err_wrap(e, "the new key could not be tried, and was destroyed again");
+        }
+        return err_set(e, ERR_KEY_UNPROVED, "this token does not sign with %s (%s): the new key was"
+                       " destroyed again: %.120s", alg->name, alg->crv ? alg->crv : alg->kty, text);
     }
     OPENSSL_cleanse(mac, sizeof mac);
     *out_id = made;
@@ -188,6 +196,14 @@ static bool tpm_has_no_secrets(const struct token *t, const char *how, struct er
     return err_set(e, ERR_MECHANISM_MISSING, "tpm2-pkcs11 takes HMAC keys only from its own tool: tpm2_ptool %s", how);
 }
 
+static bool has_mechanism(struct token *t, const struct alg *alg, struct err *e)
+{
+    const struct chosen *c = chosen_for(t, alg);
+
+    return (c && c->m) || err_set(e, ERR_MECHANISM_MISSING, "token '%s' has no mechanism for %s: take another algorithm"
+                                  " for the ring", t->info.label, alg->name);
+}
+
 bool token_generate(struct token *t, const struct alg *alg, unsigned rsa_bits, const char *label,
                     uint64_t *out_id, struct err *e)
 {
@@ -196,7 +212,8 @@ bool token_generate(struct token *t, const struct alg *alg, unsigned rsa_bits, c
     bool secret = alg->family == ALG_HMAC, rsa = strcmp(alg->kty, "RSA") == 0;
     CK_RV rv;
 
-    if (!new_id(id, label, e) || (secret && !tpm_has_no_secrets(t, "addkey --algorithm=hmac:sha256", e)) || !relist(t, e))
+    if (!new_id(id, label, e) || (secret && !tpm_has_no_secrets(t, "addkey --algorithm=hmac:sha256", e)) ||
+        !has_mechanism(t, alg, e) || !relist(t, e))
         return false;
     put_name(&public, label, id);
     put_bool(&public, CKA_VERIFY, true);

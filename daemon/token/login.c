@@ -129,13 +129,16 @@ static uint32_t patience_ms(const struct token *t, const struct err *why)
     }
 }
 
-static bool start(struct token *t, struct err *e)
+static bool start(struct token *t, const struct token_options *o, struct err *e)
 {
     uint64_t began = mono_ms();
 
     for (;;) {
         struct err why = { 0 };
-        if (module_start(t, &why) && login_sessions(t, &why))
+        bool there = module_start(t, &why);
+        if (there && o->found)
+            o->found(o->ctx, &t->info);
+        if (there && login_sessions(t, &why))
             return true;
         module_stop(t);
         if (mono_ms() - began >= patience_ms(t, &why)) {
@@ -160,7 +163,7 @@ struct token *token_open(const struct token_options *o, struct err *e)
         err_set(e, ERR_NO_MEMORY, "no memory for a token");
         return NULL;
     }
-    if (!module_load(t, e) || !start(t, e))
+    if (!module_load(t, e) || !start(t, o, e))
         return NULL;
     mechanisms_ask(t);
     return TAKE(t);

@@ -99,6 +99,18 @@ static void prove_hmac(struct token *t, const struct alg *alg, struct chosen *c)
     t->f->C_DestroyObject(t->signing, h.private_half);
 }
 
+bool token_has_secret(struct token *t, uint64_t id, const struct alg *alg, const uint8_t *secret, size_t len)
+{
+    uint8_t want[EVP_MAX_MD_SIZE], got[ALG_MAX_SIGNATURE];
+    unsigned want_len = 0;
+    size_t got_len = 0;
+    struct err unknown;
+
+    return token_sign(t, id, alg, proof_text, PROOF_LEN, got, &got_len, &unknown) &&
+           HMAC(EVP_get_digestbyname(alg->hash), secret, (int)len, (const uint8_t *)proof_text, PROOF_LEN, want,
+                &want_len) && got_len == want_len && CRYPTO_memcmp(got, want, want_len) == 0;
+}
+
 void mechanisms_ask(struct token *t)
 {
     for (size_t i = 0; alg_at(i) && i < TOKEN_MAX_ALGS; i++) {

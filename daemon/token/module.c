@@ -157,6 +157,7 @@ bool module_start(struct token *t, struct err *e)
     else if ((ok = find_slot(t, uri, &s, e))) {
         t->slot = s.slot;
         info_of(&t->info, &s.token, &library);
+        t->raw = s.token;
     } else {
         /* Who logs in this moment rewrites SoftHSM's token: it may be back at once. */
         char made_by[33];
@@ -193,6 +194,17 @@ bool module_same_token(struct token *t, struct err *e)
     if (strcmp(serial, t->info.serial) != 0 || strcmp(label, t->info.label) != 0)
         return err_set(e, ERR_TOKEN_UNREACHABLE, "another token, '%s', stands where '%s' was", label, t->info.label);
     return true;
+}
+
+bool token_is(const struct token *t, const char *uri)
+{
+    P11KitUri *u = p11_kit_uri_new();
+    CK_TOKEN_INFO raw = t->raw;
+    bool is = u && p11_kit_uri_parse(uri, P11_KIT_URI_FOR_ANY, u) == P11_KIT_URI_OK &&
+              p11_kit_uri_match_token_info(u, &raw);
+
+    p11_kit_uri_free(u);
+    return is;
 }
 
 const struct token_info *token_info(const struct token *t)

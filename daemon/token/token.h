@@ -16,17 +16,19 @@
 
 struct token;
 
+struct token_info {
+    char label[33], manufacturer[33], model[17], serial[17];   /* escaped to printable UTF-8, trimmed */
+    bool software;                 /* SoftHSM: keys are files */
+    bool tpm2_pkcs11;              /* repeats what it was told of custody; sees other processes' keys only at start */
+};
+
 struct token_options {
     const char *module;            /* path, or the name of a module p11-kit knows */
     const char *uri;               /* RFC 7512: which token */
     const char *pin;               /* borrowed; NULL: no login */
     uint32_t login_patience_ms;    /* how long colliding logins are tried again (software tokens) */
-};
-
-struct token_info {
-    char label[33], manufacturer[33], model[17], serial[17];   /* escaped to printable UTF-8, trimmed */
-    bool software;                 /* SoftHSM: keys are files */
-    bool tpm2_pkcs11;              /* repeats what it was told of custody; sees other processes' keys only at start */
+    void (*found)(void *ctx, const struct token_info *info);   /* before each login, which may hang; NULL: nobody asks */
+    void *ctx;
 };
 
 /* ERR_MODULE_MISSING, TOKEN_MISSING, PIN_WRONG, PIN_LOCKED, TOKEN_UNREACHABLE, … */
@@ -61,6 +63,8 @@ void token_listing_clear(struct token_listing *l);
  * unknown, blanks. Slot numbers (they change) and a PIN in it are refused.
  */
 bool token_uri_ok(const char *uri, bool wants_object, struct err *e);
+/* Whether the token is one that a URI means: all that do not say which do. */
+bool token_is(const struct token *t, const char *uri);
 /* Whether a key matches a URI's object, id and type. */
 bool token_uri_matches(const char *uri, const struct token_key *k);
 /* The file its pin-source names, as a path; NULL: it names none. Freed by the caller. */
@@ -87,6 +91,8 @@ bool token_generate(struct token *t, const struct alg *alg, unsigned rsa_bits, c
 /* The secret, zero-padded where alg_padded_len says so; non-extractable. */
 bool token_import_hmac(struct token *t, const struct alg *alg, const char *label,
                        const uint8_t *secret, size_t len, uint64_t *out_id, struct err *e);
+/* Whether key `id` is known to hold this very secret: it makes the same HMAC. */
+bool token_has_secret(struct token *t, uint64_t id, const struct alg *alg, const uint8_t *secret, size_t len);
 bool token_destroy(struct token *t, uint64_t id, struct err *e);
 /* A private CKO_DATA object: a fact, sync(2)ed. */
 bool token_write_fact(struct token *t, const char *label, struct err *e);

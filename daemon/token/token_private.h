@@ -43,6 +43,7 @@ struct token {
     CK_SLOT_ID slot;
     CK_SESSION_HANDLE anchor, signing;        /* CK_INVALID_HANDLE: not open */
     struct token_info info;
+    CK_TOKEN_INFO raw;                        /* the same, as URIs are compared with it */
     struct chosen chosen[TOKEN_MAX_ALGS];
     struct held *held;
     size_t n_held;

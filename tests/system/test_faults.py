@@ -21,6 +21,7 @@ CKR = {"CKR_HOST_MEMORY": 0x2, "CKR_GENERAL_ERROR": 0x5, "CKR_FUNCTION_FAILED": 
        "CKR_OBJECT_HANDLE_INVALID": 0x82, "CKR_OPERATION_NOT_INITIALIZED": 0x91, "CKR_SESSION_CLOSED": 0xb0,
        "CKR_SESSION_HANDLE_INVALID": 0xb3, "CKR_TOKEN_NOT_PRESENT": 0xe0, "CKR_USER_NOT_LOGGED_IN": 0x101,
        "CKR_CRYPTOKI_NOT_INITIALIZED": 0x190, "CKR_VENDOR_DEFINED": 0x80000001}
+CKR_MECHANISM_INVALID = 0x70
 
 
 class Control:
@@ -45,13 +46,16 @@ class Control:
 
 
 class Faults(unittest.TestCase):
-    def start(self, *settings, signers=2, rings="", profiles="", pin=None, token=""):
+    def start(self, *settings, signers=2, rings="", profiles="", pin=None, token="", first={}):
+        """`first`: {function: fault}, from the daemon's first call on."""
         place = Place()
         self.addCleanup(place.remove)
         if pin:
             place.write_pin(pin)
         self.control = Control(place.dir / "control")
         self.addCleanup(self.control.close)
+        for function, fault in first.items():
+            self.control.set(function, **fault)
         place.env = {**place.env, "SIGNET_FAULTS_MODULE": softhsm_module(),
                      "SIGNET_FAULTS_CONTROL": str(place.dir / "control")}
         self.daemon = Daemon(place, ring("web", "ES256", "create: yes", *settings) + rings,
@@ -191,6 +195,20 @@ class Faults(unittest.TestCase):
         self.control.set("C_OpenSession", "none")
         self.heals()
 
+    def one_hangs_at_the_start(self, function):
+        """READY comes before the one that hangs is killed, which is later than any test waits."""
+        self.start(first={function: {"kind": "hang", "left": 1}})
+        self.assertTrue(self.signs()[0])
+        self.assertEqual(self.control[function]["done"], 1)
+        self.assertIn("the next one begins", self.daemon.said())
+        self.assertIn("ready: 1 of 2 signers have the token", self.daemon.said())
+
+    def test_a_login_that_hangs_at_the_start_does_not_stop_the_next_signer(self):
+        self.one_hangs_at_the_start("C_Login")
+
+    def test_a_listing_that_hangs_at_the_start_neither(self):
+        self.one_hangs_at_the_start("C_FindObjects")
+
     def test_a_slow_token_keeps_deadlines(self):
         self.start()
         self.control.set("C_Sign", "delay", value=150)
@@ -202,6 +220,7 @@ class Faults(unittest.TestCase):
 
     def test_a_wrong_pin_is_tried_once_whatever_the_number_of_signers(self):
         self.start(signers=4, pin="wrong")
+        self.assertIn("ready: 0 of 4 signers", self.daemon.said())
         self.assertEqual(self.control["C_Login"]["calls"], 1)
         out, err = self.signs()
         self.assertIn("PIN_WRONG", err)
@@ -217,6 +236,39 @@ class Faults(unittest.TestCase):
         _, err = self.daemon.cli("key", "generate", "web", want=None)
         self.assertIn("CKR_DEVICE_MEMORY", err)
         self.daemon.cli("key", "generate", "web")
+
+    # "refresh: 10m": the next listing of its own comes later than any test waits.
+
+    def test_a_ring_whose_first_key_failed_for_a_moment_has_it_soon(self):
+        self.start("rotate_every: never", "refresh: 10m",
+                   first={"C_GenerateKeyPair": {"kind": "return", "left": 2, "value": CKR["CKR_DEVICE_ERROR"]}})
+        until("it signs", lambda: self.signs()[0])
+        self.assertEqual(self.control["C_GenerateKeyPair"]["done"], 2)
+
+    def test_a_first_key_that_could_not_be_proved_for_a_moment_too(self):
+        # A signer tries three HMACs when it opens the token; a key is given two tries.
+        self.start("rotate_every: never", "refresh: 10m", signers=1,
+                   first={"C_Sign": {"kind": "return", "left": 5, "value": CKR["CKR_DEVICE_ERROR"]}})
+        until("it signs", lambda: self.signs()[0])
+        self.assertEqual(self.control["C_GenerateKeyPair"]["calls"], 2)
+
+    def is_made_once(self, reason, first):
+        """What can never be is tried once, not at every listing; a reload tries again."""
+        self.start("rotate_every: never", "refresh: 1s", first=first)
+        for n in (1, 2):
+            until("it was tried", lambda: self.control["C_GenerateKeyPair"]["calls"] >= n)
+            listings = self.control["C_FindObjectsInit"]["calls"]
+            until("it was listed often", lambda: self.control["C_FindObjectsInit"]["calls"] > listings + 16)
+            self.assertEqual(self.control["C_GenerateKeyPair"]["calls"], n)
+            self.assertIn(reason, self.signs()[1])
+            self.assertIn("not tried again before a reload", self.daemon.said())
+            self.daemon.cli("reload")
+
+    def test_a_key_that_the_token_cannot_make_is_tried_once(self):
+        self.is_made_once("MECHANISM_MISSING", {"C_GenerateKeyPair": {"kind": "return", "value": CKR_MECHANISM_INVALID}})
+
+    def test_a_key_that_does_not_sign_is_made_once(self):
+        self.is_made_once("KEY_UNPROVED: this token does not sign with ES256", {"C_Sign": {"kind": "flip"}})
 
     def test_a_listing_that_fails_half_way_does_not_count(self):
         self.start()

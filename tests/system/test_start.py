@@ -1,4 +1,6 @@
 """Where module, token and PIN come from; and what is missing is named, with what to do, while the daemon stays up."""
+import json
+import os
 import subprocess
 
 from rig import EachCase, PIN, SIGNETD, main, profile, ring, until
@@ -29,9 +31,12 @@ class Starting(EachCase):
             self.assertIn(word, out.decode())
             self.assertIn(word, err)
 
+    def signetd(self, *args):
+        return subprocess.run([SIGNETD, "--config", str(self.daemon.config), *args], env=self.place.env,
+                              capture_output=True, text=True, timeout=60)
+
     def stops(self, *words):
-        done = subprocess.run([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
-                              text=True, timeout=60)
+        done = self.signetd()
         self.assertEqual(done.returncode, 78, done.stderr)
         for word in words:
             self.assertIn(word, done.stderr)
@@ -76,7 +81,9 @@ class Start(Starting):
         _, err = self.daemon.cli("sign", "--profile", "web", want=1)
         self.assertIn("NO_ACTIVE_KEY", err)
         self.assertIn("signet key generate web", err)
+        self.assertIn("ES256   by CKM_ECDSA, no key yet\n", self.daemon.cli("status")[0].decode())
         self.daemon.cli("key", "generate", "web")
+        self.assertIn("ES256   by CKM_ECDSA\n", self.daemon.cli("status")[0].decode())
         self.daemon.token("web", "--subject", "s")
         _, err = self.daemon.cli("key", "generate", "nothing", want=1)
         self.assertIn("UNKNOWN_RING", err)
@@ -131,12 +138,48 @@ class Start(Starting):
         self.daemon.config.mkdir()
         self.stops("signetd.conf: is not a file")
 
+    def test_check_tells_of_files_that_are_not_there_yet(self):
+        self.assertEqual(self.signetd("--check").stderr, "")
+        self.change(self.place.module, "/usr/lib/no-such-module.so")
+        self.change(str(self.place.pin), "/no/such/pin")
+        done = self.signetd("--check")
+        self.assertEqual(done.returncode, 0, "the configuration itself is right")
+        lines = self.daemon.config.read_text().splitlines()
+        for setting, path in [("module", "/usr/lib/no-such-module.so"), ("pin_file", "/no/such/pin")]:
+            line = lines.index(f"  {setting}: {path}") + 1
+            self.assertIn(f"signetd.conf:{line}: token.{setting}: '{path}' cannot be read: No such file", done.stderr)
+        self.change("audiences: [shop]", "audiences: [shop")
+        done = self.signetd("--check")
+        self.assertEqual(done.returncode, 78)
+        for word in ("no YAML", "/usr/lib/no-such-module.so", "/no/such/pin"):
+            self.assertIn(word, done.stderr)
+
+    def test_nobody_is_no_caller_and_is_refused_at_load(self):
+        self.daemon.write(RINGS, profile("web", "web", "shop", sign="{users: [nobody], groups: [nogroup]}"))
+        self.stops("profiles.web.sign: user 'nobody' is the overflow uid 65534", "group 'nogroup' is the overflow gid 65534")
+
     def test_a_directory_that_is_not_there_is_named(self):
         self.change(str(self.daemon.socket), "/no/such/directory/s.sock")
-        done = subprocess.run([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
-                              text=True, timeout=60)
+        done = self.signetd()
         self.assertEqual(done.returncode, 1)
         self.assertIn("/no/such/directory", done.stderr)
+
+    def test_a_secret_is_imported_once_and_its_successor_says_from_when_it_signs(self):
+        self.daemon.write(ring("mac", "HS256", "rotate_every: never"), PROFILES.replace("ring: web", "ring: mac"))
+        self.daemon.start()
+        secret = b"0123456789abcdef0123456789abcdef"
+        out, err = self.daemon.cli("key", "import", "mac", stdin=secret)
+        self.assertIn("state         active", out.decode())
+        self.assertEqual(err, "")
+        # HMAC pads a key with zeros: the same key in more bytes.
+        for again in (secret, secret + b"\0"):
+            _, err = self.daemon.cli("key", "import", "mac", stdin=again, want=1)
+            self.assertIn("KEY_EXISTS: the ring holds this secret already", err)
+        self.assertEqual(len(json.loads(self.daemon.cli("key", "list", "--json")[0])), 1)
+        out, err = self.daemon.cli("key", "import", "mac", stdin=secret + b"\n")
+        self.assertIn("ends with a newline", err)
+        self.assertRegex(out.decode(), "state         next.*\\n.*signs from    20[0-9]{2}-")
+        self.assertEqual(self.daemon.stop(), 0)
 
 
 class OnSoftHsm(Starting):

@@ -3,6 +3,7 @@
 #include "tests/support/unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char whole[] =
@@ -44,8 +45,9 @@ static const char whole[] =
     "    rate: 2000/s\n"
     "  example: {ring: printed, raw: yes, kid: no, sign: {users: any}, verify: {users: any}}\n";
 
-static struct name_id users[] = { { "app", 7 } }, groups[] = { { "web", 33 }, { "signet-admin", 44 } };
-static const struct names known = { users, 1, groups, 2 };
+static struct name_id users[] = { { "app", 7 }, { "nobody", 65534 } };
+static struct name_id groups[] = { { "web", 33 }, { "signet-admin", 44 }, { "nogroup", 65534 } };
+static const struct names known = { users, ARRAY_LEN(users), groups, ARRAY_LEN(groups) };
 
 static struct config *parse(const char *text, char *told, size_t size)
 {
@@ -111,6 +113,14 @@ static const struct { const char *name, *from, *to, *want; } mistake_case[] = {
       "signetd.conf:12: rings.web: unknown 'ES265'; did you mean 'ES256'?\n" },
     { "a group that is not there", "[signet-admin]", "[nobody-knows]",
       "signetd.conf:3: daemon.admin: group 'nobody-knows' does not exist on this machine\n" },
+    { "the overflow uid by its number", "users: [app, 1000]", "users: [app, 65534]",
+      "signetd.conf:33: profiles.web-session.sign: user '65534' is the overflow uid 65534" },
+    { "the overflow uid by a name", "users: [app, 1000]", "users: [app, nobody]",
+      "signetd.conf:33: profiles.web-session.sign: user 'nobody' is the overflow uid 65534, which the kernel shows for"
+      " every uid that it cannot: it is never allowed; give the application a user of its own\n" },
+    { "the overflow gid among the admins", "[signet-admin]", "[nogroup]",
+      "signetd.conf:3: daemon.admin: group 'nogroup' is the overflow gid 65534, which the kernel shows for every gid that"
+      " it cannot: it is never allowed; give the application a group of its own\n" },
     { "units", "sign: {users: [app, 1000], groups: [web]}", "sign: {units: [a.service]}",
       "signetd.conf:33: profiles.web-session.sign: 'units' are not served by this version: name the unit's user\n" },
     { "a duration in no unit", "ttl: 15m", "ttl: 15x",
@@ -205,6 +215,104 @@ static void all_mistakes_are_told_at_once(void)
     };
     for (size_t i = 0; i < ARRAY_LEN(want); i++)
         unit_same_int(want[i], strstr(told, want[i]) != NULL, true);
+}
+
+/* Whole but for its end: what stood before is checked, and what the end may have had is not missed. */
+static const struct { const char *name, *text, *want; } cut_case[] = {
+    { "a list that is not closed", "daemon: {deadlin: 1s}\ntoken:\n  module: m\n  signers: 65\nrings:\n  web:\n"
+      "    alg: ES265\n    keys: [{uri: 'pkcs11:object=a'",
+      "f:1: daemon: unknown 'deadlin'; did you mean 'deadline'?\n"
+      "f:2: token: 'uri' is missing\n"
+      "f:4: token.signers: '65' is not between 1 and 64\n"
+      "f:7: rings.web: unknown 'ES265'; did you mean 'ES256'?\n"
+      "f:9: no YAML at column 1: did not find expected ',' or '}'\n" },
+    { "a name without its colon", "token: {module: m, uri: 'pkcs11:token=t'}\nrings: {web: {alg: ES256}}\nprofiles:\n"
+      "  a: {ring: wob}\n  b:\n    ring: web\n    rat",
+      "f:4: profiles.a.ring: there is no ring 'wob' under 'rings'\n"
+      "f:4: profiles.a: 'issuer' is missing: who says so? (a raw profile has none)\n"
+      "f:4: profiles.a: 'audiences' is missing: for whom are its tokens? (a raw profile has none)\n"
+      "f:8: no YAML at column 1: could not find expected ':'\n" },
+    { "a name cut in two", "token: {module: m, uri: 'pkcs11:token=t'}\nrings: {web: {alg: ES256}}\nprofiles:\n"
+      "  a: {ring: web, sign: {users: [ap", "f:5: no YAML at column 1: did not find expected ',' or ']'\n" },
+    { "a ring whose promises may have been cut off", "token: {module: m, uri: 'pkcs11:token=t'}\nrings:\n  web:\n"
+      "    alg: ES256\n    rotate_every: 1d\n    publish_ahea", "f:7: no YAML at column 1: could not find expected ':'\n" },
+    { "a profile before the rings", "profiles:\n  a: {ring: web, issuer: i, audiences: [b]}\nrings:\n  a: {alg: ES256}\n  we",
+      "f:6: no YAML at column 1: could not find expected ':'\n" },
+    { "what is read in part only", "token: {module: m, uri: 'pkcs11:token=t'}\nrings: {web: {alg: *a, bits: 3}}\nprofiles:\n"
+      "  a: {ring: web, issuer: i, issuer: k, audiences: [b], ttl: 1x}\n",
+      "f:2: an alias ('*a'): write the value out\n"
+      "f:2: rings.web.bits: '3' is not between 2048 and 16384\n"
+      "f:4: 'issuer' stands twice; it stood already in line 4\n"
+      "f:4: profiles.a.ttl: '1x' is no duration: write 500ms, 30s, 15m, 12h or 30d\n" },
+};
+
+static void a_half_written_file_hides_nothing(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cut_case); i++) {
+        struct buf mistakes;
+        char told[4096];
+        buf_init(&mistakes, 256 * 1024);
+        CU_ASSERT_PTR_NULL(config_parse(cut_case[i].text, strlen(cut_case[i].text), "f", &known, &mistakes));
+        snprintf(told, sizeof told, "%.*s", (int)mistakes.len, mistakes.data ? (const char *)mistakes.data : "");
+        buf_clear(&mistakes);
+        unit_same_str(cut_case[i].name, told, cut_case[i].want);
+    }
+}
+
+/* Nothing is wrong with it but that it breaks off: where that shows, it is all that is told. */
+static void every_beginning_of_a_right_file_is_only_cut(void)
+{
+    size_t n_cut = 0;
+
+    for (size_t len = 1; len < sizeof whole; len++) {
+        char text[sizeof whole], told[4096];
+        snprintf(text, sizeof text, "%.*s", (int)len, whole);
+        config_free(parse(text, told, sizeof told));
+        const char *syntax = strstr(told, ": no YAML at column ");
+        if (!syntax)
+            continue;
+        n_cut++;
+        if (strchr(told, '\n') != strrchr(told, '\n')) {
+            printf("     cut after %.40s: %s\n", text + (len > 40 ? len - 40 : 0), told);
+            CU_FAIL("more was told");
+        }
+    }
+    unit_same_int("often", n_cut > 300, true);
+}
+
+static void mistakes_stand_in_the_order_of_their_lines(void)
+{
+    char told[8192];
+    CLEANUP(config_freep) struct config *c = parse("profiles: {p: {ring: q, typ: ''}}\nrings: {A: {alg: none}}\n"
+                                                   "token: {module: x}\ndaemon: {deadlin: 1s}\n", told, sizeof told);
+    unsigned long last = 0;
+
+    CU_ASSERT_PTR_NULL(c);
+    for (const char *at = told; *at; at = strchr(at, '\n') + 1) {
+        unsigned long line = strtoul(strchr(at, ':') + 1, NULL, 10);
+        unit_same_int("not before the line of the one above", line >= last, true);
+        last = line;
+    }
+    unit_same_int("the last line", (long long)last, 4);
+}
+
+static void files_that_the_text_names_are_told_with_their_lines(void)
+{
+    static const char text[] = "token:\n  module: /a/module.so\n  pin_file: /a/pin\n  uri: 'pkcs11:token=t?pin-source=file:/b'\n";
+    static const struct { const char *setting, *path; long long line; } want[] = {
+        { "module", "/a/module.so", 2 }, { "pin_file", "/a/pin", 3 }, { "uri", "/b", 4 },
+    };
+    struct config_file files[CONFIG_MAX_FILES];
+    size_t n = config_files(text, strlen(text), files);
+
+    unit_same_int("files", (long long)n, ARRAY_LEN(want));
+    for (size_t i = 0; i < n && i < ARRAY_LEN(want); i++) {
+        unit_same_str("setting", files[i].setting, want[i].setting);
+        unit_same_str("path", files[i].path, want[i].path);
+        unit_same_int("line", (long long)files[i].line, want[i].line);
+        free(files[i].path);
+    }
+    unit_same_int("a name that p11-kit knows is no file", (long long)config_files("token: {module: softhsm2}", 25, files), 0);
 }
 
 static void mistakes_are_bounded(void)
@@ -307,6 +415,10 @@ static const struct unit_case cases[] = {
     { "the whole example is read", the_whole_example_is_read },
     { "each mistake is told with its line", each_mistake_is_told_with_its_line },
     { "all mistakes are told at once", all_mistakes_are_told_at_once },
+    { "a half-written file hides nothing", a_half_written_file_hides_nothing },
+    { "every beginning of a right file is only cut", every_beginning_of_a_right_file_is_only_cut },
+    { "mistakes stand in the order of their lines", mistakes_stand_in_the_order_of_their_lines },
+    { "files that the text names are told with their lines", files_that_the_text_names_are_told_with_their_lines },
     { "a thousand mistakes are fifty and a number", mistakes_are_bounded },
     { "profiles of one issuer are kept apart", profiles_of_one_issuer_are_kept_apart },
     { "what needs a restart is named", what_needs_a_restart_is_named },

@@ -143,6 +143,27 @@ static void the_last_activated_signs_or_nothing_does(void)
     ring_free(r);
 }
 
+static void a_key_that_cannot_sign_says_why(void)
+{
+    struct err e;
+    struct ring_key k[] = { key("", 100), key("", 200) };
+
+    for (size_t i = 0; i < 2; i++) {
+        k[i].proved = false;
+        err_set(&k[i].trouble, ERR_KEY_EXPORTABLE, "key '%s': it could be exported", i ? "second" : "first");
+    }
+    k[1].origin = KEY_OUTSIDE;
+    struct ring *r = ring_of(&plain, k, 2, NULL, 0);
+    unit_same_int("keys of no kid are two all the same", (long long)ring_size(r), 2);
+    CU_ASSERT_PTR_NULL(ring_signer(r, 100, &e));
+    unit_same_str("its own reason", err_reason_name(e.reason), "KEY_EXPORTABLE");
+    unit_same_str("one of ours", e.text, "ring 'web': key 'first': it could be exported; generate a new one (signet key"
+                  " generate), or restore its backup");
+    CU_ASSERT_PTR_NULL(ring_signer(r, 200, &e));
+    unit_same_str("one made outside", e.text, "ring 'web': key 'second': it could be exported");
+    ring_free(r);
+}
+
 static void a_revoked_key_is_dead_and_holds_its_place(void)
 {
     struct err e;
@@ -323,6 +344,7 @@ static const struct unit_case cases[] = {
     { "labels have one spelling", labels_have_one_spelling },
     { "states follow from dates and now", states_follow_from_dates_and_now },
     { "the last activated signs, or nothing does", the_last_activated_signs_or_nothing_does },
+    { "a key that cannot sign says why", a_key_that_cannot_sign_says_why },
     { "a revoked key is dead and holds its place", a_revoked_key_is_dead_and_holds_its_place },
     { "a promotion counts once, the earliest", a_promotion_counts_once_and_the_earliest },
     { "a key of a wrong clock does not count", a_key_of_a_wrong_clock_does_not_count },

@@ -18,7 +18,8 @@ static const char text[] = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM
 
 static struct token *opened(void)
 {
-    struct token_options o = { SOFTHSM_MODULE, "pkcs11:token=signet", SOFTHSM_PIN, 3000 };
+    struct token_options o = { .module = SOFTHSM_MODULE, .uri = "pkcs11:token=signet", .pin = SOFTHSM_PIN,
+                               .login_patience_ms = 3000 };
     struct err e = { 0 };
     struct token *t = token_open(&o, &e);
 
@@ -324,7 +325,8 @@ static void what_cannot_be_opened_is_named(void)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         if (i == 4)
             softhsm_add("second");
-        struct token_options o = { bad[i].module, bad[i].uri, bad[i].pin, 100 };
+        struct token_options o = { .module = bad[i].module, .uri = bad[i].uri, .pin = bad[i].pin,
+                                   .login_patience_ms = 100 };
         struct err e = { 0 };
         struct token *t = token_open(&o, &e);
         unit_same_str(bad[i].name, t ? "opened" : err_reason_name(e.reason), bad[i].reason);

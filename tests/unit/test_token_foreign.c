@@ -73,7 +73,8 @@ static bool leave_things(struct stranger *w, const uint8_t *id)
 
 static struct token *opened(const char *pin)
 {
-    struct token_options o = { SOFTHSM_MODULE, "pkcs11:token=signet", pin, 3000 };
+    struct token_options o = { .module = SOFTHSM_MODULE, .uri = "pkcs11:token=signet", .pin = pin,
+                               .login_patience_ms = 3000 };
     struct err e;
     struct token *t = token_open(&o, &e);
 

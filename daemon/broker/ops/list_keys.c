@@ -50,6 +50,7 @@ void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct hel
     out->local = h->local;
     out->imported = h->ring[0] && !h->local;
     out->proved = h->proof == PROOF_DONE;
+    out->custody = (char *)(uintptr_t)held_custody(h, b->token.tpm2_pkcs11);
     out->trouble = (char *)(uintptr_t)(h->gone ? "it is gone from the token" : h->trouble.text);
 }
 

@@ -1,0 +1,73 @@
+#include "daemon/broker/held.h"
+
+#include "tests/support/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* sensitive, extractable, never extractable, local */
+#define HELD(s, x, never, l) { .ring = "web", .sensitive = s, .always_sensitive = s, .extractable = x, \
+                               .never_extractable = never, .local = l }
+static const struct { const char *name; struct held h; bool tpm2_pkcs11; const char *want; } custody_case[] = {
+    { "made in the token", HELD(true, false, true, true), false, "made in the token, never left it" },
+    { "on a TPM its attributes prove nothing", HELD(true, false, true, true), true, "rests on the TPM" },
+    { "extractable", HELD(true, true, false, true), false, "exportable" },
+    { "not sensitive", HELD(false, false, true, true), false, "exportable" },
+    { "exportable on a TPM too", HELD(true, true, false, true), true, "exportable" },
+    { "not made there", HELD(true, false, false, false), false, "imported" },
+    { "was extractable once", HELD(true, false, false, true), false, "not proved" },
+};
+
+static void custody_is_what_the_attributes_prove(void)
+{
+    for (size_t i = 0; i < sizeof custody_case / sizeof *custody_case; i++)
+        unit_same_str(custody_case[i].name, held_custody(&custody_case[i].h, custody_case[i].tpm2_pkcs11),
+                      custody_case[i].want);
+}
+
+static struct held outside(size_t number, bool is_private)
+{
+    return (struct held){ .ring = "web", .origin = KEY_OUTSIDE, .outside = number, .is_private = is_private };
+}
+
+static void a_uri_of_two_keys_names_neither(void)
+{
+    struct outside_key uris[] = { { .uri = "pkcs11:object=a" }, { .uri = "pkcs11:object=b" } };
+    struct ring_config ring = { .outside = uris, .n_outside = 2 };
+    struct config c = { .rings = &ring, .n_rings = 1 };
+    struct held a = outside(0, true), foreign = outside(0, false), b = outside(1, true), twin = outside(1, true);
+    struct held *all[] = { &a, &foreign, &b, &twin };
+    struct err e;
+
+    held_compare(all, 4, &c);
+    unit_same_int("beside a foreign one it is the only one", a.trouble.reason, ERR_NONE);
+    unit_same_str("two are ambiguous", b.trouble.text,
+                  "2 keys of the token match 'pkcs11:object=b': add id=%XX%XX to it");
+    unit_same_str("both of them", twin.trouble.text, b.trouble.text);
+    b.trouble.reason = ERR_KEY_UNUSABLE;
+    snprintf(b.label, sizeof b.label, "b");
+    held_why(&b, &e);
+    unit_same_str("no verdict on a caller's token", err_reason_name(e.reason), "KEY_UNPROVED");
+    unit_same_int("it is named", strncmp(e.text, "key 'b': ", 9), 0);
+}
+
+static void two_keys_of_one_kid_do_not_count(void)
+{
+    struct held a = { .ring = "web", .kid = "k" }, b = a, exportable = a;
+    struct held *all[] = { &exportable, &a, &b };
+    struct config c = { 0 };
+
+    err_set(&exportable.trouble, ERR_KEY_EXPORTABLE, "it could be exported");
+    held_compare(all, 2, &c);
+    unit_same_int("beside a copy that is refused", a.trouble.reason, ERR_NONE);
+    held_compare(all, 3, &c);
+    unit_same_int("one", a.trouble.reason, ERR_KEY_UNUSABLE);
+    unit_same_int("the other", b.trouble.reason, ERR_KEY_UNUSABLE);
+}
+
+static const struct unit_case cases[] = {
+    { "custody is what the attributes prove", custody_is_what_the_attributes_prove },
+    { "a URI of two keys names neither", a_uri_of_two_keys_names_neither },
+    { "two keys of one kid do not count", two_keys_of_one_kid_do_not_count },
+};
+UNIT_MAIN(cases)
