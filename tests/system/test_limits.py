@@ -122,7 +122,7 @@ class Life(EachCase):
     def test_what_is_under_way_at_sigterm_is_answered(self):
         self.daemon.start()
         with wire.Connection(self.daemon.socket) as c:
-            c.send(b"".join(wire.sign("web", request_id=i + 1) for i in range(200)))
+            c.send(b"".join(wire.sign("web", request_id=i + 1, deadline_ms=30000) for i in range(200)))
             first = c.reply()
             self.daemon.process.send_signal(signal.SIGTERM)
             replies = [first] + [c.reply() for _ in range(199)]
