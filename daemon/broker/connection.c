@@ -51,7 +51,6 @@ void connection_close(struct connection *c)
     c->closed = true;
     event_del(c->on_read);
     event_del(c->on_write);
-    requests_leave(c);
 }
 
 /* The peer as it was at connect(): uid, gid, pid, supplementary groups. */
@@ -335,7 +334,8 @@ void connections_flush(struct broker *b, int64_t now_ms)
             if (c->out_at == c->out.len && (c->ending || (c->eof && c->n_requests == 0)))
                 connection_close(c);
         }
-        if (c->closed && c->n_requests == 0) {
+        if (c->closed) {
+            requests_leave(c);
             unlink_one(c);
             connection_free(c);
         }
