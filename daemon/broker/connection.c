@@ -137,6 +137,10 @@ static bool append_reply(struct connection *c, const Signet__V1__Reply *r)
 {
     size_t len = protobuf_c_message_get_packed_size(&r->base);
 
+    if (c->out_at > c->out.len / 2) {
+        buf_consume(&c->out, c->out_at);
+        c->out_at = 0;
+    }
     if (len > FRAME_MAX_REPLY || !buf_reserve(&c->out, FRAME_HEADER_LEN + len))
         return false;
     frame_header(c->out.data + c->out.len, len);

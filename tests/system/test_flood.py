@@ -1,9 +1,10 @@
 """Whoever asks much, in bytes or in work, is served as far as it goes and costs the others nothing but their share."""
 import os
 import signal
+import threading
 
 import wire
-from rig import Case, main, profile, ring, until
+from rig import Case, PATIENCE, main, profile, ring, until
 
 
 class Flood(Case):
@@ -23,6 +24,15 @@ class Flood(Case):
         c = wire.Connection(self.daemon.socket)
         self.addCleanup(c.socket.close)
         return c
+
+    def test_one_who_reads_gets_every_reply_however_many(self):
+        """More than a connection's buffer holds, never read up to its end in between."""
+        n, c = 20000, self.connect()
+        writer = threading.Thread(target=c.send, args=(wire.request(wire.GET_STATUS) * n,))
+        writer.start()
+        self.assertEqual(sum(c.reply() is not None for _ in range(n)), n)
+        writer.join(PATIENCE)
+        self.assertFalse(writer.is_alive())
 
     def test_one_whose_long_tokens_pile_up_unread_is_closed_alone(self):
         ask = wire.request(wire.SIGN, wire.field(1, "web") + wire.field(2, "s")
