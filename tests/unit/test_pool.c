@@ -89,8 +89,8 @@ static void finish(void)
     event_base_free(t.base);
 }
 
-/* The names of what a peer was given, in order; answered where asked. */
-static void serve(unsigned number, char *names, bool answer)
+/* The names of what a peer was given, in order; answered where asked. The broker does not look yet. */
+static void work_off(unsigned number, char *names, bool answer)
 {
     Signet__Role__Message *m;
     int fd;
@@ -112,6 +112,11 @@ static void serve(unsigned number, char *names, bool answer)
     }
     *names = '\0';
     channel_flush(t.peer[number - 1]);
+}
+
+static void serve(unsigned number, char *names, bool answer)
+{
+    work_off(number, names, answer);
     event_base_loop(t.base, EVLOOP_NONBLOCK);
 }
 
@@ -175,6 +180,21 @@ static void a_peer_that_hangs_is_told_of_once_and_its_work_given_on(void)
     pool_flush(&t.pool, 1102);
     serve(2, got, true);
     unit_same_str("given on", got, "a");
+    unit_same_str("answered", t.said, "a ");
+    finish();
+}
+
+static void a_peer_whose_answer_was_not_read_yet_does_not_hang(void)
+{
+    struct err e;
+    char got[8];
+
+    begin();
+    submit(&t.one, 'a', FAR, &e);
+    pool_flush(&t.pool, 1000);
+    work_off(1, got, true);
+    pool_tick(&t.pool, 5000);
+    unit_same_int("told", t.n_hung, 0);
     unit_same_str("answered", t.said, "a ");
     finish();
 }
@@ -270,6 +290,7 @@ static const struct unit_case cases[] = {
     { "what a dead peer had goes alone, and a second death is the end",
       what_a_dead_peer_had_goes_alone_and_a_second_death_is_the_end },
     { "a peer that hangs is told of once and its work given on", a_peer_that_hangs_is_told_of_once_and_its_work_given_on },
+    { "a peer whose answer was not read yet does not hang", a_peer_whose_answer_was_not_read_yet_does_not_hang },
     { "what is too late costs no peer anything", what_is_too_late_costs_no_peer_anything },
     { "an answer to nothing is dropped", an_answer_to_nothing_is_dropped },
     { "nobody there is said at once, with the reason", nobody_there_is_said_at_once_with_the_reason },
