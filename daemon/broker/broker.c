@@ -121,7 +121,7 @@ static void on_signer_says(void *ctx, struct peer *p, const Message *m)
             keys_refresh(b->keys);
     } else if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__FAILED) {
         if (s->why)
-            err_set(&why, (enum err_reason)s->why->reason, "%s", s->why->text);
+            channel_why(s->why, &why);
         else
             err_set(&why, ERR_TOKEN_FAILED, "the signer does not say why it has no token");
         peer_failed(p, &why);

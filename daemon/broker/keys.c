@@ -163,7 +163,7 @@ static void proof_signed(void *owner, struct job *j, const Signet__Role__Message
     }
     const Signet__Role__WorkDone *done = m->work_done;
     if (done->why) {
-        err_set(&why, (enum err_reason)done->why->reason, "%s", done->why->text);
+        channel_why(done->why, &why);
         proved(p, is_passing(why.reason) ? PROOF_NONE : PROOF_FAILED, &why);
         return;
     }
@@ -296,7 +296,7 @@ static void list_done(void *owner, struct job *j, const Signet__Role__Message *m
     k->listing = false;
     if (m && (m->of_case != SIGNET__ROLE__MESSAGE__OF_KEYS || m->keys->why)) {
         if (m->of_case == SIGNET__ROLE__MESSAGE__OF_KEYS)
-            err_set(&why, (enum err_reason)m->keys->why->reason, "%s", m->keys->why->text);
+            channel_why(m->keys->why, &why);
         else
             err_set(&why, ERR_INTERNAL, "a signer answered a listing with something else");
         e = &why;

@@ -2,8 +2,8 @@
  * signing: one token on its way: what goes into it, whose turn it is, the
  * signature, its check before release. Used by sign and sign_batch.
  *
- * Life: signing_begin, then `done` once (s->err.reason ERR_NONE: s->token is
- * whole), unless signing_leave comes first. signing_clear always.
+ * Life: signing_begin, then `done` once (SG_WHOLE or SG_FAILED), unless
+ * signing_leave comes first. signing_clear always.
  */
 #ifndef SIGNET_BROKER_SIGNING_H
 #define SIGNET_BROKER_SIGNING_H
@@ -19,7 +19,8 @@ enum signing_state {
     SG_RELIST,         /* the key is not what it was: the token is listed anew */
     SG_RELISTING,      /* signing_relisted resumes */
     SG_RELEASE,
-    SG_DONE,
+    SG_WHOLE,          /* the end: the token is there */
+    SG_FAILED,         /* the end: err says why */
 };
 
 struct signing {

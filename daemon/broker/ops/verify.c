@@ -124,7 +124,7 @@ static void verified(void *owner, struct job *j, const Signet__Role__Message *m,
             err_set(&why, ERR_INTERNAL, "a verifier answered with something else than a verdict");
         request_refuse(v->rq, m ? &why : e);
     } else if (m->verified->why) {
-        err_set(&why, (enum err_reason)m->verified->why->reason, "%s", m->verified->why->text);
+        channel_why(m->verified->why, &why);
         request_refuse(v->rq, &why);
     } else {
         accept_token(v, m->verified->payload.data, m->verified->payload.len, m->verified->kid, m->verified->expires_at);
@@ -181,7 +181,7 @@ static void mac_made(void *owner, struct job *j, const Signet__Role__Message *m,
     v->job = NULL;
     if (!d || d->why || d->signature.len != v->alg->hash_len) {
         if (d && d->why)
-            err_set(&why, (enum err_reason)d->why->reason, "%s", d->why->text);
+            channel_why(d->why, &why);
         else
             err_set(&why, ERR_INTERNAL, "a signer answered with something else than a MAC");
         request_refuse(v->rq, m || !e ? &why : e);
