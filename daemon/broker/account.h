@@ -18,6 +18,7 @@ struct account {
     struct lane lanes[N_LANES];
     size_t n_connections, n_requests;      /* alive */
     size_t n_jobs;                         /* waiting or with a peer */
+    size_t n_bytes;                        /* of its requests and jobs, about */
     uint64_t turn;                         /* of the broker, in which it has spent: */
     int64_t spent_us;                      /* on beginning requests */
     int64_t seen_ms;                       /* monotonic: its last request */

@@ -17,6 +17,7 @@ void pool_init(struct pool *p, struct event_base *base, enum account_lane lane, 
 static void finish(struct job *j, const Signet__Role__Message *answer, const struct err *e)
 {
     j->account->n_jobs--;
+    j->account->n_bytes -= j->len;
     if (j->owner)
         j->done(j->owner, j, answer, e);
     j->free(j);
@@ -263,6 +264,8 @@ static bool has_room(const struct peer *peer, const struct job *j)
 {
     if (!peer->ready || peer->hung || (peer->n_given && (j->n_lost || peer->given[0]->n_lost)))
         return false;
+    if (peer->n_given && channel_waiting(peer->channel) + j->len > POOL_AHEAD_BYTES)
+        return false;
     return peer->n_given < depth(peer);
 }
 
@@ -298,6 +301,7 @@ bool pool_submit(struct pool *p, struct job *j, struct err *e)
     }
     j->id = p->next_id++;
     j->account->n_jobs++;
+    j->account->n_bytes += j->len;
     queue_push(&p->queue, lane, &j->item);
     return true;
 }
