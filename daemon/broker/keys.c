@@ -276,6 +276,10 @@ static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, stru
 {
     int64_t now = clock_now();
 
+    /* What is done with them is quadratic: a signer that lists without end is not one of ours. */
+    if (listing->n_keys > KEYS_MAX_LISTED || listing->n_data > KEYS_MAX_LISTED)
+        return err_set(e, ERR_TOKEN_FAILED, "a signer lists %zu keys and %zu facts, more than the %u that it may",
+                       listing->n_keys, listing->n_data, KEYS_MAX_LISTED);
     conf_unref(k->listed);
     k->listed = conf_ref(k->wanted);
     for (size_t i = 0; i < k->n_held; i++)
