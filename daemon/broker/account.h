@@ -11,6 +11,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/*
+ * Beside what its queue may hold in short requests, a uid has room for long
+ * ones: 100 of the longest with the default limits.
+ */
+#define ACCOUNT_MAX_BYTES (16u * 1024 * 1024)
+#define ACCOUNT_ITEM_BYTES 4096u           /* that an item holds beside its own bytes: its state, its signature */
+
 enum account_lane { LANE_SIGNERS, LANE_VERIFIERS, N_LANES };
 
 struct account {

@@ -13,7 +13,6 @@ typedef Signet__Role__Message Message;
 #define N_SIGNERS 2
 #define TURNS 100000
 
-
 static const char config[] =
     "daemon:\n  socket: /s\n  admin_socket: /a\n  admin: {users: any}\n"
     "token:\n  module: /m.so\n  uri: pkcs11:token=t\n  pin_file: /p\n"
@@ -31,6 +30,7 @@ static struct {
     struct channel *signers[N_SIGNERS];
     enum answer answers[N_SIGNERS];      /* to the first work, to the second */
     unsigned n_works;
+    size_t n_listed;                     /* keys of the token; all but one say nothing new */
     bool serving;
 } t;
 
@@ -46,7 +46,7 @@ static void list(unsigned i, uint64_t id)
 {
     Message m = SIGNET__ROLE__MESSAGE__INIT;
     Signet__Role__Keys keys = SIGNET__ROLE__KEYS__INIT;
-    Signet__Role__Key key = SIGNET__ROLE__KEY__INIT, *all = &key;
+    Signet__Role__Key key = SIGNET__ROLE__KEY__INIT, **all = calloc(t.n_listed, sizeof *all);
     uint8_t cka_id[16] = "0123456789abcde";
 
     key.id = 5;
@@ -57,10 +57,13 @@ static void list(unsigned i, uint64_t id)
     key.has_private = key.is_private = key.sensitive = key.always_sensitive = key.never_extractable = key.local = true;
     keys.id = id;
     keys.generation = t.b.conf->generation;
-    keys.keys = &all;
-    keys.n_keys = 1;
+    for (size_t n = 0; n < t.n_listed; n++)
+        all[n] = &key;
+    keys.keys = all;
+    keys.n_keys = t.n_listed;
     m.keys = &keys;
     say(i, &m, OF(KEYS));
+    free(all);
 }
 
 static void work(unsigned i, uint64_t id, enum answer how)
@@ -127,13 +130,14 @@ static void attach(unsigned i)
     peer_ready(p);
 }
 
-static void begin(void)
+static void start(size_t n_listed)
 {
     const struct pool_hooks hooks = { NULL, on_message, on_hung };
     Signet__Role__Config m = SIGNET__ROLE__CONFIG__INIT;
     struct buf mistakes;
 
     memset(&t, 0, sizeof t);
+    t.n_listed = n_listed;
     buf_init(&mistakes, 4096);
     m.file = "conf";
     m.text = (ProtobufCBinaryData){ sizeof config - 1, (uint8_t *)(uintptr_t)config };
@@ -147,11 +151,17 @@ static void begin(void)
         attach(i);
     t.b.keys = keys_new(t.b.base, &t.b.signers, &t.b.verifiers, on_serving, NULL);
     keys_use(t.b.keys, t.b.conf);
+    t.c = (struct connection){ .broker = &t.b, .fd = -1, .account = account_of(&t.b.accounts, 7) };
+    t.c.caller.uid = 7;
+    buf_init(&t.c.out, 1 << 22);
+}
+
+static void begin(void)
+{
+    start(1);
     for (unsigned i = 0; i < TURNS && !t.serving; i++)
         turn();
     CU_ASSERT_TRUE_FATAL(t.serving);
-    t.c = (struct connection){ .broker = &t.b, .fd = -1, .account = account_of(&t.b.accounts, 7), .caller = { .uid = 7 } };
-    buf_init(&t.c.out, 1 << 22);
 }
 
 static void finish(void)
@@ -160,6 +170,7 @@ static void finish(void)
     requests_flush(&t.b);
     pool_clear(&t.b.signers);
     unit_same_int("requests left", (long long)t.c.account->n_requests, 0);
+    unit_same_int("charged", (long long)t.c.account->n_bytes, 0);
     keys_free(t.b.keys);
     accounts_clear(&t.b.accounts);
     conf_unref(t.b.conf);
@@ -169,7 +180,8 @@ static void finish(void)
     event_base_free(t.b.base);
 }
 
-static void ask(size_t claims_len)
+/* Bytes of the request. */
+static size_t ask(size_t claims_len)
 {
     Signet__V1__Request r = SIGNET__V1__REQUEST__INIT;
     Signet__V1__SignRequest sign;
@@ -188,9 +200,11 @@ static void ask(size_t claims_len)
     r.op_case = SIGNET__V1__REQUEST__OP_SIGN;
     r.sign = &sign;
     bytes = malloc(signet__v1__request__get_packed_size(&r));
-    request_new(&t.c, bytes, signet__v1__request__pack(&r, bytes));
+    size_t len = signet__v1__request__pack(&r, bytes);
+    request_new(&t.c, bytes, len);
     free(bytes);
     free(claims);
+    return len;
 }
 
 /* The only reply that came. */
@@ -203,6 +217,11 @@ static Signet__V1__Reply *reply(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(r);
     t.c.out.len = 0;
     return r;
+}
+
+static const char *reason(const Signet__V1__Reply *r)
+{
+    return r->result_case == SIGNET__V1__REPLY__RESULT_ERROR ? r->error->reason : "a token";
 }
 
 static const struct {
@@ -227,8 +246,7 @@ static void what_a_signer_says_instead_of_signing_is_an_error(void)
         ask(1);
         Signet__V1__Reply *r = reply();
         if (answer_case[i].want)
-            unit_same_str(answer_case[i].name, r->result_case == SIGNET__V1__REPLY__RESULT_ERROR ? r->error->reason : "a token",
-                          answer_case[i].want);
+            unit_same_str(answer_case[i].name, reason(r), answer_case[i].want);
         else
             unit_same_int(answer_case[i].name, r->result_case, SIGNET__V1__REPLY__RESULT_SIGN);
         signet__v1__reply__free_unpacked(r, NULL);
@@ -236,7 +254,49 @@ static void what_a_signer_says_instead_of_signing_is_an_error(void)
     }
 }
 
+/* Nobody signs meanwhile: all of it is held. */
+static void a_uid_makes_the_broker_hold_so_many_bytes_and_no_more(void)
+{
+    size_t most = ACCOUNT_MAX_BYTES, earlier = 0, before = 0, own = 0;
+
+    begin();
+    t.b.conf->config->daemon.max_queue_per_uid = 0;
+    for (unsigned i = 0; i < 1000 && t.c.out.len == 0; i++) {
+        earlier = before;
+        before = t.c.account->n_bytes;
+        own = ask(40000) + ACCOUNT_ITEM_BYTES;
+    }
+    CU_ASSERT(earlier + own <= most);    /* the last that was begun */
+    CU_ASSERT(before + own > most);      /* and the first that was not */
+    unit_same_int("the refused one is not charged", (long long)t.c.account->n_bytes, (long long)before);
+    Signet__V1__Reply *r = reply();
+    unit_same_str("refused", reason(r), "QUEUE_FULL");
+    signet__v1__reply__free_unpacked(r, NULL);
+    finish();
+}
+
+static void a_listing_longer_than_a_signer_makes_is_refused(void)
+{
+    struct err e = { 0 };
+
+    start(KEYS_MAX_LISTED);
+    for (unsigned i = 0; i < TURNS && !t.serving; i++)
+        turn();
+    CU_ASSERT_TRUE(t.serving);
+    finish();
+    start(KEYS_MAX_LISTED + 1);
+    for (unsigned i = 0; i < TURNS && e.reason != ERR_TOKEN_FAILED && !t.serving; i++) {
+        turn();
+        keys_ready(t.b.keys, &e);
+    }
+    CU_ASSERT_FALSE(t.serving);
+    unit_same_int("why", e.reason, ERR_TOKEN_FAILED);
+    finish();
+}
+
 static const struct unit_case cases[] = {
+    { "a uid makes the broker hold so many bytes and no more", a_uid_makes_the_broker_hold_so_many_bytes_and_no_more },
+    { "a listing longer than a signer makes is refused", a_listing_longer_than_a_signer_makes_is_refused },
     { "what a signer says instead of signing is an error", what_a_signer_says_instead_of_signing_is_an_error },
 };
 UNIT_MAIN(cases)
