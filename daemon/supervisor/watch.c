@@ -222,7 +222,7 @@ static void block_pin(struct watch *w)
         return;
     w->pin.blocked = true;
     event_add(w->pin.poll, &(struct timeval){ PIN_POLL_MS / 1000, PIN_POLL_MS % 1000 * 1000 });
-    log_error("no signer tries this PIN again before its source%s%s%s changes, or a reload",
+    log_error("no signer tries this PIN again before its source%s%s%s changes; touch it if the token was what was wrong",
               w->pin.path ? " '" : "", w->pin.path ? w->pin.path : "", w->pin.path ? "'" : "");
 }
 
@@ -241,8 +241,6 @@ void watch_use(struct watch *w, const struct source *s, uint32_t generation)
     w->pin.path = pin_path(t, &none, &e);
     if (!w->pin.path && !none)
         log_error("%s", e.text);
-    w->pin.blocked = false;
-    evtimer_del(w->pin.poll);
     for (unsigned i = 0; i < w->n_signers; i++)
         if (w->signers[i].state == CHILD_FAILED || w->signers[i].state == CHILD_DOWN)
             w->signers[i].due_ms = 0;

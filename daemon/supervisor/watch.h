@@ -4,7 +4,7 @@
  *
  * Signers start one after another: each login writes a software token's
  * files, and logins collide. A PIN refused as wrong is tried by nobody again
- * until its source changes or the configuration is read again.
+ * until its source changes: a few tries lock a token.
  */
 #ifndef SIGNET_SUPERVISOR_WATCH_H
 #define SIGNET_SUPERVISOR_WATCH_H
@@ -45,7 +45,7 @@ struct watch {
 bool watch_init(struct watch *w, struct event_base *base, int exec_fd, const struct watch_events *ev, struct err *e);
 void watch_clear(struct watch *w);           /* all must be down */
 
-/* The configuration in force from now on; borrowed. A refused PIN may be tried again. */
+/* The configuration in force from now on; borrowed. */
 void watch_use(struct watch *w, const struct source *s, uint32_t generation);
 /* Does whatever is due. Called again by itself when something will be. */
 void watch_advance(struct watch *w);
