@@ -102,11 +102,19 @@ void request_refuse(struct request *rq, const struct err *e)
     request_reply(rq, &r);
 }
 
+/* One that brought a secret may be refused before anybody wiped it. */
+static void message_free(Signet__V1__Request *msg)
+{
+    if (msg && msg->op_case == SIGNET__V1__REQUEST__OP_IMPORT_KEY && msg->import_key->secret.data)
+        OPENSSL_cleanse(msg->import_key->secret.data, msg->import_key->secret.len);
+    signet__v1__request__free_unpacked(msg, NULL);
+}
+
 static void request_free(struct request *rq)
 {
     if (rq->op && rq->state)
         rq->op->free(rq);
-    signet__v1__request__free_unpacked(rq->msg, NULL);
+    message_free(rq->msg);
     conf_unref(rq->conf);
     free(rq);
 }
@@ -235,7 +243,7 @@ void request_new(struct connection *c, const uint8_t *bytes, size_t len)
     if (!rq) {
         if (msg)
             err_set(&e, ERR_NO_MEMORY, "no memory for another request");
-        signet__v1__request__free_unpacked(msg, NULL);
+        message_free(msg);
         c->broker->counters.refused_requests++;
         connection_refuse(c, peek_id(bytes, len), &e);
         return;
