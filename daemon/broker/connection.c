@@ -302,6 +302,8 @@ static void advance(struct connection *c)
     if (pause == c->paused)
         return;
     c->paused = pause;
+    if (c->half_since_ms)
+        c->half_since_ms = clock_mono_ms();      /* it was us who did not read the rest */
     if (pause)
         event_del(c->on_read);
     else if (!c->eof)
