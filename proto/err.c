@@ -1,6 +1,7 @@
 #include "proto/err.h"
 
 #include "proto/cleanup.h"
+#include "proto/wire.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,6 +34,21 @@ static void end_at_character(char *text, size_t size)
         text[start - 1] = '\0';
 }
 
+/* What a precision cut, or what never was UTF-8: no message may carry it, and one such text would end a channel. */
+static void mend(char *text)
+{
+    size_t len = strlen(text);
+
+    for (size_t i = 0; i < len;) {
+        unsigned char lead = (unsigned char)text[i];
+        size_t n = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+        if (n <= len - i && wire_utf8((const uint8_t *)text + i, n))
+            i += n;
+        else
+            text[i++] = '?';
+    }
+}
+
 bool err_set(struct err *e, enum err_reason reason, const char *fmt, ...)
 {
     char text[sizeof e->text];
@@ -42,6 +58,7 @@ bool err_set(struct err *e, enum err_reason reason, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     end_at_character(text, sizeof text);
+    mend(text);
     e->reason = reason;
     e->retry_after_ms = 0;
     memcpy(e->text, text, sizeof text);

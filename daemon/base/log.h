@@ -3,9 +3,12 @@
  * systemd (JOURNAL_STREAM) with its "<N>" priorities, else with the role's
  * name before it.
  *
- * Only roles log; library code reports. Control characters in a line are
- * escaped whatever they came from; what a peer wrote goes through log_quote,
- * so that it cannot look like something of ours.
+ * Never waits: lines that nobody reads are dropped, and their number is said
+ * when somebody reads again.
+ *
+ * Only roles log; library code reports. Characters that could end or reorder a
+ * line become '?' whatever they came from; what a peer wrote goes through
+ * log_quote, so that it cannot look like something of ours.
  */
 #ifndef SIGNET_BASE_LOG_H
 #define SIGNET_BASE_LOG_H

@@ -11,6 +11,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/*
+ * Beside what its queue may hold in short requests, a uid has room for long
+ * ones: 100 of the longest with the default limits.
+ */
+#define ACCOUNT_MAX_BYTES (16u * 1024 * 1024)
+#define ACCOUNT_ITEM_BYTES 4096u           /* that an item holds beside its own bytes: its state, its signature */
+
 enum account_lane { LANE_SIGNERS, LANE_VERIFIERS, N_LANES };
 
 struct account {
@@ -18,6 +25,9 @@ struct account {
     struct lane lanes[N_LANES];
     size_t n_connections, n_requests;      /* alive */
     size_t n_jobs;                         /* waiting or with a peer */
+    size_t n_bytes;                        /* of its requests and jobs, about */
+    uint64_t turn;                         /* of the broker, in which it has spent: */
+    int64_t spent_us;                      /* on beginning requests */
     int64_t seen_ms;                       /* monotonic: its last request */
     struct rate *rates;                    /* one a profile of the configuration `rates_of` */
     uint32_t rates_of;

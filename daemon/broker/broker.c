@@ -1,7 +1,7 @@
 /*
  * The loop: callers, signers, verifiers and the supervisor are read as they
- * come; what that made due is handed out and written once at the end of each
- * turn, so that a busy loop writes in batches.
+ * come; what callers asked is begun, what that made due handed out and written
+ * once at the end of each turn, so that a busy loop writes in batches.
  */
 #include "daemon/broker/broker.h"
 
@@ -121,7 +121,7 @@ static void on_signer_says(void *ctx, struct peer *p, const Message *m)
             keys_refresh(b->keys);
     } else if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__FAILED) {
         if (s->why)
-            err_set(&why, (enum err_reason)s->why->reason, "%s", s->why->text);
+            channel_why(s->why, &why);
         else
             err_set(&why, ERR_TOKEN_FAILED, "the signer does not say why it has no token");
         peer_failed(p, &why);
@@ -321,10 +321,11 @@ static void turn(struct broker *b)
 {
     int64_t now_ms = clock_mono_ms();
 
-    pool_flush(&b->signers, now_ms);
+    pool_flush(&b->signers, now_ms);     /* they go on while callers are read */
     pool_flush(&b->verifiers, now_ms);
-    connections_flush(b, now_ms);
-    pool_flush(&b->signers, now_ms);     /* what connections with room again had still to ask */
+    connections_flush(b);
+    now_ms = clock_mono_ms();
+    pool_flush(&b->signers, now_ms);
     pool_flush(&b->verifiers, now_ms);
     requests_flush(b);
     log_flush();
@@ -369,7 +370,7 @@ static void clear(struct broker *b)
     listener_close(&b->listeners[1]);
     for (struct connection *c = b->connections; c; c = c->next)
         connection_close(c);
-    connections_flush(b, 0);
+    connections_flush(b);
     requests_flush(b);
     pool_clear(&b->signers);
     pool_clear(&b->verifiers);
@@ -400,7 +401,7 @@ int broker_main(void)
         log_error("the broker cannot begin: %s", b ? e.text : "no memory");
         return 1;
     }
-    while (!b->stop && event_base_loop(b->base, EVLOOP_ONCE) == 0)
+    while (!b->stop && event_base_loop(b->base, EVLOOP_ONCE | (b->more ? EVLOOP_NONBLOCK : 0)) == 0)
         turn(b);
     int status = b->exit_status;
     clear(b);

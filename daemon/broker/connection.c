@@ -13,6 +13,7 @@
 #define OUT_HIGH (256u * 1024)           /* bytes waiting: the caller is not read any more */
 #define OUT_MAX (4u * 1024 * 1024)       /* bytes: what the requests in flight may still add */
 #define STUCK_MS 30000                   /* output that nobody takes for so long ends the connection */
+#define SHARE_US 2000                    /* of a turn for one uid: past it no request of its is begun, others have theirs */
 #define KEEP_CAP (128u * 1024)           /* an empty buffer larger than this gives its memory back */
 
 /* --- its life -------------------------------------------------------------------------------- */
@@ -51,7 +52,6 @@ void connection_close(struct connection *c)
     c->closed = true;
     event_del(c->on_read);
     event_del(c->on_write);
-    requests_leave(c);
 }
 
 /* The peer as it was at connect(): uid, gid, pid, supplementary groups. */
@@ -146,6 +146,10 @@ static bool append_reply(struct connection *c, const Signet__V1__Reply *r)
 {
     size_t len = protobuf_c_message_get_packed_size(&r->base);
 
+    if (c->out_at > c->out.len / 2) {
+        buf_consume(&c->out, c->out_at);
+        c->out_at = 0;
+    }
     if (len > FRAME_MAX_REPLY || !buf_reserve(&c->out, FRAME_HEADER_LEN + len))
         return false;
     frame_header(c->out.data + c->out.len, len);
@@ -235,12 +239,32 @@ static void break_off(struct connection *c, const struct err *e)
     event_del(c->on_read);
 }
 
-/* Takes all whole frames that there is room for. */
-static void take_frames(struct connection *c)
+/* Reading a request may cost milliseconds before anything is known of it, and nobody waits in a queue for that. */
+static bool has_share(const struct connection *c)
+{
+    struct account *a = c->account;
+
+    if (a->turn != c->broker->n_turns) {
+        a->turn = c->broker->n_turns;
+        a->spent_us = 0;
+    }
+    return a->spent_us < SHARE_US;
+}
+
+static void begin_request(struct connection *c, const uint8_t *bytes, size_t len)
+{
+    int64_t began_us = clock_mono_us();
+
+    request_new(c, bytes, len);
+    c->account->spent_us += clock_mono_us() - began_us;
+}
+
+/* Takes all whole frames that there is room for. False: some may be left. */
+static bool take_frames(struct connection *c)
 {
     size_t max = c->broker->conf->config->daemon.max_request;
 
-    while (!c->closed && !c->ending && !is_full(c)) {
+    while (!c->closed && !c->ending && !is_full(c) && has_share(c)) {
         size_t len = 0;
         struct err e;
         switch (frame_next(c->in.data + c->in_at, c->in.len - c->in_at, max, &len)) {
@@ -249,22 +273,23 @@ static void take_frames(struct connection *c)
                 c->half_since_ms = 0;
             else if (!c->half_since_ms)
                 c->half_since_ms = clock_mono_ms();
-            return;
+            return true;
         case FRAME_READY:
             c->half_since_ms = 0;
             c->in_at += FRAME_HEADER_LEN + len;
-            request_new(c, c->in.data + c->in_at - len, len);
+            begin_request(c, c->in.data + c->in_at - len, len);
             break;
         case FRAME_IS_HTTP2:
             break_off(c, NULL);
-            return;
+            return true;
         case FRAME_BAD:
             err_set(&e, ERR_REQUEST_TOO_LARGE, "a frame must have 1 to %zu bytes: either this request is too long, or"
                     " the caller does not speak signet's protocol", max);
             break_off(c, &e);
-            return;
+            return true;
         }
     }
+    return false;
 }
 
 static void compact(struct connection *c)
@@ -277,15 +302,16 @@ static void compact(struct connection *c)
 
 static void advance(struct connection *c)
 {
-    if (c->in.len)
-        take_frames(c);
+    c->left = c->in.len && !take_frames(c);
     if (c->closed || c->ending)
         return;
     compact(c);
-    bool pause = is_full(c);
+    bool pause = c->left || is_full(c);
     if (pause == c->paused)
         return;
     c->paused = pause;
+    if (c->half_since_ms)
+        c->half_since_ms = clock_mono_ms();      /* it was us who did not read the rest */
     if (pause)
         event_del(c->on_read);
     else if (!c->eof)
@@ -317,7 +343,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         return;
     }
     c->in.len += (size_t)n;
-    advance(c);
+    c->dirty = true;                     /* taken at the end of this turn, when everyone's is here */
 }
 
 void connection_done(struct connection *c, size_t n)
@@ -329,25 +355,54 @@ void connection_done(struct connection *c, size_t n)
 
 /* --- once a turn, and now and then ------------------------------------------------------------------ */
 
-void connections_flush(struct broker *b, int64_t now_ms)
+static void serve(struct connection *c)
+{
+    c->dirty = false;
+    if (!c->ending)
+        advance(c);
+    if (!c->closed)
+        write_out(c);
+    if (c->out_at == c->out.len && (c->ending || (c->eof && c->n_requests == 0 && !c->left)))
+        connection_close(c);
+    /* No share left, or what it had no room for has just been written: it goes on, and nothing wakes us for it. */
+    c->dirty = !c->closed && !c->ending && c->paused && !is_full(c);
+    c->broker->more = c->broker->more || c->dirty;
+}
+
+/* The first becomes the last, so that each of a uid's connections is once the first to use its share. */
+static void rotate(struct broker *b)
+{
+    struct connection *first = b->connections, *last = first;
+
+    if (!first || !first->next)
+        return;
+    while (last->next)
+        last = last->next;
+    b->connections = first->next;
+    b->connections->prev = NULL;
+    last->next = first;
+    first->prev = last;
+    first->next = NULL;
+}
+
+void connections_flush(struct broker *b)
 {
     struct connection *next;
 
+    b->n_turns++;
+    b->more = false;
     for (struct connection *c = b->connections; c; c = next) {
         next = c->next;
-        if (!c->closed && c->dirty) {
-            c->dirty = false;
-            write_out(c);
-            if (!c->closed && !c->ending)
-                advance(c);
-            if (c->out_at == c->out.len && (c->ending || (c->eof && c->n_requests == 0)))
-                connection_close(c);
-        }
-        if (c->closed && c->n_requests == 0) {
+        if (!c->closed && c->dirty)
+            serve(c);
+        if (c->closed) {
+            requests_leave(c);
             unlink_one(c);
             connection_free(c);
         }
     }
+    if (b->more)
+        rotate(b);
 }
 
 void connections_tick(struct broker *b, int64_t now_ms)

@@ -1,7 +1,8 @@
 /*
  * connection: one caller's socket: who it is by the kernel's word, frames in,
  * frames out. Past its in-flight or output limit it is not read; half a frame
- * times out; a frame that cannot be one ends it, and it alone.
+ * times out; a frame that cannot be one ends it, and it alone. A uid has its
+ * share of a turn, however many connections it has and whatever they send.
  *
  * Closing only marks: connections_flush frees, at the end of the loop's turn.
  */
@@ -28,6 +29,7 @@ struct connection {
     int64_t half_since_ms;           /* a frame is incomplete since then; 0: none is */
     int64_t stuck_since_ms;          /* output waits since then; 0: none does */
     bool paused;                     /* not read for now */
+    bool left;                       /* frames may stand in `in`: no room for them yet, or its uid has had its share */
     bool eof;                        /* the caller writes no more, but may still read */
     bool ending;                     /* closed when its output is written */
     bool closed;
@@ -44,8 +46,12 @@ void connection_refuse(struct connection *c, uint64_t request_id, const struct e
 void connection_done(struct connection *c, size_t n);
 void connection_close(struct connection *c);
 
-/* Writes what waits, reads on where there is room again, frees the closed. Once a turn. */
-void connections_flush(struct broker *b, int64_t now_ms);
+/*
+ * Takes what was read as far as there is room and each uid's share of the turn
+ * goes, writes what waits, frees the closed. Once a turn; b->more: the next
+ * one is due at once.
+ */
+void connections_flush(struct broker *b);
 void connections_tick(struct broker *b, int64_t now_ms);
 bool connections_idle(const struct broker *b);      /* nothing waits to be written */
 

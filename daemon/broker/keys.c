@@ -163,7 +163,7 @@ static void proof_signed(void *owner, struct job *j, const Signet__Role__Message
     }
     const Signet__Role__WorkDone *done = m->work_done;
     if (done->why) {
-        err_set(&why, (enum err_reason)done->why->reason, "%s", done->why->text);
+        channel_why(done->why, &why);
         proved(p, is_passing(why.reason) ? PROOF_NONE : PROOF_FAILED, &why);
         return;
     }
@@ -263,6 +263,10 @@ static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, stru
 {
     int64_t now = clock_now();
 
+    /* What is done with them is quadratic: a signer that lists without end is not one of ours. */
+    if (listing->n_keys > KEYS_MAX_LISTED || listing->n_data > KEYS_MAX_LISTED)
+        return err_set(e, ERR_TOKEN_FAILED, "a signer lists %zu keys and %zu facts, more than the %u that it may",
+                       listing->n_keys, listing->n_data, KEYS_MAX_LISTED);
     conf_unref(k->listed);
     k->listed = conf_ref(k->wanted);
     for (size_t i = 0; i < k->n_held; i++)
@@ -283,7 +287,7 @@ static void list_done(void *owner, struct job *j, const Signet__Role__Message *m
     k->listing = false;
     if (m && (m->of_case != SIGNET__ROLE__MESSAGE__OF_KEYS || m->keys->why)) {
         if (m->of_case == SIGNET__ROLE__MESSAGE__OF_KEYS)
-            err_set(&why, (enum err_reason)m->keys->why->reason, "%s", m->keys->why->text);
+            channel_why(m->keys->why, &why);
         else
             err_set(&why, ERR_INTERNAL, "a signer answered a listing with something else");
         e = &why;

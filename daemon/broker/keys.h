@@ -13,6 +13,7 @@
 #include "daemon/broker/pool.h"
 
 #define KEYS_PAGE 64u            /* keys in a page of GetKeys */
+#define KEYS_MAX_LISTED 4352u    /* keys, and facts: a signer lists 4096 private objects and shows 256 public ones */
 
 struct keys;
 

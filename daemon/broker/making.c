@@ -131,7 +131,7 @@ static void answered(void *owner, struct job *j, const Signet__Role__Message *m,
 
     mk->keys->making = false;
     if (m && m->of_case == SIGNET__ROLE__MESSAGE__OF_CHANGED && m->changed->why) {
-        err_set(&why, (enum err_reason)m->changed->why->reason, "%s", m->changed->why->text);
+        channel_why(m->changed->why, &why);
         e = &why;
     } else if (m && m->of_case != SIGNET__ROLE__MESSAGE__OF_CHANGED) {
         err_set(&why, ERR_INTERNAL, "a signer answered with something else than the key");

@@ -17,6 +17,7 @@ void pool_init(struct pool *p, struct event_base *base, enum account_lane lane, 
 static void finish(struct job *j, const Signet__Role__Message *answer, const struct err *e)
 {
     j->account->n_jobs--;
+    j->account->n_bytes -= j->len;
     if (j->owner)
         j->done(j->owner, j, answer, e);
     j->free(j);
@@ -156,9 +157,8 @@ static void learn(struct peer *peer, uint64_t n)
     peer->at_since_ms = now_us / 1000;
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void hear(struct peer *peer)
 {
-    struct peer *peer = arg;
     enum channel_io io = channel_fill(peer->channel);
     Signet__Role__Message *m;
     uint64_t before = peer->n_done;
@@ -183,6 +183,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     } else if (peer->channel && io == CHANNEL_GONE) {
         lose(peer, "has ended");
     }
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    hear(arg);
 }
 
 static void write_out(struct peer *peer)
@@ -259,6 +264,8 @@ static bool has_room(const struct peer *peer, const struct job *j)
 {
     if (!peer->ready || peer->hung || (peer->n_given && (j->n_lost || peer->given[0]->n_lost)))
         return false;
+    if (peer->n_given && channel_waiting(peer->channel) + j->len > POOL_AHEAD_BYTES)
+        return false;
     return peer->n_given < depth(peer);
 }
 
@@ -294,6 +301,7 @@ bool pool_submit(struct pool *p, struct job *j, struct err *e)
     }
     j->id = p->next_id++;
     j->account->n_jobs++;
+    j->account->n_bytes += j->len;
     queue_push(&p->queue, lane, &j->item);
     return true;
 }
@@ -339,12 +347,19 @@ void pool_flush(struct pool *p, int64_t now_ms)
             write_out(&p->peers[k]);
 }
 
+static bool is_overdue(const struct peer *peer, int64_t now_ms)
+{
+    return peer->channel && !peer->hung && peer->n_given && now_ms - peer->at_since_ms > peer->given[0]->timeout_ms;
+}
+
 void pool_tick(struct pool *p, int64_t now_ms)
 {
     for (size_t i = 0; i < p->n_peers; i++) {
         struct peer *peer = &p->peers[i];
-        if (!peer->channel || peer->hung || peer->n_given == 0 ||
-            now_ms - peer->at_since_ms <= peer->given[0]->timeout_ms)
+        /* We may be the late ones: what it has answered already counts. */
+        if (is_overdue(peer, now_ms))
+            hear(peer);
+        if (!is_overdue(peer, now_ms))
             continue;
         char text[120];
         snprintf(text, sizeof text, "no answer for %lld ms, more than %u", (long long)(now_ms - peer->at_since_ms),

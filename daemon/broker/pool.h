@@ -19,6 +19,7 @@
 #define POOL_DEPTH 32u           /* jobs with a peer at most: what it answers at once is read at once */
 #define POOL_LEAST 2u            /* one being done, one waiting */
 #define POOL_AHEAD_US 16000      /* work given ahead; the rest waits here, where fairness and deadlines live */
+#define POOL_AHEAD_BYTES (CHANNEL_MAX_OUT / 2)   /* jobs on the way to one peer; key sets have the other half */
 #define POOL_MAX_PEERS 64u
 #define POOL_MAX_ALGS 32u
 
@@ -61,6 +62,7 @@ struct job {
     uint32_t timeout_ms;         /* a peer that is at it for longer is hung */
     unsigned n_lost;             /* peers that ended while they had it; more than 0: it goes alone */
     unsigned peer;               /* that answered */
+    size_t len;                  /* bytes of its message, about: they wait here where they are too many for the way */
     unsigned not_peer;           /* preferably another than this number; 0: any */
     job_done *done;
     void *owner;                 /* NULL: abandoned; the answer is dropped */

@@ -39,6 +39,7 @@ static void end(struct request *rq)
     b->ended = rq;
     b->n_requests--;
     rq->account->n_requests--;
+    rq->account->n_bytes -= rq->n_bytes;
     if (rq->conn)
         connection_done(rq->conn, rq->n_items);
     rq->conn = NULL;
@@ -99,11 +100,19 @@ void request_refuse(struct request *rq, const struct err *e)
     request_reply(rq, &r);
 }
 
+/* One that brought a secret may be refused before anybody wiped it. */
+static void message_free(Signet__V1__Request *msg)
+{
+    if (msg && msg->op_case == SIGNET__V1__REQUEST__OP_IMPORT_KEY && msg->import_key->secret.data)
+        OPENSSL_cleanse(msg->import_key->secret.data, msg->import_key->secret.len);
+    signet__v1__request__free_unpacked(msg, NULL);
+}
+
 static void request_free(struct request *rq)
 {
     if (rq->op && rq->state)
         rq->op->free(rq);
-    signet__v1__request__free_unpacked(rq->msg, NULL);
+    message_free(rq->msg);
     conf_unref(rq->conf);
     free(rq);
 }
@@ -176,6 +185,19 @@ bool request_may_administer(const struct config *c, const struct caller *caller,
                    (unsigned)caller->uid);
 }
 
+static bool has_room(const struct request *rq, struct err *e)
+{
+    const struct account *a = rq->account;
+    size_t max = ACCOUNT_MAX_BYTES + (size_t)rq->conf->config->daemon.max_queue_per_uid * ACCOUNT_ITEM_BYTES;
+
+    if (a->n_bytes <= max)
+        return true;
+    err_set(e, ERR_QUEUE_FULL, "the requests of uid %u would hold %zu bytes, it may have at most %zu: fewer at once, or"
+            " shorter ones", (unsigned)a->uid, a->n_bytes, max);
+    e->retry_after_ms = 50;
+    return false;
+}
+
 static bool may_begin(struct request *rq, struct err *e)
 {
     const struct op *op = rq->op;
@@ -189,7 +211,7 @@ static bool may_begin(struct request *rq, struct err *e)
         return false;
     if (rq->broker->draining)
         return err_set(e, ERR_DRAINING, "signetd is ending: try again, its successor may be there already");
-    return true;
+    return has_room(rq, e);
 }
 
 static void enlist(struct request *rq)
@@ -202,6 +224,7 @@ static void enlist(struct request *rq)
     b->requests = rq;
     b->n_requests++;
     rq->account->n_requests++;
+    rq->account->n_bytes += rq->n_bytes;
     rq->account->seen_ms = clock_mono_ms();
     rq->conn->n_in_flight += rq->n_items;
     rq->conn->n_requests++;
@@ -225,7 +248,7 @@ void request_new(struct connection *c, const uint8_t *bytes, size_t len)
     if (!rq) {
         if (msg)
             err_set(&e, ERR_NO_MEMORY, "no memory for another request");
-        signet__v1__request__free_unpacked(msg, NULL);
+        message_free(msg);
         c->broker->counters.refused_requests++;
         connection_refuse(c, peek_id(bytes, len), &e);
         return;
@@ -235,6 +258,7 @@ void request_new(struct connection *c, const uint8_t *bytes, size_t len)
     rq->caller.name = conf_user(rq->conf, rq->caller.uid);
     if (msg->op_case == SIGNET__V1__REQUEST__OP_SIGN_BATCH && msg->sign_batch->n_items > 1)
         rq->n_items = msg->sign_batch->n_items;
+    rq->n_bytes = len + rq->n_items * ACCOUNT_ITEM_BYTES;
     rq->deadline_ms = clock_mono_ms() + deadline_of(rq);
     enlist(rq);
     if (!may_begin(rq, &e) || !rq->op->begin(rq, &e))

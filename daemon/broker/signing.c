@@ -117,7 +117,7 @@ static struct work_for work_for(struct signing *s, job_done *done)
 static void fail(struct signing *s, const struct err *e)
 {
     s->err = *e;
-    s->state = SG_DONE;
+    s->state = SG_FAILED;
 }
 
 static void relist_or_fail(struct signing *s, const struct err *e)
@@ -139,8 +139,7 @@ static void signed_now(void *owner, struct job *j, const Signet__Role__Message *
             err_set(&why, ERR_INTERNAL, "a signer answered with something else than a signature");
         fail(s, m ? &why : e);
     } else if (m->work_done->why) {
-        err_set(&why, (enum err_reason)m->work_done->why->reason, "%s", m->work_done->why->text);
-        why.retry_after_ms = m->work_done->why->retry_after_ms;
+        channel_why(m->work_done->why, &why);
         /* Another signer, or the same a moment later, may do it. */
         if (why.reason == ERR_KEY_HANDLE_INVALID || why.reason == ERR_TOKEN_UNREACHABLE ||
             why.reason == ERR_TOKEN_FAILED || why.reason == ERR_NO_MEMORY)
@@ -224,8 +223,10 @@ static void compared(void *owner, struct job *j, const Signet__Role__Message *m,
     s->job = NULL;
     if (!d || d->why) {
         if (d)
-            err_set(&why, (enum err_reason)d->why->reason, "%s", d->why->text);
-        fail(s, d || !e ? &why : e);
+            channel_why(d->why, &why);
+        else if (m)
+            err_set(&why, ERR_INTERNAL, "a second signer answered with something else than a signature");
+        fail(s, m ? &why : e);
     } else if (d->signature.len == s->signature_len &&
                CRYPTO_memcmp(d->signature.data, s->signature, s->signature_len) == 0) {
         release(s);
@@ -308,11 +309,15 @@ static void relist(struct signing *s)
 
 static void finish(struct signing *s)
 {
-    if (jws_append_signature(&s->token, s->signature, s->signature_len) && buf_append_char(&s->token, '\0'))
-        s->rq->broker->counters.signed_tokens++;
-    else
-        err_set(&s->err, ERR_NO_MEMORY, "no memory for the token");
-    s->state = SG_DONE;
+    struct err e;
+
+    if (!jws_append_signature(&s->token, s->signature, s->signature_len) || !buf_append_char(&s->token, '\0')) {
+        err_set(&e, ERR_NO_MEMORY, "no memory for the token");
+        fail(s, &e);
+        return;
+    }
+    s->rq->broker->counters.signed_tokens++;
+    s->state = SG_WHOLE;
 }
 
 static void advance(struct signing *s)
@@ -334,7 +339,8 @@ static void advance(struct signing *s)
         case SG_RELIST:     relist(s); break;
         case SG_RELISTING:  return;
         case SG_RELEASE:    finish(s); break;
-        case SG_DONE:       s->done(s); return;
+        case SG_WHOLE:
+        case SG_FAILED:     s->done(s); return;
         }
 }
 
@@ -355,7 +361,7 @@ bool signing_begin(struct signing *s, struct request *rq, const Signet__V1__Sign
     s->done = done;
     s->state = SG_SIGN;
     sign(s);
-    if (s->state != SG_DONE)
+    if (s->state != SG_FAILED)
         return true;
     *e = s->err;                     /* nobody could take it */
     return false;

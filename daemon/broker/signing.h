@@ -3,8 +3,8 @@
  * signature, its check before release. Used by sign and sign_batch; preview
  * goes only as far as what would be signed.
  *
- * Life: signing_begin, then `done` once (s->err.reason ERR_NONE: s->token is
- * whole), unless signing_leave comes first. signing_clear always.
+ * Life: signing_begin, then `done` once (SG_WHOLE or SG_FAILED), unless
+ * signing_leave comes first. signing_clear always.
  */
 #ifndef SIGNET_BROKER_SIGNING_H
 #define SIGNET_BROKER_SIGNING_H
@@ -20,7 +20,8 @@ enum signing_state {
     SG_RELIST,         /* the key is not what it was: the token is listed anew */
     SG_RELISTING,      /* signing_relisted resumes */
     SG_RELEASE,
-    SG_DONE,
+    SG_WHOLE,          /* the end: the token is there */
+    SG_FAILED,         /* the end: err says why */
 };
 
 struct signing {

@@ -272,6 +272,15 @@ void channel_done(Signet__Role__Message *m)
         signet__role__message__free_unpacked(m, NULL);
 }
 
+void channel_why(const Signet__Role__Why *why, struct err *e)
+{
+    bool ours = why->reason > ERR_NONE && why->reason < N_ERR_REASONS;
+
+    err_set(e, ours ? (enum err_reason)why->reason : ERR_INTERNAL, "%s",
+            *why->text ? why->text : "a process of signetd did not do it and does not say why");
+    e->retry_after_ms = why->retry_after_ms;
+}
+
 bool channel_pair(int out_fd[2], struct err *e)
 {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out_fd) < 0)

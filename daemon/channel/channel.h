@@ -44,6 +44,12 @@ enum channel_io channel_fill(struct channel *c);
 Signet__Role__Message *channel_next(struct channel *c, int *out_fd, bool *out_bad);
 void channel_done(Signet__Role__Message *m);
 
+/*
+ * Why a peer did not do it, as our own error, its text cut to fit. A reason
+ * that is none, or not one of ours, is ERR_INTERNAL: a failure stays one.
+ */
+void channel_why(const Signet__Role__Why *why, struct err *e);
+
 size_t channel_waiting(const struct channel *c);  /* bytes not yet written */
 
 /* A connected pair, CLOEXEC both. */

@@ -1,5 +1,6 @@
 """A token that misbehaves: nothing wrong leaves the daemon, nobody waits for ever, and it comes back by itself."""
 import concurrent.futures
+import json
 import mmap
 import os
 import struct
@@ -222,13 +223,18 @@ class Faults(unittest.TestCase):
         self.start(signers=4, pin="wrong")
         self.assertIn("ready: 0 of 4 signers", self.daemon.said())
         self.assertEqual(self.control["C_Login"]["calls"], 1)
-        out, err = self.signs()
-        self.assertIn("PIN_WRONG", err)
+        until("callers are told", lambda: "PIN_WRONG" in self.signs()[1])
         self.assertIn("PIN_WRONG", self.daemon.cli("status", want=3)[0].decode())
         self.assertEqual(self.control["C_Login"]["calls"], 1)
+        for _ in range(3):                             # a reload says nothing of the PIN
+            self.daemon.cli("reload")
+        self.assertIn("PIN_WRONG", self.signs()[1])
         self.daemon.place.write_pin("correct horse")
         self.signers = {1, 2, 3, 4}
         self.heals()
+        until("all have their token", lambda: [s["state"] for s in json.loads(
+            self.daemon.cli("status", "--admin", "--json")[0])["signers"]] == ["ready"] * 4)
+        self.assertEqual(self.control["C_Login"]["calls"], 1 + 4)
 
     def test_a_generation_that_fails_is_said_and_tried_again(self):
         self.start()

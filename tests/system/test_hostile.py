@@ -4,13 +4,26 @@ import socket
 import struct
 
 from rig import Case, cmdline, main, profile, ring
-from wire import (Connection, ERROR, GET_KEYS, GET_STATUS, LIST_KEYS, MAX_REQUEST, SIGN, SIGN_BATCH, VERIFY, field,
-                  fields, frame, request, sign, varint)
+from wire import (Connection, ERROR, GET_KEYS, GET_STATUS, IMPORT_KEY, LIST_KEYS, MAX_REQUEST, SIGN, SIGN_BATCH, VERIFY,
+                  field, fields, frame, request, sign, varint)
 
 
 def memory_kib(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+def memory_holds(pid, what):
+    """Whether these bytes stand anywhere in a process's own memory."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            span, rights = line.split()[:2]
+            start, end = (int(x, 16) for x in span.split("-"))
+            if rights.startswith("rw") and end - start < 1 << 30:      # a sanitizer's shadow is larger
+                memory.seek(start)
+                if what in memory.read(end - start):
+                    return True
+    return False
 
 
 class Hostile(Case):
@@ -101,6 +114,19 @@ class Hostile(Case):
         with self.connect() as c:
             c.send(request(LIST_KEYS))
             self.assertEqual(c.reason(), "CALLER_NOT_ALLOWED")
+
+    def test_a_secret_that_is_refused_stays_nowhere(self):
+        secret = random.randbytes(48)
+        broker = self.roles["broker"][0]
+        for path, body, reason in (
+                (self.daemon.socket, field(1, "web") + field(2, secret), "CALLER_NOT_ALLOWED"),
+                (self.daemon.admin, field(1, "no-such") + field(2, secret), "UNKNOWN_RING"),
+                (self.daemon.admin, field(1, "web") + field(2, secret * 100), "BAD_REQUEST")):
+            with self.subTest(reason=reason), Connection(path) as c:
+                c.send(request(IMPORT_KEY, body))
+                self.assertEqual(c.reason(), reason)
+                # Its beginning is the allocator's once it is freed.
+                self.assertFalse(memory_holds(broker, secret[16:]), cmdline(broker))
 
     def test_hundreds_at_once_on_one_connection_are_all_answered(self):
         with self.connect() as c:

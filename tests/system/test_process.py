@@ -125,6 +125,10 @@ class Running(Case):
         self.daemon.config.write_text(was + "  third: {ring: no-such, colour: red}\n")
         err = self.refused("CONFIG_INVALID", "reload")
         self.assertRegex(err, r"signetd\.conf:\d+")
+        broker = self.daemon.roles()["broker"]
+        self.daemon.config.write_text(was + ("  a" + "é" * 40 + ": {}\n") * 2)    # cut within a character
+        self.assertIn("stands twice", self.refused("CONFIG_INVALID", "reload"))
+        self.assertEqual(self.daemon.roles()["broker"], broker)
         self.daemon.token("second", "--subject", "s")
         self.daemon.token("web", "--subject", "s")
 

@@ -44,6 +44,18 @@ static void a_long_text_is_cut_between_characters(void)
     unit_same_int("even start", strlen(e.text), 238);
 }
 
+static void a_text_is_utf_8_whatever_went_into_it(void)
+{
+    struct err e = { 0 };
+
+    err_set(&e, ERR_INTERNAL, "audience '%.4s' is", "a\xC3\xA9\xC3\xA9");
+    unit_same_str("cut by a precision", e.text, "audience 'a\xC3\xA9?' is");
+    err_set(&e, ERR_INTERNAL, "%s", "\x80.\xC0\xAF.\xED\xA0\x80.\xF0\x9F\x98\x80.\xE2\x82");
+    unit_same_str("no UTF-8 before", e.text, "?.??.???.\xF0\x9F\x98\x80.??");
+    err_wrap(&e, "%.1s", "\xC3\xA9");
+    unit_same_str("wrapped", e.text, "?: ?.??.???.\xF0\x9F\x98\x80.??");
+}
+
 static void a_system_error_names_errno_and_keeps_it(void)
 {
     struct err e = { 0 };
@@ -67,6 +79,7 @@ static const struct unit_case cases[] = {
     { "an unknown name is INTERNAL", an_unknown_name_is_internal },
     { "wrapping keeps reason and retry", wrapping_keeps_reason_and_retry },
     { "a long text is cut between characters", a_long_text_is_cut_between_characters },
+    { "a text is UTF-8 whatever went into it", a_text_is_utf_8_whatever_went_into_it },
     { "a system error names errno and keeps it", a_system_error_names_errno_and_keeps_it },
     { "only what is wrong with a token is a verdict", only_what_is_wrong_with_a_token_is_a_verdict },
 };

@@ -3,6 +3,7 @@
 #include "tests/support/unit.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +23,8 @@ static const struct {
     { "half a character", "J\xc3", 2, "\"J\\xc3\"" },
     { "a C1 control", "\xc2\x9b", 2, "\"\\xc2\\x9b\"" },
     { "a line separator", "\xe2\x80\xa8", 3, "\"\\xe2\\x80\\xa8\"" },
+    { "a right-to-left override", "a\xe2\x80\xae", 4, "\"a\\xe2\\x80\\xae\"" },
+    { "an ellipsis", "\xe2\x80\xa6", 3, "\"\xe2\x80\xa6\"" },
     { "too long", "0123456789012345678901234567890123456789", 40, "\"01234567890123456789012...\"" },
 };
 
@@ -82,6 +85,51 @@ static void a_line_is_one_line(void)
     unit_same_str("under systemd", got, "<6>one?two\n<3>three\n");
 }
 
+static void a_stranger_s_name(void)
+{
+    log_info("J\xc3\xb6rg \"\\\" \xc2\x9b \xe2\x80\xae \xe2\x80\xa8 \xff");
+}
+
+static void what_could_look_like_something_else_is_no_part_of_a_line(void)
+{
+    char got[256];
+    captured(a_stranger_s_name, got, sizeof got);
+    unit_same_str("tamed", got, "<6>J\xc3\xb6rg \"\\\" ?? ??? ??? ?\n");
+}
+
+static void three_lines(void)
+{
+    log_info("one");
+    log_info("two");
+    log_error("three");
+}
+
+/* A blocking pipe, as a service manager that has stopped reading leaves it. */
+static void a_log_that_nobody_reads_holds_nobody_up(void)
+{
+    char full[PIPE_BUF] = { 0 }, got[256];
+    int fd[2], kept = dup(STDERR_FILENO);
+
+    CU_ASSERT_FATAL(kept >= 0 && pipe2(fd, O_NONBLOCK) == 0);
+    while (write(fd[1], full, sizeof full) > 0)
+        ;
+    fcntl(fd[1], F_SETFL, 0);
+    dup2(fd[1], STDERR_FILENO);
+    alarm(20);                           /* or it waits for ever */
+    three_lines();
+    alarm(0);
+    while (read(fd[0], full, sizeof full) > 0)
+        ;
+    log_info("four");
+    dup2(kept, STDERR_FILENO);
+    ssize_t n = read(fd[0], got, sizeof got - 1);
+    got[n < 0 ? 0 : n] = '\0';
+    unit_same_str("told", got, "<4>3 lines of this log are lost: nobody read it\n<6>four\n");
+    close(fd[0]);
+    close(fd[1]);
+    close(kept);
+}
+
 static void held(void)
 {
     log_hold(true);
@@ -128,6 +176,9 @@ static const struct unit_case cases[] = {
     { "a peer's bytes are quoted", quoting },
     { "quoting never writes past its buffer", quoting_never_writes_past_its_buffer },
     { "a fact is one line", a_line_is_one_line },
+    { "what could look like something else is no part of a line",
+      what_could_look_like_something_else_is_no_part_of_a_line },
+    { "a log that nobody reads holds nobody up", a_log_that_nobody_reads_holds_nobody_up },
     { "held lines wait, errors do not", held_lines_wait_and_errors_do_not },
     { "a long line is cut", a_long_line_is_cut },
 };

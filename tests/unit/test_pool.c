@@ -35,9 +35,12 @@ static bool job_send(struct job *j, const struct peer *p, struct channel *to, st
 
     w.id = j->id;
     w.key = (uint64_t)((struct test_job *)j)->name;
+    w.input = (ProtobufCBinaryData){ j->len, calloc(1, j->len + 1) };
     m.of_case = OF(WORK);
     m.work = &w;
-    return channel_send(to, &m, -1, e);
+    bool sent = channel_send(to, &m, -1, e);
+    free(w.input.data);
+    return sent;
 }
 
 static void job_free(struct job *j)
@@ -45,14 +48,19 @@ static void job_free(struct job *j)
     free(j);
 }
 
-static bool submit(struct account *a, char name, int64_t deadline_ms, struct err *e)
+static bool submit_long(struct account *a, char name, int64_t deadline_ms, size_t len, struct err *e)
 {
     struct test_job *j = calloc(1, sizeof *j);
 
     j->name = name;
     j->job = (struct job){ .account = a, .deadline_ms = deadline_ms, .timeout_ms = 100, .done = job_done_, .owner = &t,
-                           .send = job_send, .free = job_free };
+                           .send = job_send, .free = job_free, .len = len };
     return pool_submit(&t.pool, &j->job, e);
+}
+
+static bool submit(struct account *a, char name, int64_t deadline_ms, struct err *e)
+{
+    return submit_long(a, name, deadline_ms, 0, e);
 }
 
 static void on_message(void *ctx, struct peer *p, const Signet__Role__Message *m) { }
@@ -89,8 +97,8 @@ static void finish(void)
     event_base_free(t.base);
 }
 
-/* The names of what a peer was given, in order; answered where asked. */
-static void serve(unsigned number, char *names, bool answer)
+/* The names of what a peer was given, in order; answered where asked. The broker does not look yet. */
+static void work_off(unsigned number, char *names, bool answer)
 {
     Signet__Role__Message *m;
     int fd;
@@ -112,6 +120,11 @@ static void serve(unsigned number, char *names, bool answer)
     }
     *names = '\0';
     channel_flush(t.peer[number - 1]);
+}
+
+static void serve(unsigned number, char *names, bool answer)
+{
+    work_off(number, names, answer);
     event_base_loop(t.base, EVLOOP_NONBLOCK);
 }
 
@@ -175,6 +188,21 @@ static void a_peer_that_hangs_is_told_of_once_and_its_work_given_on(void)
     pool_flush(&t.pool, 1102);
     serve(2, got, true);
     unit_same_str("given on", got, "a");
+    unit_same_str("answered", t.said, "a ");
+    finish();
+}
+
+static void a_peer_whose_answer_was_not_read_yet_does_not_hang(void)
+{
+    struct err e;
+    char got[8];
+
+    begin();
+    submit(&t.one, 'a', FAR, &e);
+    pool_flush(&t.pool, 1000);
+    work_off(1, got, true);
+    pool_tick(&t.pool, 5000);
+    unit_same_int("told", t.n_hung, 0);
     unit_same_str("answered", t.said, "a ");
     finish();
 }
@@ -265,15 +293,41 @@ static void slow_work_is_not_given_ahead(void)
     finish();
 }
 
+static void long_work_waits_for_its_turn_and_not_on_the_way(void)
+{
+    struct err e;
+    char got[64], *end = got;
+
+    begin();
+    pool_detach(&t.pool, 2, "is not needed here");
+    for (const char *c = "abcdefghijkl"; *c; c++)
+        CU_ASSERT_TRUE(submit_long(&t.one, *c, FAR, 1 << 20, &e));
+    unit_same_int("charged", (long long)t.one.n_bytes, 12 << 20);
+    pool_flush(&t.pool, 0);
+    unit_same_str("none is refused", t.said, "");
+    CU_ASSERT_TRUE(channel_waiting(t.pool.peers[0].channel) <= POOL_AHEAD_BYTES);
+    for (int i = 0; i < 1000 && end < got + 12; i++) {
+        serve(1, end, true);
+        end += strlen(end);
+        pool_flush(&t.pool, 0);
+    }
+    unit_same_str("each is done", got, "abcdefghijkl");
+    serve(1, end, true);
+    unit_same_int("given back", (long long)t.one.n_bytes, 0);
+    finish();
+}
+
 static const struct unit_case cases[] = {
     { "work goes to the least busy and is answered once", work_goes_to_the_least_busy_and_is_answered_once },
     { "what a dead peer had goes alone, and a second death is the end",
       what_a_dead_peer_had_goes_alone_and_a_second_death_is_the_end },
     { "a peer that hangs is told of once and its work given on", a_peer_that_hangs_is_told_of_once_and_its_work_given_on },
+    { "a peer whose answer was not read yet does not hang", a_peer_whose_answer_was_not_read_yet_does_not_hang },
     { "what is too late costs no peer anything", what_is_too_late_costs_no_peer_anything },
     { "an answer to nothing is dropped", an_answer_to_nothing_is_dropped },
     { "nobody there is said at once, with the reason", nobody_there_is_said_at_once_with_the_reason },
     { "a full lane is its own caller's", a_full_lane_is_its_own_caller_s },
     { "slow work is not given ahead", slow_work_is_not_given_ahead },
+    { "long work waits for its turn, and not on the way", long_work_waits_for_its_turn_and_not_on_the_way },
 };
 UNIT_MAIN(cases)

@@ -59,7 +59,7 @@ static bool import_begin(struct request *rq, struct err *e)
     if (secret->len == 0 || secret->len > MAX_SECRET)
         return err_set(e, ERR_BAD_REQUEST, "a secret has 1 to %u bytes, this one has %zu", MAX_SECRET, secret->len);
     bool begun = keys_make(rq->broker->keys, rq->msg->import_key->ring, secret->data, secret->len, made, rq, e);
-    OPENSSL_cleanse(secret->data, secret->len);
+    OPENSSL_cleanse(secret->data, secret->len);      /* before the key is made, listed and proved */
     return begun;
 }
 

@@ -39,7 +39,7 @@ void reload_ended(struct broker *b, const Signet__Role__ReloadDone *m)
     if (!rq)
         return;
     if (m->why) {
-        err_set(&e, (enum err_reason)m->why->reason, "%s", m->why->text);
+        channel_why(m->why, &e);
         request_refuse(rq, &e);
         return;
     }

@@ -59,7 +59,7 @@ static void sign_done(struct signing *s)
     Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
     Signet__V1__SignReply sign;
 
-    if (s->err.reason != ERR_NONE) {
+    if (s->state != SG_WHOLE) {
         request_refuse(s->rq, &s->err);
         return;
     }
@@ -97,7 +97,7 @@ static void batch_reply(struct request *rq, struct sign_state *st)
         const struct signing *s = &st->items[i];
         signet__v1__sign_batch_item__init(&items[i]);
         each[i] = &items[i];
-        if (s->err.reason == ERR_NONE) {
+        if (s->state == SG_WHOLE) {
             signing_reply(s, &signs[i]);
             items[i].result_case = SIGNET__V1__SIGN_BATCH_ITEM__RESULT_SIGN;
             items[i].sign = &signs[i];

@@ -56,6 +56,17 @@ static const struct profile *find_profile(const struct config *c, const struct c
     return NULL;
 }
 
+/* Who may verify by no profile at all has no token read. */
+static bool may_verify_some(const struct request *rq, struct err *e)
+{
+    const struct config *c = rq->conf->config;
+
+    for (size_t i = 0; i < c->n_profiles; i++)
+        if (policy_may_verify(&c->profiles[i], &rq->caller, e))
+            return true;
+    return err_set(e, ERR_CALLER_NOT_ALLOWED, "no profile allows uid %u to verify", (unsigned)rq->caller.uid);
+}
+
 /* By what the token says of itself; nothing of that is believed, the profile judges it. */
 static const struct profile *profile_of_token(const struct request *rq, const struct jws *j, struct err *e)
 {
@@ -96,7 +107,7 @@ static void verified(void *owner, struct job *j, const Signet__Role__Message *m,
             err_set(&why, ERR_INTERNAL, "a verifier answered with something else than a verdict");
         request_refuse(v->rq, m ? &why : e);
     } else if (m->verified->why) {
-        err_set(&why, (enum err_reason)m->verified->why->reason, "%s", m->verified->why->text);
+        channel_why(m->verified->why, &why);
         request_refuse(v->rq, &why);
     } else {
         accept_token(v, m->verified->payload.data, m->verified->payload.len, m->verified->kid, m->verified->expires_at);
@@ -152,7 +163,7 @@ static void mac_made(void *owner, struct job *j, const Signet__Role__Message *m,
     v->job = NULL;
     if (!d || d->why || d->signature.len != v->alg->hash_len) {
         if (d && d->why)
-            err_set(&why, (enum err_reason)d->why->reason, "%s", d->why->text);
+            channel_why(d->why, &why);
         else
             err_set(&why, ERR_INTERNAL, "a signer answered with something else than a MAC");
         request_refuse(v->rq, m || !e ? &why : e);
@@ -227,8 +238,8 @@ static bool begin(struct request *rq, struct err *e)
     rq->state = v;
     if (*ask->profile && !(v->profile = request_profile(rq, ask->profile, e)))
         return false;
-    /* A named profile's caller is judged before the token. */
-    if (v->profile && !policy_may_verify(v->profile, &rq->caller, e))
+    /* The caller is judged before the token, as far as that can be. */
+    if (v->profile ? !policy_may_verify(v->profile, &rq->caller, e) : !may_verify_some(rq, e))
         return false;
     if (!jws_parse(&v->jws, ask->token.data, ask->token.len, rq->conf->config->daemon.max_request, e))
         return false;
