@@ -13,7 +13,7 @@
 #define OUT_HIGH (256u * 1024)           /* bytes waiting: the caller is not read any more */
 #define OUT_MAX (4u * 1024 * 1024)       /* bytes: what the requests in flight may still add */
 #define STUCK_MS 30000                   /* output that nobody takes for so long ends the connection */
-#define SHARE_US 2000                    /* of a turn for one uid: past it no request of its is begun, others have theirs */
+#define SHARE_US 2000                    /* of a turn for one uid: past it none of its requests is begun */
 #define KEEP_CAP (128u * 1024)           /* an empty buffer larger than this gives its memory back */
 
 /* --- its life -------------------------------------------------------------------------------- */
