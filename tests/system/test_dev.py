@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import select
 import shutil
 import signal
@@ -11,8 +12,9 @@ import threading
 import unittest
 
 from rig import (BUILD, HMAC, PATIENCE, PRINTED_PAYLOAD, PRINTED_TOKEN, PUBLIC, SANITIZER,
-                 STRANGER, descendants, main, profile, ring)
+                 STRANGER, descendants, main, profile, ring, run)
 
+TOP = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = str((BUILD / "client/cli/signet").resolve())
 SMALL = "rings:\n" + ring("web", "ES256") + "profiles:\n" + profile("web-session", "web", "shop", "claims: {allowed: any}")
 ROUND = "t=$(signet sign --profile web-session --subject 1 --claim name=x) && signet verify $t"
@@ -292,6 +294,14 @@ class Dev(unittest.TestCase):
             with self.subTest(said):
                 self.assertIn(said, self.dev(*self.config(text), "--", "touch", f"{self.home}/ran", want=125)[1])
         self.assertFalse((self.home / "ran").exists())
+
+    # --- the example ---
+
+    def test_the_ci_job_s_command_line_works(self):
+        job = (TOP / "contrib/examples/ci/github-actions.yml").read_text()
+        command, = re.findall(r"- run: (signet dev .*)", job)
+        out = run(["sh", "-c", command], env=self.env, cwd=TOP / "contrib/examples/ci", timeout=2 * PATIENCE).decode()
+        self.assertEqual((out.count("ok   "), out.count("FAIL")), (2, 0), out)
 
 
 if __name__ == "__main__":
