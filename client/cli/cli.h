@@ -33,6 +33,7 @@ int cmd_profile(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
+int cmd_dev(int argc, char **argv);
 
 /* Looks `argv[1]` up and runs it with the rest; `name` is what stands before it. */
 int command_run(const char *name, const char *doc, const struct command *table, int argc, char **argv);

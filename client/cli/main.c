@@ -12,6 +12,7 @@ const struct command commands[] = {
     { "key", "list, show, generate and import keys", cmd_key },
     { "status", "how the daemon, its token and rings are", cmd_status },
     { "reload", "have the daemon read its configuration again", cmd_reload },
+    { "dev", "run a command with a throwaway signetd around it", cmd_dev },
     { NULL, NULL, NULL },
 };
 

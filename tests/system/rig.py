@@ -141,7 +141,8 @@ def run(argv, stdin=b"", env=None, timeout=PATIENCE, **kw):
     """Runs to its end; raises if that is not 0."""
     done = subprocess.run(argv, input=stdin, capture_output=True, env=env, timeout=timeout, **kw)
     if done.returncode != 0:
-        raise AssertionError(f"{argv} ended with {done.returncode}: {done.stderr.decode(errors='replace')}")
+        raise AssertionError(f"{argv} ended with {done.returncode}: {done.stderr.decode(errors='replace')}"
+                             f"{done.stdout[-20000:].decode(errors='replace')}")
     return done.stdout
 
 

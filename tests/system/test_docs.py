@@ -8,7 +8,7 @@ from rig import BUILD, HMAC, PUBLIC, SIGNET, main, run
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MAN = TOP / "contrib/man"
-COMMANDS = ["sign", "verify", "inspect", "jwks", "profile", "key", "status", "reload"]
+COMMANDS = ["sign", "verify", "inspect", "jwks", "profile", "key", "status", "reload", "dev"]
 GROUPS = ["profile", "key"]
 
 

@@ -217,7 +217,7 @@ class Dist(unittest.TestCase):
         unpacked = work / "unpacked"
         do(*alone, "meson", "setup", unpacked, work / name, "--buildtype", "release")
         do(*alone, "ninja", "-C", unpacked)
-        do(*alone, "meson", "test", "-C", unpacked, "--no-rebuild", "--suite", "unit", "--suite", "fuzz")
+        do(*alone, "meson", "test", "-C", unpacked, "--no-rebuild", "--print-errorlogs", "--suite", "unit", "--suite", "fuzz")
 
 
 if __name__ == "__main__":

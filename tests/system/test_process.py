@@ -127,7 +127,7 @@ class Running(Case):
         self.assertRegex(err, r"signetd\.conf:\d+")
         broker = self.daemon.roles()["broker"]
         self.daemon.config.write_text(was + ("  a" + "é" * 40 + ": {}\n") * 2)    # cut within a character
-        self.assertIn("stands twice", self.refused("CONFIG_INVALID", "reload"))
+        self.assertIn("ééé", self.refused("CONFIG_INVALID", "reload"))
         self.assertEqual(self.daemon.roles()["broker"], broker)
         self.daemon.token("second", "--subject", "s")
         self.daemon.token("web", "--subject", "s")

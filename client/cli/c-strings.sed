@@ -1,0 +1,3 @@
+# Each line as a C string.
+s/[\\"]/\\&/g
+s/.*/"&\\n"/
