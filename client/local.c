@@ -37,7 +37,7 @@ struct key_set {
     struct signet_keys *keys;
     struct ring_keys *rings;
     size_t n_rings;
-    int64_t asked_ms, until_ms;  /* CLOCK_BOOTTIME: a suspended machine's sets grow old too */
+    int64_t asked_ns, until_ns;  /* CLOCK_BOOTTIME: a suspended machine's sets grow old too */
 };
 
 /* Each cause has a rate of its own: a stranger's kids must not keep a set from being renewed, nor the reverse. */
@@ -53,7 +53,7 @@ struct state {
     struct conn *conn;
     struct keys_fetch *fetch;    /* under way; NULL: none */
     int64_t began_ms;            /* the last one: monotonic, and... */
-    int64_t asked_ms;            /* ...CLOCK_BOOTTIME */
+    int64_t asked_ns;            /* ...CLOCK_BOOTTIME */
     int64_t next_ms[2];          /* by enum cause, when one may begin: monotonic */
     uint64_t n_ended;
     bool polled;                 /* a thread waits on the connection, outside the lock: nobody else touches it */
@@ -68,12 +68,13 @@ struct signet_local {
     struct state *_Atomic state;
 };
 
-static int64_t boot_ms(void)
+/* To the nanosecond: which of a token's arrival and a fetch came first must be plain. */
+static int64_t boot_ns(void)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_BOOTTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* --- key sets --------------------------------------------------------------------------------- */
@@ -120,7 +121,7 @@ static bool add_ring(struct key_set *s, json_t *keys, size_t nth, struct signet_
 }
 
 /* Takes the keys. */
-static struct key_set *set_new(struct signet_keys *taken, int64_t asked_ms, struct signet_error *e)
+static struct key_set *set_new(struct signet_keys *taken, int64_t asked_ns, struct signet_error *e)
 {
     CLEANUP(set_unrefp) struct key_set *s = calloc(1, sizeof *s);
     struct err why;
@@ -134,8 +135,8 @@ static struct key_set *set_new(struct signet_keys *taken, int64_t asked_ms, stru
     }
     s->n_refs = 1;
     s->keys = taken;
-    s->asked_ms = asked_ms;
-    s->until_ms = asked_ms + (int64_t)taken->max_age_s * 1000;
+    s->asked_ns = asked_ns;
+    s->until_ns = asked_ns + (int64_t)taken->max_age_s * 1000000000;
     for (size_t i = 0; i < json_array_size(keys); i++)
         if (!ring_of(s, keys_ring(taken, i)) && !add_ring(s, keys, i, e))
             return NULL;
@@ -194,7 +195,7 @@ static void on_page(const struct conn_call *call, Signet__V1__Reply *reply, cons
         conn_send(p->conn);
         return;
     }
-    struct key_set *set = got == KEYS_DONE ? set_new(keys, p->asked_ms, &why) : NULL;
+    struct key_set *set = got == KEYS_DONE ? set_new(keys, p->asked_ns, &why) : NULL;
     if (set)
         set_unref(atomic_exchange(&p->set, set));
     fetch_ended(p, set ? NULL : &why);
@@ -208,7 +209,7 @@ static bool may_begin(const struct state *p, enum cause cause)
 static void begin_fetch(struct state *p, enum cause cause)
 {
     p->began_ms = conn_now_ms();
-    p->asked_ms = boot_ms();
+    p->asked_ns = boot_ns();
     p->next_ms[cause] = p->began_ms + REFETCH_MS;
     p->fetch = keys_fetch_new();
     if (p->fetch) {
@@ -235,7 +236,7 @@ static void keep_fresh(struct state *p)
 
     if (p->polled)
         return;
-    if (may_begin(p, AGE) && (!s || boot_ms() >= s->asked_ms + (s->until_ms - s->asked_ms) / 2))
+    if (may_begin(p, AGE) && (!s || boot_ns() >= s->asked_ns + (s->until_ns - s->asked_ns) / 2))
         begin_fetch(p, AGE);
     go_on(p);
 }
@@ -381,7 +382,7 @@ void signet_local_set_wait(struct signet_local *l, uint32_t wait_ms)
 struct judging {
     struct jws jws;
     const char *profile, *audience;      /* as asked; NULL: none */
-    int64_t began_ms;                    /* CLOCK_BOOTTIME */
+    int64_t began_ns;                    /* CLOCK_BOOTTIME */
     const char *daemon_profile;          /* out: what it takes is not in the set, but in the daemon's hands, by this one */
 };
 
@@ -480,7 +481,7 @@ static bool unavailable(const struct signet_local *l, const struct state *p, con
 /* Within its promise; or fetched for this very call, however short its promise. */
 static bool may_judge(const struct key_set *s, const struct judging *g)
 {
-    return s && (boot_ms() < s->until_ms || s->asked_ms >= g->began_ms);
+    return s && (boot_ns() < s->until_ns || s->asked_ns >= g->began_ns);
 }
 
 /* A reference to a set that may be judged by; NULL with e. */
@@ -514,12 +515,12 @@ static bool newer_set(struct signet_local *l, struct state *p, const struct judg
 
     lock(p);
     /* A fetch under way may have been answered before: then another, where the rate allows. */
-    for (int i = 0; i < 2 && p->set->asked_ms < g->began_ms && (p->fetch || may_begin(p, UNKNOWN_KEY)); i++) {
+    for (int i = 0; i < 2 && p->set->asked_ns < g->began_ns && (p->fetch || may_begin(p, UNKNOWN_KEY)); i++) {
         wait_for_fetch(p, UNKNOWN_KEY, until_ms);
         if (conn_now_ms() >= until_ms)
             break;
     }
-    if (p->set->asked_ms >= g->began_ms) {
+    if (p->set->asked_ns >= g->began_ns) {
         *out = p->set;
         atomic_fetch_add(&(*out)->n_refs, 1);
     } else if (p->fetch || *p->why.reason) {
@@ -565,7 +566,7 @@ static struct signet_verified *verify(struct signet_local *l, struct state *p, s
 struct signet_verified *signet_local_verify(struct signet_local *l, const void *token, size_t len,
                                             const char *profile, const char *audience, struct signet_error *e)
 {
-    struct judging g = { .profile = profile, .audience = audience, .began_ms = boot_ms() };
+    struct judging g = { .profile = profile, .audience = audience, .began_ns = boot_ns() };
     struct signet_verified *v = NULL;
     struct state *p;
     struct err why;
