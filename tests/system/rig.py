@@ -49,6 +49,7 @@ def softhsm_module():
 
 class Place:
     """A directory that other users may enter, with a SoftHSM token in it that they may not read."""
+    daemon_settings = token_settings = ""
 
     def __init__(self, label="signet"):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="signet-"))
@@ -75,6 +76,8 @@ class Place:
 class TpmPlace(Place):
     """The same with a simulated TPM: swtpm, its resource manager, tpm2-pkcs11 and its store. What of them does not
     start fails the test."""
+    # Four processes take part in a signature: on a busy machine they take longer than a token of silicon.
+    daemon_settings, token_settings = "  deadline: 4500ms\n", "  token_timeout: 1500ms\n"
 
     def __init__(self, label="signet"):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="signet-tpm-"))
@@ -159,9 +162,9 @@ class Daemon:
     def write(self, rings, profiles, daemon="", token=""):
         self.config.write_text(
             f"daemon:\n  socket: {self.socket}\n  admin_socket: {self.admin}\n"
-            f"  admin: {{users: [root]}}\n{daemon}"
+            f"  admin: {{users: [root]}}\n{daemon}{self.place.daemon_settings}"
             f"token:\n  module: {self.place.module}\n  uri: pkcs11:token=signet\n"
-            f"  pin_file: {self.place.pin}\n{token}"
+            f"  pin_file: {self.place.pin}\n{token}{self.place.token_settings}"
             f"rings:\n{rings}profiles:\n{profiles}")
 
     def start(self, env=None):

@@ -16,8 +16,7 @@ PROFILES = profile("web", "web", "shop", "claims: {allowed: any}")
 
 class Limits(Case):
     rings = RINGS
-    profiles = PROFILES + profile("slow", "web", "slow.example", "rate: 5/s") + profile(
-        "impatient", "web", "now.example", "deadline: 2s")
+    profiles = PROFILES + profile("slow", "web", "slow.example", "rate: 5/s")
     daemon_settings = ("  max_connections: 12\n  max_connections_per_uid: 8\n  max_queue: 16\n  max_in_flight: 400\n")
     token_settings = "  signers: 2\n"
 

@@ -23,11 +23,14 @@ class Starting(EachCase):
     def says(self, *words):
         """It is up, says why it does not sign, and does again when that is mended."""
         self.daemon.start()
-        out, _ = self.daemon.cli("status", want=3)
+        out = until("it has tried", lambda: self.tried(self.daemon.cli("status", want=3)[0]))
         _, err = self.daemon.cli("sign", "--profile", "web", want=3)
         for word in words:
             self.assertIn(word, out.decode())
             self.assertIn(word, err)
+
+    def tried(self, status):
+        return b"STARTING" not in status and status
 
     def stops(self, *words):
         done = subprocess.run([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env, capture_output=True,
