@@ -31,7 +31,7 @@ static bool ending;
 static struct {
     unsigned long long asked, tokens, unavailable, late, other, wrong, twice;
 } count;
-static char last[64];            /* a reason: of one that is neither late nor to be asked again, where there is one */
+static char last[500];            /* a reason: of one that is neither late nor to be asked again, where there is one */
 
 static void begin(void);
 
@@ -69,7 +69,7 @@ static void ended(void *ctx, struct signet_token *t, const struct signet_error *
     else
         count.other++;
     if (!t && (count.other == 0 || (e->code != SIGNET_UNAVAILABLE && e->code != SIGNET_DEADLINE_EXCEEDED)))
-        snprintf(last, sizeof last, "%s", e->reason);
+        snprintf(last, sizeof last, "%s: %s", e->reason, e->text);
     signet_token_free(t);
     if (!ending)
         begin();
@@ -92,10 +92,15 @@ static void begin(void)
 
 static void say(void)
 {
-    printf("{\"asked\":%llu,\"tokens\":%llu,\"unavailable\":%llu,\"late\":%llu,\"other\":%llu,\"wrong\":%llu,"
-           "\"twice\":%llu,\"last\":\"%s\"}\n", count.asked, count.tokens, count.unavailable, count.late, count.other,
-           count.wrong, count.twice, last);
+    json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "asked", (json_int_t)count.asked,
+                          "tokens", (json_int_t)count.tokens, "unavailable", (json_int_t)count.unavailable,
+                          "late", (json_int_t)count.late, "other", (json_int_t)count.other,
+                          "wrong", (json_int_t)count.wrong, "twice", (json_int_t)count.twice, "last", last);
+
+    json_dumpf(o, stdout, 0);
+    putchar('\n');
     fflush(stdout);
+    json_decref(o);
 }
 
 static void hear(void)

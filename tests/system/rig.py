@@ -3,6 +3,7 @@
 Whatever a test starts here is waited for by the daemon's own word (sd_notify) or by an end that must come, each
 with a limit; nothing sleeps. What ASan, UBSan or LSan wrote into a daemon's log fails the test that stops it.
 """
+import fcntl
 import glob
 import json
 import os
@@ -49,6 +50,7 @@ def softhsm_module():
 
 class Place:
     """A directory that other users may enter, with a SoftHSM token in it that they may not read."""
+    daemon_settings = token_settings = ""
 
     def __init__(self, label="signet"):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="signet-"))
@@ -75,6 +77,8 @@ class Place:
 class TpmPlace(Place):
     """The same with a simulated TPM: swtpm, its resource manager, tpm2-pkcs11 and its store. What of them does not
     start fails the test."""
+    # Four processes take part in a signature: on a busy machine they take longer than a token of silicon.
+    daemon_settings, token_settings = "  deadline: 4500ms\n", "  token_timeout: 1500ms\n"
 
     def __init__(self, label="signet"):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="signet-tpm-"))
@@ -150,8 +154,11 @@ def npm_packages(source):
     """The folder in the build directory where the packages of source/package-lock.json are installed."""
     folder = BUILD.resolve() / "npm" / json.loads((source / "package.json").read_text())["name"]
     lock, stamp = (source / "package-lock.json").read_bytes(), folder / "installed"
-    if not stamp.exists() or stamp.read_bytes() != lock:
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as one_at_a_time:            # tests run side by side
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.read_bytes() == lock:
+            return folder
         for name in ("package.json", "package-lock.json"):
             shutil.copy(source / name, folder / name)
         run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, timeout=300,
@@ -175,9 +182,9 @@ class Daemon:
     def write(self, rings, profiles, daemon="", token=""):
         self.config.write_text(
             f"daemon:\n  socket: {self.socket}\n  admin_socket: {self.admin}\n"
-            f"  admin: {{users: [root]}}\n{daemon}"
+            f"  admin: {{users: [root]}}\n{daemon}{self.place.daemon_settings}"
             f"token:\n  module: {self.place.module}\n  uri: pkcs11:token=signet\n"
-            f"  pin_file: {self.place.pin}\n{token}"
+            f"  pin_file: {self.place.pin}\n{token}{self.place.token_settings}"
             f"rings:\n{rings}profiles:\n{profiles}")
 
     def start(self, env=None):

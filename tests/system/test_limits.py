@@ -18,8 +18,7 @@ PROFILES = profile("web", "web", "shop", "claims: {allowed: any}")
 
 class Limits(Case):
     rings = RINGS
-    profiles = PROFILES + profile("slow", "web", "slow.example", "rate: 5/s") + profile(
-        "impatient", "web", "now.example", "deadline: 2s")
+    profiles = PROFILES + profile("slow", "web", "slow.example", "rate: 5/s")
     daemon_settings = ("  max_connections: 12\n  max_connections_per_uid: 8\n  max_queue: 16\n  max_in_flight: 400\n")
     token_settings = "  signers: 2\n"
 
@@ -180,33 +179,6 @@ class Life(EachCase):
         self.daemon.token("web", "--subject", "s")
         self.assertEqual(self.daemon.stop(), 0)
 
-    def limited(self, n_soft, n_hard, *settings):
-        """signetd with so many descriptors, and these settings."""
-        self.daemon.write(RINGS, PROFILES, daemon="".join(f"  {s}\n" for s in settings))
-        return ["prlimit", f"--nofile={n_soft}:{n_hard}", SIGNETD, "--config", str(self.daemon.config)]
-
-    def test_descriptors_are_enough_for_all_connections(self):
-        argv = self.limited(64, 600, "max_connections: 300", "max_connections_per_uid: 300")
-        self.daemon.process = subprocess.Popen(argv, env=self.place.env, stdin=subprocess.DEVNULL,
-                                               stderr=open(self.daemon.log, "ab"))
-        until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
-        held = [wire.Connection(self.daemon.socket) for _ in range(299)]
-        for c in held:
-            self.addCleanup(c.socket.close)
-            c.send(wire.sign("web"))
-            self.assertIn(wire.SIGN, c.reply())
-        self.limited(64, 600, "max_connections: 3000")
-        broker = self.daemon.roles()["broker"]
-        _, err = self.daemon.cli("reload", want=1)
-        for word in ("3256", "600", "max_connections"):
-            self.assertIn(word, err)
-        held[0].send(wire.sign("web"))
-        self.assertIn(wire.SIGN, held[0].reply())
-        self.assertEqual(self.daemon.roles()["broker"], broker)
-        self.limited(64, 600, "max_connections: 340")
-        self.daemon.cli("reload")
-        self.assertEqual(self.daemon.stop(), 0)
-
     def test_more_connections_than_descriptors_allow_are_refused_at_the_start(self):
         self.fails_to_start("LimitNOFILE", "max_connections", argv=self.limited(64, 128))
 
@@ -241,6 +213,46 @@ class Life(EachCase):
         self.assertFalse(any(lock.exists() for lock in locks))
         self.assertEqual(self.daemon.stop(), 0)
 
+    def test_a_stale_socket_is_replaced(self):
+        stale = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stale.bind(str(self.daemon.socket))
+        stale.close()
+        self.daemon.start()
+        self.daemon.token("web", "--subject", "s")
+        self.assertEqual(self.daemon.stop(), 0)
+
+
+class Resources(EachCase):
+    """What a start takes and finds, whatever the token."""
+    rings, profiles = RINGS, PROFILES
+
+    def limited(self, n_soft, n_hard, *settings):
+        """signetd with so many descriptors, and these settings."""
+        self.daemon.write(RINGS, PROFILES, daemon="".join(f"  {s}\n" for s in settings))
+        return ["prlimit", f"--nofile={n_soft}:{n_hard}", SIGNETD, "--config", str(self.daemon.config)]
+
+    def test_descriptors_are_enough_for_all_connections(self):
+        argv = self.limited(64, 600, "max_connections: 300", "max_connections_per_uid: 300")
+        self.daemon.process = subprocess.Popen(argv, env=self.place.env, stdin=subprocess.DEVNULL,
+                                               stderr=open(self.daemon.log, "ab"))
+        until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+        held = [wire.Connection(self.daemon.socket) for _ in range(299)]
+        for c in held:
+            self.addCleanup(c.socket.close)
+            c.send(wire.sign("web"))
+            self.assertIn(wire.SIGN, c.reply())
+        self.limited(64, 600, "max_connections: 3000")
+        broker = self.daemon.roles()["broker"]
+        _, err = self.daemon.cli("reload", want=1)
+        for word in ("3256", "600", "max_connections"):
+            self.assertIn(word, err)
+        held[0].send(wire.sign("web"))
+        self.assertIn(wire.SIGN, held[0].reply())
+        self.assertEqual(self.daemon.roles()["broker"], broker)
+        self.limited(64, 600, "max_connections: 340")
+        self.daemon.cli("reload")
+        self.assertEqual(self.daemon.stop(), 0)
+
     def test_of_daemons_started_at_once_one_serves(self):
         many = [subprocess.Popen([SIGNETD, "--config", str(self.daemon.config)], env=self.place.env,
                                  stdin=subprocess.DEVNULL, stderr=open(self.daemon.log, "ab")) for _ in range(5)]
@@ -248,14 +260,6 @@ class Life(EachCase):
         [self.daemon.process] = [p for p in many if p.poll() is None]
         self.assertEqual([p.wait() for p in many if p is not self.daemon.process], [1] * 4)
         until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
-        self.assertEqual(self.daemon.stop(), 0)
-
-    def test_a_stale_socket_is_replaced(self):
-        stale = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        stale.bind(str(self.daemon.socket))
-        stale.close()
-        self.daemon.start()
-        self.daemon.token("web", "--subject", "s")
         self.assertEqual(self.daemon.stop(), 0)
 
 

@@ -25,7 +25,7 @@ class Starting(EachCase):
     def says(self, *words):
         """It is up, says why it does not sign, and does again when that is mended."""
         self.daemon.start()
-        out, _ = self.daemon.cli("status", want=3)
+        out = until("it has tried", lambda: self.tried(self.daemon.cli("status", want=3)[0]))
         _, err = self.daemon.cli("sign", "--profile", "web", want=3)
         for word in words:
             self.assertIn(word, out.decode())
@@ -34,6 +34,9 @@ class Starting(EachCase):
     def signetd(self, *args):
         return subprocess.run([SIGNETD, "--config", str(self.daemon.config), *args], env=self.place.env,
                               capture_output=True, text=True, timeout=60)
+
+    def tried(self, status):
+        return b"STARTING" not in status and status
 
     def stops(self, *words):
         done = self.signetd()
@@ -89,6 +92,44 @@ class Start(Starting):
         self.assertIn("UNKNOWN_RING", err)
         self.assertEqual(self.daemon.stop(), 0)
 
+    def test_a_missing_group_and_user_are_named_with_their_line(self):
+        self.daemon.write(RINGS, profile("web", "web", "shop", sign="{users: [no-such-user], groups: [no-such-group]}"))
+        self.stops("signetd.conf:", "user 'no-such-user' does not exist", "group 'no-such-group' does not exist")
+
+    def test_a_missing_file_and_one_that_is_none_are_named(self):
+        self.daemon.config.unlink()
+        self.stops("signetd.conf: cannot be read: No such file or directory")
+        self.daemon.config.mkdir()
+        self.stops("signetd.conf: is not a file")
+
+    def test_check_tells_of_files_that_are_not_there_yet(self):
+        self.assertEqual(self.signetd("--check").stderr, "")
+        self.change(self.place.module, "/usr/lib/no-such-module.so")
+        self.change(str(self.place.pin), "/no/such/pin")
+        done = self.signetd("--check")
+        self.assertEqual(done.returncode, 0, "the configuration itself is right")
+        lines = self.daemon.config.read_text().splitlines()
+        for setting, path in [("module", "/usr/lib/no-such-module.so"), ("pin_file", "/no/such/pin")]:
+            line = lines.index(f"  {setting}: {path}") + 1
+            self.assertIn(f"signetd.conf:{line}: token.{setting}: '{path}' cannot be read: No such file", done.stderr)
+        self.change("audiences: [shop]", "audiences: [shop")
+        done = self.signetd("--check")
+        self.assertEqual(done.returncode, 78)
+        for word in ("no YAML", "/usr/lib/no-such-module.so", "/no/such/pin"):
+            self.assertIn(word, done.stderr)
+
+    def test_nobody_is_no_caller_and_is_refused_at_load(self):
+        self.daemon.write(RINGS, profile("web", "web", "shop", sign="{users: [nobody], groups: [nogroup]}"))
+        self.stops("profiles.web.sign: user 'nobody' is the overflow uid 65534", "group 'nogroup' is the overflow gid 65534")
+
+    def test_a_directory_that_is_not_there_is_named(self):
+        self.change(str(self.daemon.socket), "/no/such/directory/s.sock")
+        done = self.signetd()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("/no/such/directory", done.stderr)
+
+
+class OnSoftHsm(Starting):
     def test_a_weak_secret_signs_only_while_its_ring_allows_it(self):
         """Padded on import, it is as long as any other on the token."""
         weak, mac = "allow_weak_secret: yes", profile("mac", "mac", "mac.example", "claims: {allowed: any}")
@@ -128,42 +169,6 @@ class Start(Starting):
         self.assertIn("KEY_TOO_WEAK", err)
         self.assertEqual(self.daemon.stop(), 0)
 
-    def test_a_missing_group_and_user_are_named_with_their_line(self):
-        self.daemon.write(RINGS, profile("web", "web", "shop", sign="{users: [no-such-user], groups: [no-such-group]}"))
-        self.stops("signetd.conf:", "user 'no-such-user' does not exist", "group 'no-such-group' does not exist")
-
-    def test_a_missing_file_and_one_that_is_none_are_named(self):
-        self.daemon.config.unlink()
-        self.stops("signetd.conf: cannot be read: No such file or directory")
-        self.daemon.config.mkdir()
-        self.stops("signetd.conf: is not a file")
-
-    def test_check_tells_of_files_that_are_not_there_yet(self):
-        self.assertEqual(self.signetd("--check").stderr, "")
-        self.change(self.place.module, "/usr/lib/no-such-module.so")
-        self.change(str(self.place.pin), "/no/such/pin")
-        done = self.signetd("--check")
-        self.assertEqual(done.returncode, 0, "the configuration itself is right")
-        lines = self.daemon.config.read_text().splitlines()
-        for setting, path in [("module", "/usr/lib/no-such-module.so"), ("pin_file", "/no/such/pin")]:
-            line = lines.index(f"  {setting}: {path}") + 1
-            self.assertIn(f"signetd.conf:{line}: token.{setting}: '{path}' cannot be read: No such file", done.stderr)
-        self.change("audiences: [shop]", "audiences: [shop")
-        done = self.signetd("--check")
-        self.assertEqual(done.returncode, 78)
-        for word in ("no YAML", "/usr/lib/no-such-module.so", "/no/such/pin"):
-            self.assertIn(word, done.stderr)
-
-    def test_nobody_is_no_caller_and_is_refused_at_load(self):
-        self.daemon.write(RINGS, profile("web", "web", "shop", sign="{users: [nobody], groups: [nogroup]}"))
-        self.stops("profiles.web.sign: user 'nobody' is the overflow uid 65534", "group 'nogroup' is the overflow gid 65534")
-
-    def test_a_directory_that_is_not_there_is_named(self):
-        self.change(str(self.daemon.socket), "/no/such/directory/s.sock")
-        done = self.signetd()
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("/no/such/directory", done.stderr)
-
     def test_a_secret_is_imported_once_and_its_successor_says_from_when_it_signs(self):
         self.daemon.write(ring("mac", "HS256", "rotate_every: never"), PROFILES.replace("ring: web", "ring: mac"))
         self.daemon.start()
@@ -181,8 +186,6 @@ class Start(Starting):
         self.assertRegex(out.decode(), "state         next.*\\n.*signs from    20[0-9]{2}-")
         self.assertEqual(self.daemon.stop(), 0)
 
-
-class OnSoftHsm(Starting):
     def test_the_module_may_be_a_name_that_p11_kit_knows(self):
         self.change(self.place.module, "softhsm2")
         self.works()
