@@ -19,7 +19,11 @@
 
 #define RECONNECT_MS 10              /* between tries to reach one that is restarting, or has a full backlog */
 #define STARTING_MS 30               /* before one that has come back is asked again */
-#define MAX_SENDS 2u                 /* of one call: a request that kills the daemon is not carried on for ever */
+/*
+ * Of one call. More than twice: one that ends leaves connections behind that nobody will ever accept. Not without end:
+ * the request may be what kills it.
+ */
+#define MAX_SENDS 4u
 #define REPLY_MAX_FIELDS 100000u     /* a list of 4000 keys has some 80000 */
 #define READ_CHUNK (64u * 1024)      /* bytes */
 #define MAX_READS 16                 /* chunks a turn: others of the same loop want theirs */

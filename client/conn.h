@@ -5,7 +5,7 @@
  *
  * It connects when there is something to ask. A daemon that goes away is given
  * CONN_RESTART_MS to come back; meanwhile calls wait, within their deadlines,
- * and those it had not answered are asked once more (but for those that make
+ * and those it had not answered are asked again (but for those that make
  * something: whether it was made is not known). One that was not there in the
  * first place is an error at once.
  */

@@ -115,9 +115,17 @@ for one in held:
         self.assertLessEqual(reasons, {b"", b"DEADLINE_EXCEEDED", b"QUEUE_FULL"})
 
 
-class Life(EachCase):
+class Starts(EachCase):
     rings, profiles = RINGS, PROFILES
 
+    def limited(self, n_soft, n_hard, *settings):
+        """signetd with so many descriptors, and these settings."""
+        self.daemon.write(RINGS, PROFILES, daemon="".join(f"  {s}\n" for s in settings))
+        return ["prlimit", f"--nofile={n_soft}:{n_hard}", SIGNETD, "--config", str(self.daemon.config)]
+
+
+
+class Life(Starts):
     def test_what_is_under_way_at_sigterm_is_answered(self):
         self.daemon.start()
         with wire.Connection(self.daemon.socket) as c:
@@ -222,14 +230,8 @@ class Life(EachCase):
         self.assertEqual(self.daemon.stop(), 0)
 
 
-class Resources(EachCase):
+class Resources(Starts):
     """What a start takes and finds, whatever the token."""
-    rings, profiles = RINGS, PROFILES
-
-    def limited(self, n_soft, n_hard, *settings):
-        """signetd with so many descriptors, and these settings."""
-        self.daemon.write(RINGS, PROFILES, daemon="".join(f"  {s}\n" for s in settings))
-        return ["prlimit", f"--nofile={n_soft}:{n_hard}", SIGNETD, "--config", str(self.daemon.config)]
 
     def test_descriptors_are_enough_for_all_connections(self):
         argv = self.limited(64, 600, "max_connections: 300", "max_connections_per_uid: 300")

@@ -581,7 +581,7 @@ static const struct unit_case cases[] = {
     { "batches and verdicts come the same way", batches_and_verdicts },
     { "with a stopped daemon a thousand calls end at their deadline", a_stopped_daemon_keeps_nobody },
     { "more calls than may wait are refused", more_than_may_wait_is_said },
-    { "what was not answered is asked once more", what_goes_comes_back },
+    { "what was not answered is asked again, not for ever", what_goes_comes_back },
     { "a daemon's restart is waited for, its end is not", a_restart_is_waited_for },
     { "a daemon that is not there is said at once", nobody_there_is_said_at_once },
     { "an answer that no signetd gives ends what it touches", a_lie_ends_what_it_touches },
