@@ -21,9 +21,13 @@ struct section { const char *name; const char *const *settings; char *json; bool
 static const char *const daemon_settings[] = { "socket", "admin_socket", "admin", "verifiers", NULL };
 static const char *const token_settings[] = { "module", "uri", "pin_file", "pin_credential", "signers", NULL };
 
-/* `create: no`: keys are made by one hand, ours, before the daemon is handed on; two would give a ring two. */
+/*
+ * `create: no`: keys are made by one hand, ours, before the daemon is handed on; two would give a ring two. Those that
+ * a ring names are on another token, and would hold their places in vain.
+ */
 static const struct { const char *section, *setting, *value; } changed[] = {
     { "rings", "create", "no" },
+    { "rings", "keys", "[]" },
     { "profiles", "sign", any_caller },
     { "profiles", "verify", any_caller },
 };

@@ -19,7 +19,7 @@ struct throwaway_places {
 
 /*
  * Where daemon and token are: `p`'s. Who may sign and verify: any, where the
- * file names someone. Keys: none are made by the daemon by itself. All else,
+ * file names someone. Keys: none are named, none made by the daemon by itself. All else,
  * limits and times too, as it was. False: the text is no YAML, or not laid out
  * so that it can be changed; `file` is how the user calls it.
  */

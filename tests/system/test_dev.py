@@ -117,7 +117,7 @@ class Dev(unittest.TestCase):
         script = f"""set -e
             for p in {' '.join(names)}; do
                 t=$(signet sign --profile $p --subject 1 --claim name=x); signet verify --profile $p $t; echo; done
-            signet sign --profile example --payload {self.home}/payload; echo; signet verify --profile example {PRINTED_TOKEN}; echo
+            signet sign --profile example --payload {self.home}/payload; signet verify --profile example {PRINTED_TOKEN}; echo
             signet jwks | grep -o '"kid"' | wc -l"""
         lines = self.dev("sh", "-c", script)[0].splitlines()
         self.assertEqual([json.loads(x)["name"] for x in lines[:len(names)]], ["x"] * len(names))

@@ -134,7 +134,9 @@ class Faults(unittest.TestCase):
         self.assertEqual(self.control[function]["done"], 1)
         self.check(tokens)
         # A session armed wrongly shows when its signer is next asked: some ask the other one first.
-        until("it was noticed", lambda: "it was not released" in self.daemon.said() or self.check(self.all_of(8)))
+        # On a machine so busy that the signer was taken as hung, its session went with it.
+        until("it was noticed", lambda: "it was not released" in self.daemon.said() or "; replaced in" in self.daemon.said()
+              or self.check(self.all_of(8)))
 
     def test_wire_6_1_3_3_a_flipped_bit_is_not_released_and_made_again(self):
         self.wrong("C_Sign", "flip")
@@ -181,9 +183,9 @@ class Faults(unittest.TestCase):
             with self.subTest(name):
                 self.start()
                 self.control.set("C_Sign", "return", value=rv)
-                out, err = self.signs()
-                self.assertFalse(out)
-                self.assertIn(name.replace("CKR_VENDOR_DEFINED", "0x80000001"), err)
+                self.assertFalse(self.signs()[0])
+                # A signer that looks for its token anew may meet another's login first, and says that.
+                until("it is said", lambda: name.replace("CKR_VENDOR_DEFINED", "0x80000001") in self.signs()[1])
                 self.daemon.stop()
 
     def test_a_token_that_is_gone_is_said_and_found_again(self):
