@@ -220,7 +220,8 @@ class Dev(unittest.TestCase):
 
     def test_a_daemon_that_ends_is_told(self):
         done = self.dev(*self.config(), "--", "sh", "-c", "kill -KILL $(ps -o ppid= -p $(signet status --admin --json |"
-                        " grep -o '\"pid\":[0-9]*}' | tr -dc 0-9)); signet status; [ $? = 3 ]")
+                        " grep -o '\"pid\":[0-9]*}' | tr -dc 0-9)); while signet status; do :; done; signet status;"
+                        " [ $? = 3 ]")
         self.assertIn("signetd has ended", done[1])
 
     # --- a configuration of one's own ---
