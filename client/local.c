@@ -353,7 +353,9 @@ struct signet_local *signet_local_open(const char *path, struct signet_error *e)
         free(l);
         return NULL;
     }
-    if ((l->state = state_new(&l->address)))
+    struct state *p = state_new(&l->address);
+    l->state = p;
+    if (p)
         return l;
     error_no_memory(e);
     signet_close(l->daemon);
