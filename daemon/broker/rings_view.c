@@ -335,7 +335,15 @@ static void say_trouble(const struct keys *k, const struct ring_view *v, int64_t
 {
     for (size_t i = 0; i < ring_size(v->ring); i++) {
         const struct held *h = ring_state(v->ring, i, now) == KEY_ACTIVE ? keys_by_id(k, ring_key(v->ring, i)->ref) : NULL;
-        if (!h || h->trouble.reason == ERR_NONE || h->proof == PROOF_FAILED)
+        if (!h || h->proof == PROOF_FAILED)
+            continue;
+        /* A signer or verifier that was not there for it says nothing of the key. */
+        if (h->trouble.reason == ERR_NONE && h->proof != PROOF_DONE) {
+            err_set(e, ERR_STARTING, "ring '%s': its key '%s' has yet to prove that it signs", v->config->settings.name, h->kid);
+            e->retry_after_ms = 500;
+            continue;
+        }
+        if (h->trouble.reason == ERR_NONE)
             continue;
         *e = h->trouble;
         err_wrap(e, "ring '%s', key '%s'", v->config->settings.name, h->kid[0] ? h->kid : h->label);

@@ -3,6 +3,7 @@ import concurrent.futures
 import json
 import mmap
 import os
+import signal
 import struct
 import time
 import unittest
@@ -196,6 +197,19 @@ class Faults(unittest.TestCase):
         self.daemon.cli("sign", "--profile", "web", "--subject", "s", want=3)
         self.control.set("C_Sign", "none")
         self.control.set("C_OpenSession", "none")
+        self.heals()
+
+    def test_a_proof_that_could_not_be_made_yet_is_no_verdict_on_the_key(self):
+        self.start()
+        self.control.set("C_Sign", "return", value=CKR["CKR_DEVICE_ERROR"])
+        [broker] = self.daemon.roles()["broker"]
+        os.kill(broker, signal.SIGKILL)
+        until("a new broker", lambda: self.daemon.roles().get("broker", [broker]) != [broker])
+        until("it has tried", lambda: self.control["C_Sign"]["done"])
+        for _ in range(30):
+            _, err = self.daemon.cli("sign", "--profile", "web", "--subject", "s", want=3)
+            self.assertNotIn("KEY_UNPROVED", err)
+        self.control.set("C_Sign", "none")
         self.heals()
 
     def one_hangs_at_the_start(self, function):
