@@ -8,6 +8,7 @@
 #include "client/error.h"
 #include "client/handle.h"
 #include "client/op.h"
+#include "client/process.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,7 +18,7 @@
 
 struct signet_async {
     struct sockaddr_un address;
-    pid_t pid;                   /* whose the rest is */
+    uint64_t process;            /* process_id: whose the rest is */
     struct conn *conn;
     int epoll, timer;
     unsigned generation;         /* of the connection whose descriptor is in epoll, with... */
@@ -25,6 +26,7 @@ struct signet_async {
     int64_t armed_ms;            /* when the timer rings; INT64_MAX: not set */
     uint32_t timeout_ms;         /* 0: the defaults */
     bool inside;                 /* in signet_async_process */
+    _Atomic bool busy;           /* in any call of ours: seen so in a child, the rest may be half-way through anything */
     bool closed;                 /* within a callback: freed at its end */
 };
 
@@ -52,7 +54,7 @@ static bool make_all(struct signet_async *a, struct signet_error *e)
 {
     struct epoll_event timer = { .events = EPOLLIN };
 
-    a->pid = getpid();
+    a->process = process_id();
     a->events = 0;
     a->armed_ms = INT64_MAX;
     a->conn = conn_new(&a->address);
@@ -68,19 +70,25 @@ static bool make_all(struct signet_async *a, struct signet_error *e)
     return error_set(e, why == EMFILE || why == ENFILE ? ERR_NO_DESCRIPTORS : ERR_SYSTEM, "nothing to poll: %s", strerror(why));
 }
 
-/* In a child: what the parent waits for is not ours. Its memory may be half-way through anything. */
+/* In a child what the parent waits for is not ours; where another thread was at work on it, its memory is left. */
+static void let_go(struct signet_async *a)
+{
+    if (a->conn && a->busy && a->process != process_id())
+        conn_abandon(a->conn);
+    else
+        conn_free(a->conn);
+    a->conn = NULL;
+    close_all(a);
+    a->busy = a->inside = false;
+}
+
 static bool own(struct signet_async *a, struct signet_error *e)
 {
     if (!a)
         return error_set(e, ERR_BAD_REQUEST, "no handle to call through: did signet_async_open fail?");
-    if (a->pid == getpid() && a->conn && a->epoll >= 0)
+    if (a->process == process_id() && a->conn && a->epoll >= 0)
         return true;
-    if (a->conn && a->inside)
-        conn_abandon(a->conn);
-    else if (a->conn)
-        conn_free(a->conn);
-    close_all(a);
-    a->inside = false;
+    let_go(a);
     return make_all(a, e);
 }
 
@@ -153,13 +161,12 @@ void signet_async_close(struct signet_async *a)
 {
     if (!a)
         return;
-    if (a->inside && a->pid == getpid()) {
+    if (a->inside && a->process == process_id()) {
         conn_cancel_all(a->conn);
         a->closed = true;
         return;
     }
-    conn_free(a->conn);
-    close_all(a);
+    let_go(a);
     free(a);
 }
 
@@ -176,28 +183,35 @@ void signet_async_set_timeout(struct signet_async *a, uint32_t timeout_ms)
 
 size_t signet_async_n_waiting(const struct signet_async *a)
 {
-    return a && a->conn && a->pid == getpid() ? conn_n_calls(a->conn) : 0;
+    return a && a->conn && a->process == process_id() ? conn_n_calls(a->conn) : 0;
 }
 
 bool signet_async_cancel(struct signet_async *a, uint64_t call)
 {
-    return own(a, NULL) && conn_cancel(a->conn, call);
+    if (!own(a, NULL))
+        return false;
+    bool was = a->busy;
+    a->busy = true;
+    bool ok = conn_cancel(a->conn, call);
+    a->busy = was;
+    return ok;
 }
 
 size_t signet_async_process(struct signet_async *a)
 {
     if (!own(a, NULL) || a->inside)
         return 0;
-    a->inside = true;
+    a->inside = a->busy = true;
     clear_timer(a);
     size_t n = conn_process(a->conn);
     if (!a->closed)
         conn_send(a->conn);              /* what callbacks began */
     a->inside = false;
+    if (!a->closed)
+        watch(a);
+    a->busy = false;
     if (a->closed)
         signet_async_close(a);
-    else
-        watch(a);
     return n;
 }
 
@@ -207,12 +221,15 @@ static uint64_t begin(struct signet_async *a, Signet__V1__Request *op, struct co
 {
     if (!own(a, e))
         return 0;
+    bool was = a->busy;
+    a->busy = true;
     op->deadline_ms = a->timeout_ms;
     uint64_t id = conn_begin(a->conn, op, conn_now_ms() + (a->timeout_ms ? a->timeout_ms : HANDLE_TIMEOUT_MS), call, e);
     if (id && !a->inside) {
         conn_send(a->conn);
         watch(a);
     }
+    a->busy = was;
     return id;
 }
 

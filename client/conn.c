@@ -151,7 +151,7 @@ struct conn *conn_new(const struct sockaddr_un *address)
     c->address = *address;
     c->fd = -1;
     c->earliest_ms = INT64_MAX;
-    buf_init(&c->in, FRAME_MAX_REPLY + FRAME_HEADER_LEN + READ_CHUNK);
+    buf_init_secret(&c->in, FRAME_MAX_REPLY + FRAME_HEADER_LEN + READ_CHUNK);
     buf_init_secret(&c->rest, CONN_MAX_REQUEST + FRAME_HEADER_LEN);
     return c;
 }
@@ -462,6 +462,7 @@ static bool take_error(struct conn *c, struct call *k, const Signet__V1__Error *
         k->n_sends--;                                    /* it was not begun: as often as the patience lasts */
         again(c, k);
     } else {
+        c->patience_ms = 0;                              /* it is there and at work */
         end_with(c, k, &e);
     }
     return true;
@@ -489,7 +490,7 @@ static bool take_reply(struct conn *c, const uint8_t *bytes, size_t len, int64_t
         return take_error(c, k, r->error, now);
     if ((int)r->result_case != (int)k->op_case)
         return not_asked(c, e);
-    c->patience_ms = 0;                                  /* it is there and at work */
+    c->patience_ms = 0;
     end(c, k, TAKE(r));
     return true;
 }
@@ -565,6 +566,9 @@ uint64_t conn_begin(struct conn *c, Signet__V1__Request *op, int64_t until_ms, s
         error_no_memory(e);
         return 0;
     }
+    /* A wait that ended while nobody waited says nothing of what happens to this call. */
+    if (c->n_calls == 0 && c->patience_ms && !is_restarting(c, conn_now_ms()))
+        c->patience_ms = 0;
     k->chain = NULL;
     k->owner = owner;
     k->id = ++c->last_id;
@@ -642,7 +646,9 @@ unsigned conn_generation(const struct conn *c)
 
 short conn_events(const struct conn *c)
 {
-    return (short)(POLLIN | (c->blocked && !c->hold_ms ? POLLOUT : 0));
+    bool more = c->rest.len || (c->to_send && !c->leaving);
+
+    return (short)(POLLIN | (c->blocked && more && !c->hold_ms ? POLLOUT : 0));
 }
 
 int64_t conn_next_ms(const struct conn *c)
@@ -651,7 +657,7 @@ int64_t conn_next_ms(const struct conn *c)
 
     if (c->ended)
         return 0;
-    return c->to_send && c->hold_ms && c->hold_ms < next ? c->hold_ms : next;
+    return (c->to_send || c->rest.len) && c->hold_ms && c->hold_ms < next ? c->hold_ms : next;
 }
 
 size_t conn_n_calls(const struct conn *c)

@@ -12,16 +12,18 @@
 
 #include "client/address.h"
 #include "client/error.h"
+#include "client/process.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #define MAKE_KEY_TIMEOUT_MS 120000u  /* an RSA key of 4096 bits on a TPM takes a minute */
 #define N_SLOTS 64                   /* connections kept; more threads at a time make some that are not */
 
-enum { FREE = 0, IDLE = 1, BUSY = 2 };       /* in a slot's word, below the process id */
+enum { FREE = 0, IDLE = 1, BUSY = 2 };       /* in a slot's word, below process_id */
 
 struct slot {
     _Atomic uint64_t word;
@@ -36,12 +38,12 @@ struct signet {
 
 static uint64_t word_of(int state)
 {
-    return (uint64_t)getpid() << 2 | (unsigned)state;
+    return process_id() << 2 | (unsigned)state;
 }
 
 static bool is_foreign(uint64_t word)
 {
-    return word != FREE && word >> 2 != (uint64_t)getpid();
+    return word != FREE && word >> 2 != process_id();
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -218,9 +220,13 @@ Signet__V1__Reply *handle_call_until(struct signet *s, Signet__V1__Request *op, 
         return NULL;
     }
     op->deadline_ms = s->timeout_ms;
+    /* A thread that is cancelled in the middle would take its connection along. */
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     Signet__V1__Reply *reply = call_on(c, op, until_ms, e);
     /* One whose answer nobody waits for any more is closed: the daemon then drops what was asked. */
     give_back(slot, c, conn_fd(c) >= 0 && conn_n_calls(c) == 0 && (reply || conn_now_ms() < until_ms));
+    pthread_setcancelstate(cancel, NULL);
     return reply;
 }
 

@@ -18,6 +18,8 @@ struct owned_keys {
     struct signet_profile *profiles;
     Signet__V1__Reply **pages;      /* strings of profiles (page 0) and rings live in them */
     size_t n_pages;
+    const char **rings;             /* of each key, all pages' */
+    size_t n_keys;
 };
 
 struct keys_fetch {
@@ -86,6 +88,19 @@ static bool join(struct owned_keys *k, struct signet_error *e)
     return k->jwks || error_no_memory(e);
 }
 
+static bool take_rings(struct owned_keys *k, size_t n, struct signet_error *e)
+{
+    k->rings = calloc(n + 1, sizeof *k->rings);
+    if (!k->rings)
+        return error_no_memory(e);
+    for (size_t i = 0; i < k->n_pages; i++) {
+        const Signet__V1__GetKeysReply *page = k->pages[i]->get_keys;
+        for (size_t at = 0; at < page->n_rings; at++)
+            k->rings[k->n_keys++] = page->rings[at];
+    }
+    return true;
+}
+
 static bool take_profiles(struct owned_keys *k, struct signet_error *e)
 {
     const Signet__V1__GetKeysReply *r = k->pages[0]->get_keys;
@@ -116,7 +131,7 @@ static enum keys_fetched whole(struct keys_fetch *f, struct signet_keys **out, s
     f->n = 0;
     k->keys.version = k->pages[0]->get_keys->version;
     k->keys.max_age_s = k->pages[0]->get_keys->max_age_s;
-    if (!join(k, e) || !take_profiles(k, e)) {
+    if (!join(k, e) || !take_rings(k, f->n_keys, e) || !take_profiles(k, e)) {
         signet_keys_free(&k->keys);
         return KEYS_FAILED;
     }
@@ -154,13 +169,7 @@ const char *keys_ring(const struct signet_keys *keys, size_t nth)
 {
     const struct owned_keys *k = (const struct owned_keys *)keys;
 
-    for (size_t i = 0; i < k->n_pages; i++) {
-        const Signet__V1__GetKeysReply *page = k->pages[i]->get_keys;
-        if (nth < page->n_rings)
-            return page->rings[nth];
-        nth -= page->n_rings;
-    }
-    return NULL;
+    return nth < k->n_keys ? k->rings[nth] : NULL;
 }
 
 struct signet_keys *signet_get_keys(struct signet *s, struct signet_error *e)
@@ -193,6 +202,7 @@ void signet_keys_free(struct signet_keys *keys)
     for (size_t i = 0; i < k->n_pages; i++)
         signet__v1__reply__free_unpacked(k->pages[i], NULL);
     free(k->pages);
+    free(k->rings);
     free(k->jwks);
     free(k->profiles);
     free(k);

@@ -14,6 +14,7 @@
 #include "client/handle.h"
 #include "client/keys.h"
 #include "client/op.h"
+#include "client/process.h"
 #include "proto/jose/json.h"
 #include "proto/jose/verify.h"
 
@@ -24,6 +25,7 @@
 #include <time.h>
 
 #define REFETCH_MS 1000          /* between two fetches that begin: unknown kids may come by the thousand */
+#define MAX_RINGS 1024u          /* with public keys: what a hostile answer may make us compare */
 #define SOON_MS 50               /* when to try again, where a call may not wait */
 
 struct ring_keys {
@@ -45,7 +47,7 @@ enum cause { AGE, UNKNOWN_KEY };
 
 /* Of one process. */
 struct state {
-    pid_t pid;
+    uint64_t process;            /* process_id */
     pthread_mutex_t lock;
     pthread_cond_t ended;        /* a fetch has, or the one who waited for it has left */
     bool held;                   /* the lock is: seen so in a child, all this may be half-way through anything */
@@ -99,25 +101,42 @@ static const struct jwk_set *ring_of(const struct key_set *s, const char *name)
     return NULL;
 }
 
-/* The keys of one ring, which is the nth key's, as a set of their own. */
-static bool add_ring(struct key_set *s, json_t *keys, size_t nth, struct signet_error *e)
+/* The keys of each ring as a set of their own, in `sets`, which are JSON yet: where the ring's stands. NULL: no room. */
+static json_t *keys_of_ring(struct key_set *s, json_t *sets[MAX_RINGS], const char *ring)
 {
-    const char *ring = keys_ring(s->keys, nth);
-    CLEANUP(json_decrefp) json_t *own = json_pack("{s:[]}", "keys");
-    struct err why;
+    size_t i = 0;
 
-    for (size_t i = nth; own && i < json_array_size(keys); i++)
-        if (strcmp(keys_ring(s->keys, i), ring) == 0)
-            json_array_append(json_object_get(own, "keys"), json_array_get(keys, i));
-    struct ring_keys *more = own ? reallocarray(s->rings, s->n_rings + 1, sizeof *more) : NULL;
-    if (!more)
-        return error_no_memory(e);
-    s->rings = more;
-    more[s->n_rings] = (struct ring_keys){ ring, jwk_set_of(own, &why) };
-    if (!more[s->n_rings].set)
-        return error_from(e, &why);
-    s->n_rings++;
-    return true;
+    while (i < s->n_rings && strcmp(s->rings[i].ring, ring) != 0)
+        i++;
+    if (i == MAX_RINGS)
+        return NULL;
+    if (i == s->n_rings) {
+        sets[i] = json_pack("{s:[]}", "keys");
+        if (!sets[i])
+            return NULL;
+        s->rings[s->n_rings++] = (struct ring_keys){ .ring = ring };
+    }
+    return json_object_get(sets[i], "keys");
+}
+
+/* A ring whose keys are no set is left out: the daemon judges its tokens. */
+static bool add_rings(struct key_set *s, json_t *keys, struct signet_error *e)
+{
+    CLEANUP(freep) json_t **sets = calloc(MAX_RINGS, sizeof *sets);
+    struct err why;
+    bool ok = sets != NULL;
+
+    s->rings = calloc(MAX_RINGS, sizeof *s->rings);
+    for (size_t i = 0; ok && s->rings && i < json_array_size(keys); i++) {
+        json_t *own = keys_of_ring(s, sets, keys_ring(s->keys, i));
+        ok = own && json_array_append(own, json_array_get(keys, i)) == 0;
+    }
+    for (size_t i = 0; sets && i < s->n_rings; i++) {
+        s->rings[i].set = ok ? jwk_set_of(sets[i], &why) : NULL;
+        json_decref(sets[i]);
+    }
+    return (ok && s->rings) || error_set(e, ERR_PROTOCOL_BROKEN, "a key set of more than %u rings, or no memory for it",
+                                         MAX_RINGS);
 }
 
 /* Takes the keys. */
@@ -126,7 +145,6 @@ static struct key_set *set_new(struct signet_keys *taken, int64_t asked_ns, stru
     CLEANUP(set_unrefp) struct key_set *s = calloc(1, sizeof *s);
     struct err why;
     CLEANUP(json_decrefp) json_t *doc = json_object_read(taken->jwks, strlen(taken->jwks), ERR_PROTOCOL_BROKEN, &why);
-    json_t *keys = json_object_get(doc, "keys");
 
     if (!s) {
         signet_keys_free(taken);
@@ -137,10 +155,7 @@ static struct key_set *set_new(struct signet_keys *taken, int64_t asked_ns, stru
     s->keys = taken;
     s->asked_ns = asked_ns;
     s->until_ns = asked_ns + (int64_t)taken->max_age_s * 1000000000;
-    for (size_t i = 0; i < json_array_size(keys); i++)
-        if (!ring_of(s, keys_ring(taken, i)) && !add_ring(s, keys, i, e))
-            return NULL;
-    return TAKE(s);
+    return add_rings(s, json_object_get(doc, "keys"), e) ? TAKE(s) : NULL;
 }
 
 /* --- fetching: with the lock held ------------------------------------------------------------- */
@@ -291,7 +306,7 @@ static struct state *state_new(const struct sockaddr_un *address)
         free(p);
         return NULL;
     }
-    p->pid = getpid();
+    p->process = process_id();
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->ended, NULL);
     return p;
@@ -302,14 +317,14 @@ static void state_free(struct state *p)
     if (!p)
         return;
     state_free(p->inherited);
-    if (p->pid != getpid() && p->held) {         /* half-way: its memory is left, the descriptor is not */
+    if (p->process != process_id() && p->held) {         /* half-way: its memory is left, the descriptor is not */
         conn_abandon(p->conn);
         return;
     }
     conn_free(p->conn);
     keys_fetch_free(p->fetch);
     set_unref(p->set);
-    if (p->pid == getpid()) {
+    if (p->process == process_id()) {
         pthread_cond_destroy(&p->ended);
         pthread_mutex_destroy(&p->lock);
     }
@@ -321,7 +336,7 @@ static struct state *state_of(struct signet_local *l)
 {
     struct state *p = l->state;
 
-    if (p->pid == getpid())
+    if (p->process == process_id())
         return p;
     struct state *mine = state_new(&l->address);
     if (!mine)
@@ -463,11 +478,16 @@ static struct signet_verified *judge(struct judging *g, const struct key_set *s,
     return v;
 }
 
-/* What a newer set might say otherwise: a key or a profile that this one does not have. */
-static bool may_be_new(enum err_reason why)
+/* What a newer set might say otherwise: a key, a profile or an audience of one that this one does not have. */
+static bool may_be_new(const struct jws *j, enum err_reason why)
 {
-    return why == ERR_KEY_UNKNOWN || why == ERR_UNKNOWN_PROFILE || why == ERR_WRONG_ISSUER || why == ERR_WRONG_AUDIENCE ||
-           why == ERR_WRONG_TYPE;
+    static const enum err_reason absent[] = { ERR_KEY_UNKNOWN, ERR_UNKNOWN_PROFILE, ERR_WRONG_ISSUER, ERR_WRONG_AUDIENCE,
+                                              ERR_WRONG_TYPE, ERR_AUDIENCE_NOT_ALLOWED };
+
+    for (size_t i = 0; i < ARRAY_LEN(absent); i++)
+        if (absent[i] == why)
+            return true;
+    return why == ERR_BAD_SIGNATURE && !j->kid;      /* each key was tried, but for those that are not there */
 }
 
 static bool unavailable(const struct signet_local *l, const struct state *p, const char *what, struct signet_error *e)
@@ -506,12 +526,12 @@ static struct key_set *usable_set(struct signet_local *l, struct state *p, const
 }
 
 /*
- * A set that was asked for after the call began, if it may be had: *out. False
- * with e: nobody knows. True without *out: this one was asked for so shortly
- * ago that its word counts.
+ * A set newer than `s`, at best asked for after the call began, if it may be
+ * had: *out. False with e: nobody knows. True without *out: `s` was asked for
+ * so shortly ago that its word counts.
  */
-static bool newer_set(struct signet_local *l, struct state *p, const struct judging *g, int64_t until_ms,
-                      struct key_set **out, struct signet_error *e)
+static bool newer_set(struct signet_local *l, struct state *p, const struct judging *g, const struct key_set *s,
+                      int64_t until_ms, struct key_set **out, struct signet_error *e)
 {
     bool known = true;
 
@@ -522,7 +542,7 @@ static bool newer_set(struct signet_local *l, struct state *p, const struct judg
         if (conn_now_ms() >= until_ms)
             break;
     }
-    if (p->set->asked_ns >= g->began_ns) {
+    if (p->set != s) {
         *out = p->set;
         atomic_fetch_add(&(*out)->n_refs, 1);
     } else if (p->fetch || *p->why.reason) {
@@ -533,10 +553,16 @@ static bool newer_set(struct signet_local *l, struct state *p, const struct judg
 }
 
 static struct signet_verified *by_daemon(struct signet_local *l, const struct judging *g, const void *token, size_t len,
-                                         struct signet_error *e)
+                                         int64_t until_ms, struct signet_error *e)
 {
-    if (l->wait_ms > 0)
-        return signet_verify(l->daemon, token, len, g->daemon_profile, g->audience, e);
+    Signet__V1__Request op;
+    Signet__V1__VerifyRequest m;
+
+    if (l->wait_ms > 0) {
+        Signet__V1__Reply *reply = op_verify(&op, &m, token, len, g->daemon_profile, g->audience, e)
+                                       ? handle_call_until(l->daemon, &op, until_ms, e) : NULL;
+        return reply ? op_verified_of(reply, e) : NULL;
+    }
     error_set(e, ERR_KEYS_UNAVAILABLE, "profile '%s' has no public key: only signetd can judge its tokens, and this call may"
               " not wait (signet_async_verify)", g->daemon_profile);
     return NULL;
@@ -552,14 +578,14 @@ static struct signet_verified *verify(struct signet_local *l, struct state *p, s
     if (!s)
         return NULL;
     struct signet_verified *v = judge(g, s, &why);
-    if (!v && may_be_new(why.reason)) {
-        if (!newer_set(l, p, g, until_ms, &newer, e))
+    if (!v && may_be_new(&g->jws, why.reason)) {
+        if (!newer_set(l, p, g, s, until_ms, &newer, e))
             return NULL;
         if (newer)
             v = judge(g, newer, &why);
     }
     if (!v && g->daemon_profile)
-        return by_daemon(l, g, token, len, e);
+        return by_daemon(l, g, token, len, until_ms, e);
     if (!v)
         error_from(e, &why);
     return v;
@@ -568,15 +594,19 @@ static struct signet_verified *verify(struct signet_local *l, struct state *p, s
 struct signet_verified *signet_local_verify(struct signet_local *l, const void *token, size_t len,
                                             const char *profile, const char *audience, struct signet_error *e)
 {
-    struct judging g = { .profile = profile, .audience = audience, .began_ns = boot_ns() };
+    struct judging g = { .profile = profile && *profile ? profile : NULL,
+                         .audience = audience && *audience ? audience : NULL, .began_ns = boot_ns() };
     struct signet_verified *v = NULL;
     struct state *p;
     struct err why;
+    int cancel;
 
     if (!l || (!token && len)) {
         error_set(e, ERR_BAD_REQUEST, l ? "the token is NULL" : "no handle to call through: did signet_local_open fail?");
         return NULL;
     }
+    /* A thread that is cancelled in the middle would leave the others waiting for it. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     if (!(p = state_of(l)))
         error_no_memory(e);
     else if (jws_parse(&g.jws, token, len, VERIFY_MAX_OFFLINE, &why))
@@ -584,5 +614,6 @@ struct signet_verified *signet_local_verify(struct signet_local *l, const void *
     else
         error_from(e, &why);
     jws_clear(&g.jws);
+    pthread_setcancelstate(cancel, NULL);
     return v;
 }

@@ -2,6 +2,8 @@
 #include "client/handle.h"
 #include "client/op.h"
 
+#include <string.h>
+
 #define MAX_AUDIENCES 1024u      /* past what any profile lists: a count beyond it is no count */
 
 /* A public struct and the reply that its strings live in. */
@@ -110,12 +112,19 @@ struct signet_token *signet_sign(struct signet *s, const struct signet_sign_requ
     return reply ? op_token_of(reply, e) : NULL;
 }
 
+/* Whoever has a token is its subject. */
+static void wipe(Signet__V1__SignReply *r)
+{
+    explicit_bzero(r->token, strlen(r->token));
+}
+
 void signet_token_free(struct signet_token *token)
 {
     struct owned_token *t = (struct owned_token *)token;
 
     if (!t)
         return;
+    wipe(t->reply->sign);
     signet__v1__reply__free_unpacked(t->reply, NULL);
     free(t);
 }
@@ -186,6 +195,9 @@ void signet_batch_free(struct signet_batch *batch)
 
     if (!b)
         return;
+    for (size_t i = 0; b->reply && i < b->reply->sign_batch->n_items; i++)
+        if (b->reply->sign_batch->items[i]->result_case == SIGNET__V1__SIGN_BATCH_ITEM__RESULT_SIGN)
+            wipe(b->reply->sign_batch->items[i]->sign);
     if (b->reply)
         signet__v1__reply__free_unpacked(b->reply, NULL);
     free(b->items);

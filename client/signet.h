@@ -204,7 +204,7 @@ SIGNET_API void signet_local_close(struct signet_local *l);
  * and what it needs is fetched while other calls go on.
  */
 SIGNET_API void signet_local_set_wait(struct signet_local *l, uint32_t wait_ms);
-/* As signet_verify. */
+/* As signet_verify; tokens of up to 1 MiB, where the daemon takes what its max_request leaves. */
 SIGNET_API struct signet_verified *signet_local_verify(struct signet_local *l, const void *token, size_t len,
                                                        const char *profile, const char *audience,
                                                        struct signet_error *e);

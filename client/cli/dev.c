@@ -71,16 +71,23 @@ static int failed(const char *what)
     return EXIT_DEV_FAILED;
 }
 
-/* Waits for fd. Returns 0, or the signal that came first; the parent's end is one. */
-static int await(struct dev *d, int fd)
+/*
+ * Waits for fd. Returns 0, or the signal that came first; the parent's end is
+ * one. *out_sent: a process sent it, to us alone; a terminal sends to the whole
+ * group, the command too.
+ */
+static int await(struct dev *d, int fd, bool *out_sent)
 {
     for (;;) {
         struct pollfd p[] = { { fd, POLLIN, 0 }, { d->signals, POLLIN, 0 }, { d->parent, POLLIN, 0 } };
         struct signalfd_siginfo info;
         if (poll(p, ARRAY_LEN(p), -1) < 0)
             continue;
-        if (p[1].revents && read(d->signals, &info, sizeof info) == sizeof info)
+        *out_sent = true;
+        if (p[1].revents && read(d->signals, &info, sizeof info) == sizeof info) {
+            *out_sent = info.ssi_code <= 0;
             return (int)info.ssi_signo;
+        }
         if (p[2].revents) {
             closep(&d->parent);
             d->parent = -1;
@@ -126,11 +133,12 @@ static _Noreturn void become(const struct dev *d, char **command, const char *di
     _exit(why == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
 }
 
-/* The terminal tells the command of INT and QUIT itself; the others are handed on. */
+/* The terminal tells the command of INT and QUIT itself; what a process sends is handed on. */
 static int run(struct dev *d, char **command, const char *dir)
 {
     pid_t us = getpid(), pid = fork();
     int status = 0, came;
+    bool sent;
 
     if (pid == 0)
         become(d, command, dir, us);
@@ -143,8 +151,8 @@ static int run(struct dev *d, char **command, const char *dir)
         waitpid(pid, NULL, 0);
         return why;
     }
-    while ((came = await(d, end)) != 0)
-        if (came == SIGTERM || came == SIGHUP)
+    while ((came = await(d, end, &sent)) != 0)
+        if (sent || came == SIGTERM || came == SIGHUP)
             kill(pid, came);
     if (waitpid(pid, &status, 0) < 0)
         return failed("the command's status is lost");
@@ -154,7 +162,8 @@ static int run(struct dev *d, char **command, const char *dir)
 static int run_when_ready(struct dev *d, char **command)
 {
     char dir[PATH_MAX / 2] = "";
-    int came = await(d, d->ready[0]);
+    bool sent;
+    int came = await(d, d->ready[0], &sent);
 
     if (came)
         return EXIT_BY_SIGNAL + came;

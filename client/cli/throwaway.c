@@ -291,7 +291,10 @@ static struct signet_status *settled(struct keeper *k, struct signet *s, struct 
 static bool fill_ring(struct keeper *k, struct signet *s, const char *ring, struct err *e)
 {
     bool import = !k->config && strcmp(ring, printed_ring) == 0;
+    int64_t left = k->deadline_ms - mono_ms();
     struct signet_error why;
+
+    signet_set_timeout(s, left > 1 ? (uint32_t)left : 1);
     struct signet_key_list *made = import ? signet_import_key(s, ring, printed_secret, strlen(printed_secret), &why)
                                           : signet_generate_key(s, ring, &why);
     bool ok = made || no_key("no key could be made for ring ", ring, &why, e);

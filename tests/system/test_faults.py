@@ -250,7 +250,7 @@ class Faults(unittest.TestCase):
         self.heals()
         until("all have their token", lambda: [s["state"] for s in json.loads(
             self.daemon.cli("status", "--admin", "--json")[0])["signers"]] == ["ready"] * 4)
-        self.assertEqual(self.control["C_Login"]["calls"], 1 + 4)
+        self.assertGreaterEqual(self.control["C_Login"]["calls"], 1 + 4)      # those that met another's are tried again
 
     def test_a_generation_that_fails_is_said_and_tried_again(self):
         self.start()

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define PATIENCE_MS 60000
 
@@ -376,6 +377,35 @@ static void nobody_there_is_said_at_once(void)
     script_stop(&d);
 }
 
+/* Says to the first that it is ending, and reads no more. */
+static bool ending_and_deaf(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
+{
+    script_say_error(fd, rq->request_id, 14, "DRAINING", "not now");
+    for (;;)
+        pause();
+    return true;
+}
+
+static void a_daemon_that_ends_is_not_polled_for_room(void)
+{
+    struct script d = script_start(ending_and_deaf, NULL);
+    struct signet_async *a = opened(&d);
+    struct pollfd p = { .fd = signet_async_fd(a), .events = POLLIN };
+    static char long_subject[1000];
+    static struct got got[3000];
+    int turns = 0;
+
+    memset(long_subject, 's', sizeof long_subject - 1);
+    for (unsigned i = 0; i < ARRAY_LEN(got); i++)
+        ask(a, long_subject, &got[i]);           /* more than the socket takes */
+    CU_ASSERT_EQUAL(poll(&p, 1, PATIENCE_MS), 1);
+    for (; turns < 1000 && poll(&p, 1, 0) == 1; turns++)
+        signet_async_process(a);
+    CU_ASSERT_TRUE(turns < 1000);                /* nothing more to be woken for, but deadlines */
+    signet_async_close(a);
+    script_stop(&d);
+}
+
 /* --- answers that no signetd gives ----------------------------------------------------- */
 
 /* The third request's arrival is what it answers to. */
@@ -583,6 +613,7 @@ static const struct unit_case cases[] = {
     { "more calls than may wait are refused", more_than_may_wait_is_said },
     { "what was not answered is asked again, not for ever", what_goes_comes_back },
     { "a daemon's restart is waited for, its end is not", a_restart_is_waited_for },
+    { "a daemon that ends is not polled for room", a_daemon_that_ends_is_not_polled_for_room },
     { "a daemon that is not there is said at once", nobody_there_is_said_at_once },
     { "an answer that no signetd gives ends what it touches", a_lie_ends_what_it_touches },
     { "an answer given twice is one", an_answer_twice_is_one },

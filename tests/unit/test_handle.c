@@ -1,4 +1,5 @@
 /* One handle, many threads, forked children: blocking calls against a daemon that answers by script. */
+#include "client/process.h"
 #include "client/signet.h"
 #include "proto/cleanup.h"
 #include "tests/support/script.h"
@@ -6,6 +7,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -185,6 +187,42 @@ static void prefork(void)
     script_stop(&d);
 }
 
+/* Each its namespace's first process. */
+static int first_of_two(void)
+{
+    uint64_t ours = process_id(), theirs = 0;
+    int pipe_fds[2], status = -1;
+
+    if (getpid() != 1 || ours != process_id() || pipe(pipe_fds) < 0 || unshare(CLONE_NEWPID) < 0)
+        return 1;
+    pid_t child = fork();
+    if (child == 0) {
+        theirs = getpid() == 1 ? process_id() : 0;
+        _exit(write(pipe_fds[1], &theirs, sizeof theirs) != sizeof theirs);
+    }
+    if (read(pipe_fds[0], &theirs, sizeof theirs) != sizeof theirs || waitpid(child, &status, 0) != child || status != 0)
+        return 2;
+    return theirs && theirs != ours ? 0 : 3;
+}
+
+static void two_processes_of_one_number_are_two(void)
+{
+    int status = -1;
+    pid_t child = fork();
+
+    if (child == 0) {
+        if (unshare(CLONE_NEWPID) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWPID) < 0)
+            _exit(4);
+        pid_t first = fork();
+        if (first == 0)
+            _exit(first_of_two());
+        waitpid(first, &status, 0);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 5);
+    }
+    waitpid(child, &status, 0);
+    unit_same_int("told apart", status, 0);
+}
+
 static void more_threads_than_connections_are_kept(void)
 {
     struct script d = script_start_many(echo, NULL);
@@ -276,6 +314,7 @@ static const struct unit_case cases[] = {
     { "a fork may come in the middle of calls", a_fork_in_the_middle_of_a_call },
     { "and at any instruction (without sanitizers)", a_fork_comes_at_any_time },
     { "a forked child has a connection of its own", prefork },
+    { "two processes of one number are two", two_processes_of_one_number_are_two },
     { "more threads than connections are kept", more_threads_than_connections_are_kept },
     { "no descriptors left is an error, and passes", no_descriptors_left },
     { "a deadline bounds every call", a_deadline_bounds_every_call },

@@ -14,6 +14,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,6 +31,8 @@ static struct shared {
     unsigned n_keys;                    /* the first so many */
     uint32_t max_age_s;
     bool broken, no_ring;
+    unsigned hold_from;                 /* fetches from this number on are answered when `released` */
+    bool released;
 } *now;
 
 /* --- tokens ------------------------------------------------------------------------ */
@@ -71,24 +74,34 @@ static void sign_raw(EVP_PKEY *pkey, const struct buf *input, uint8_t out[64])
 }
 
 /* A token of key k; freed by the caller. */
-static char *token(int k, const char *typ, const char *payload)
+static char *token_with(int k, const char *kid, const char *typ, const char *payload)
 {
     CLEANUP(buf_clear) struct buf out;
     uint8_t signature[64];
 
     buf_init(&out, 4096);
-    CU_ASSERT_TRUE_FATAL(jws_signing_input(&out, alg_by_name("ES256", 5), typ, jwk_kid(key[k].jwk), payload, strlen(payload)));
+    CU_ASSERT_TRUE_FATAL(jws_signing_input(&out, alg_by_name("ES256", 5), typ, kid, payload, strlen(payload)));
     sign_raw(key[k].pkey, &out, signature);
     CU_ASSERT_TRUE_FATAL(jws_append_signature(&out, signature, sizeof signature) && buf_append(&out, "", 1));
     return strdup((const char *)out.data);
 }
 
-static char *session(int k, const char *aud, int64_t ttl)
+static char *token(int k, const char *typ, const char *payload)
 {
-    char payload[200];
+    return token_with(k, jwk_kid(key[k].jwk), typ, payload);
+}
+
+static const char *payload_for(const char *aud, int64_t ttl)
+{
+    static char payload[200];
 
     snprintf(payload, sizeof payload, "{\"iss\":\"https://login\",\"aud\":\"%s\",\"exp\":%lld}", aud, (long long)time(NULL) + ttl);
-    return token(k, "JWT", payload);
+    return payload;
+}
+
+static char *session(int k, const char *aud, int64_t ttl)
+{
+    return token(k, "JWT", payload_for(aud, ttl));
 }
 
 /* --- the daemon ---------------------------------------------------------------------- */
@@ -141,7 +154,9 @@ static bool daemon_answer(int fd, const Signet__V1__Request *rq, unsigned nth, c
     Signet__V1__VerifyReply verify = SIGNET__V1__VERIFY_REPLY__INIT;
 
     if (rq->op_case == SIGNET__V1__REQUEST__OP_GET_KEYS) {
-        __atomic_add_fetch(&now->n_fetches, 1, __ATOMIC_SEQ_CST);
+        unsigned n = __atomic_add_fetch(&now->n_fetches, 1, __ATOMIC_SEQ_CST);
+        while (now->hold_from && n >= now->hold_from && !__atomic_load_n(&now->released, __ATOMIC_SEQ_CST))
+            sched_yield();
         say_keys(fd, rq);
         return true;
     }
@@ -193,6 +208,7 @@ static void judges_as_the_daemon_would(void)
     unit_same_str("its profile is found", verdict(w.l, session(A, "shop", 60), NULL, NULL), "web");
     unit_same_str("or named", verdict(w.l, session(A, "shop", 60), "web", NULL), "web");
     unit_same_str("another ring's", verdict(w.l, session(B, "other", 60), NULL, NULL), "other");
+    unit_same_str("no profile and no audience named", verdict(w.l, session(A, "shop", 60), "", ""), "web");
     unit_same_str("its audience", verdict(w.l, session(A, "shop", 60), NULL, "shop"), "web");
     unit_same_str("an audience that the profile has not", verdict(w.l, session(A, "shop", 60), NULL, "other"),
                   "AUDIENCE_NOT_ALLOWED");
@@ -255,6 +271,17 @@ static void a_new_key_is_fetched_at_its_first_token(void)
     unit_same_str("before", verdict(w.l, session(A, "shop", 60), NULL, NULL), "web");
     now->n_keys = 2;
     unit_same_str("its first token", verdict(w.l, session(B, "other", 60), NULL, NULL), "other");
+    unit_same_int("fetches", now->n_fetches, 2);
+    finish(&w);
+}
+
+static void without_a_kid_too(void)
+{
+    struct world w = begin(1, 900);
+
+    unit_same_str("before", verdict(w.l, token_with(A, NULL, "JWT", payload_for("shop", 60)), NULL, NULL), "web");
+    now->n_keys = 3;                     /* the third is ring web's, too */
+    unit_same_str("a new key's", verdict(w.l, token_with(STRANGER, NULL, "JWT", payload_for("shop", 60)), NULL, NULL), "web");
     unit_same_int("fetches", now->n_fetches, 2);
     finish(&w);
 }
@@ -383,6 +410,46 @@ static void threads_share_it(void)
     finish(&w);
 }
 
+static unsigned n_begun;
+
+static void *first_token(void *arg)
+{
+    struct worker *w = arg;
+    struct signet_error e = { 0 };
+
+    __atomic_add_fetch(&n_begun, 1, __ATOMIC_SEQ_CST);
+    struct signet_verified *v = signet_local_verify(w->l, w->token, strlen(w->token), NULL, NULL, &e);
+    w->wrong = !v;
+    signet_verified_free(v);
+    return NULL;
+}
+
+/* One of them fetches; what it gets is everybody's, whoever came before it asked. */
+static void a_new_key_s_tokens_may_come_many_at_once(void)
+{
+    struct world w = begin(1, 900);
+    struct worker worker[6];
+    char *t = session(STRANGER, "shop", 600);
+
+    unit_same_str("before", verdict(w.l, session(A, "shop", 60), NULL, NULL), "web");
+    now->n_keys = 3;
+    now->hold_from = 2;
+    n_begun = 0;
+    for (size_t i = 0; i < ARRAY_LEN(worker); i++) {
+        worker[i] = (struct worker){ .l = w.l, .token = t };
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&worker[i].thread, NULL, first_token, &worker[i]), 0);
+    }
+    while (__atomic_load_n(&n_begun, __ATOMIC_SEQ_CST) < ARRAY_LEN(worker) || __atomic_load_n(&now->n_fetches, __ATOMIC_SEQ_CST) < 2)
+        sched_yield();
+    __atomic_store_n(&now->released, true, __ATOMIC_SEQ_CST);
+    for (size_t i = 0; i < ARRAY_LEN(worker); i++) {
+        pthread_join(worker[i].thread, NULL);
+        unit_same_int("wrong", worker[i].wrong, 0);
+    }
+    free(t);
+    finish(&w);
+}
+
 static void a_child_has_its_parents_set(void)
 {
     struct world w = begin(1, 900);
@@ -424,6 +491,8 @@ static const struct unit_case cases[] = {
     { "one fetch serves many calls", one_fetch_serves_many },
     { "a changed token is refused", a_changed_token_is_refused },
     { "a new key is fetched at its first token", a_new_key_is_fetched_at_its_first_token },
+    { "also where its tokens have no kid", without_a_kid_too },
+    { "and many tokens of it at once", a_new_key_s_tokens_may_come_many_at_once },
     { "strangers' kids cost one fetch a second", strangers_kids_cost_one_fetch_a_second },
     { "a set goes on to its end without the daemon", a_promise_outlasts_the_daemon },
     { "past it nothing is judged", past_it_nothing_is_judged },
