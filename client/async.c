@@ -238,10 +238,29 @@ static bool has_callback(void (*done)(void), struct signet_error *e)
     return done || error_set(e, ERR_BAD_REQUEST, "nobody to call back: the function is NULL");
 }
 
+/* What was asked, read back from the frame that was sent. NULL: no memory; the reply, taken, is gone then. */
+static Signet__V1__Request *asked(const struct conn_call *call, Signet__V1__Reply *reply, struct signet_error *e)
+{
+    Signet__V1__Request *r = reply ? signet__v1__request__unpack(NULL, call->request_len, call->request) : NULL;
+
+    if (reply && !r) {
+        error_no_memory(e);
+        signet__v1__reply__free_unpacked(reply, NULL);
+    }
+    return r;
+}
+
+static void request_freep(Signet__V1__Request **r)
+{
+    if (*r)
+        signet__v1__request__free_unpacked(*r, NULL);
+}
+
 static void token_done(const struct conn_call *call, Signet__V1__Reply *reply, const struct signet_error *e)
 {
     struct signet_error why;
-    struct signet_token *t = reply ? op_token_of(reply, &why) : NULL;
+    CLEANUP(request_freep) Signet__V1__Request *ask = asked(call, reply, &why);
+    struct signet_token *t = ask ? op_token_of(ask, reply, &why) : NULL;
 
     ((signet_token_fn *)call->then)(call->ctx, t, t ? NULL : reply ? &why : e);
 }
@@ -259,7 +278,8 @@ uint64_t signet_async_sign(struct signet_async *a, const struct signet_sign_requ
 static void batch_done(const struct conn_call *call, Signet__V1__Reply *reply, const struct signet_error *e)
 {
     struct signet_error why;
-    struct signet_batch *b = reply ? op_batch_of(reply, call->n, &why) : NULL;
+    CLEANUP(request_freep) Signet__V1__Request *ask = asked(call, reply, &why);
+    struct signet_batch *b = ask ? op_batch_of(ask, reply, &why) : NULL;
 
     ((signet_batch_fn *)call->then)(call->ctx, b, b ? NULL : reply ? &why : e);
 }
@@ -269,7 +289,7 @@ uint64_t signet_async_sign_batch(struct signet_async *a, const struct signet_sig
 {
     Signet__V1__Request op;
     CLEANUP(op_batch_clear) struct op_batch b = { 0 };
-    struct conn_call call = { .done = batch_done, .then = (void (*)(void))done, .ctx = ctx, .n = n };
+    struct conn_call call = { .done = batch_done, .then = (void (*)(void))done, .ctx = ctx };
 
     return has_callback(call.then, e) && op_batch(&op, &b, ask, n, e) ? begin(a, &op, call, e) : 0;
 }
@@ -277,7 +297,8 @@ uint64_t signet_async_sign_batch(struct signet_async *a, const struct signet_sig
 static void verified_done(const struct conn_call *call, Signet__V1__Reply *reply, const struct signet_error *e)
 {
     struct signet_error why;
-    struct signet_verified *v = reply ? op_verified_of(reply, &why) : NULL;
+    CLEANUP(request_freep) Signet__V1__Request *ask = asked(call, reply, &why);
+    struct signet_verified *v = ask ? op_verified_of(ask, reply, &why) : NULL;
 
     ((signet_verified_fn *)call->then)(call->ctx, v, v ? NULL : reply ? &why : e);
 }

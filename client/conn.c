@@ -19,6 +19,7 @@
 
 #define RECONNECT_MS 10              /* between tries to reach one that is restarting, or has a full backlog */
 #define STARTING_MS 30               /* before one that has come back is asked again */
+#define MAX_WAIT_MS 1000u            /* whatever the daemon says of when it may have room */
 /*
  * Of one call. More than twice: one that ends leaves connections behind that nobody will ever accept. Not without end:
  * the request may be what kills it.
@@ -55,9 +56,11 @@ struct conn {
     int64_t earliest_ms;                 /* no deadline of a waiting call is sooner */
     int64_t hold_ms;                     /* nothing is sent, nor connected, before; 0: no hold */
     int64_t patience_ms;                 /* it went away: believed to be restarting until then; 0: it is at work */
+    struct signet_error turned_away;     /* it takes no more connections, for now; reason "": it did not say so */
     bool blocked;                        /* the socket takes no more for now */
     bool deaf;                           /* it takes nothing any more; why may stand unread */
     bool leaving;                        /* it said that it is ending: nothing more for this connection */
+    bool away;                           /* it wants none of this connection */
     void (*closing)(void *ctx, int fd);
     void *ctx;
     struct buf in, rest;                 /* read, not yet a whole reply; of a request whose beginning is out */
@@ -127,7 +130,7 @@ static struct call **bucket(struct conn *c, uint64_t id)
     return at;
 }
 
-static void call_free(struct conn *c, struct call *k)
+static void call_unlink(struct conn *c, struct call *k)
 {
     struct call **at = bucket(c, k->id);
 
@@ -135,9 +138,19 @@ static void call_free(struct conn *c, struct call *k)
     list_remove(c, k);
     c->n_calls--;
     c->n_bytes -= k->len;
+}
+
+static void call_destroy(struct call *k)
+{
     reply_freep(&k->reply);
     explicit_bzero(k->frame, k->len);      /* claims, or an HMAC secret */
     free(k);
+}
+
+static void call_free(struct conn *c, struct call *k)
+{
+    call_unlink(c, k);
+    call_destroy(k);
 }
 
 /* --- its life -------------------------------------------------------------------------------- */
@@ -235,7 +248,7 @@ static void disconnect(struct conn *c)
     conn_abandon(c);
     buf_clear(&c->in);
     buf_clear(&c->rest);
-    c->blocked = c->deaf = c->leaving = false;
+    c->blocked = c->deaf = c->leaving = c->away = false;
 }
 
 static void give_up(struct conn *c, const struct signet_error *why)
@@ -289,7 +302,7 @@ static void expire(struct conn *c, struct call **list, int64_t now)
             continue;
         }
         error_set(&why, ERR_DEADLINE_EXCEEDED, "no answer from '%s' in time", c->address.sun_path);
-        end_with(c, k, &why);
+        end_with(c, k, *c->turned_away.reason ? &c->turned_away : &why);
     }
 }
 
@@ -429,17 +442,35 @@ static bool is_passing(struct conn *c, const struct call *k, const char *reason,
     return strcmp(reason, err_reason_name(ERR_STARTING)) == 0 && is_restarting(c, now);
 }
 
+/* Nothing that was asked here was read: it waits for another connection. */
+static bool turned_away(struct conn *c, const struct signet_error *e, int64_t now)
+{
+    uint32_t wait_ms = e->retry_after_ms;
+
+    c->away = true;
+    c->turned_away = *e;
+    c->hold_ms = now + (wait_ms < RECONNECT_MS ? RECONNECT_MS : wait_ms > MAX_WAIT_MS ? MAX_WAIT_MS : wait_ms);
+    for (struct call *k = c->sent, *next; k; k = next) {
+        next = k->next;
+        k->n_sends--;
+        again(c, k);
+    }
+    return true;
+}
+
 /*
  * An error without a request_id: signetd read no further on this connection
  * and closes it. A frame that was too long was the longest; what else it may
- * say (too many connections) is everybody's.
+ * say is everybody's.
  */
-static bool refused_all(struct conn *c, const Signet__V1__Error *said)
+static bool refused_all(struct conn *c, const Signet__V1__Error *said, int64_t now)
 {
     struct signet_error e;
     struct call *longest = c->sent;
 
     error_from_wire(&e, said);
+    if (strcmp(e.reason, err_reason_name(ERR_TOO_MANY_CONNECTIONS)) == 0)
+        return turned_away(c, &e, now);
     if (strcmp(e.reason, err_reason_name(ERR_REQUEST_TOO_LARGE)) == 0 && longest) {
         for (struct call *k = longest->next; k; k = k->next)
             longest = k->len > longest->len ? k : longest;
@@ -479,8 +510,10 @@ static bool take_reply(struct conn *c, const uint8_t *bytes, size_t len, int64_t
     if (!r)
         return not_asked(c, e);
     bool is_error = r->result_case == SIGNET__V1__REPLY__RESULT_ERROR;
+    if (r->request_id != 0)
+        c->turned_away.reason[0] = '\0';
     if (is_error && r->request_id == 0)
-        return refused_all(c, r->error);
+        return refused_all(c, r->error, now);
     if (r->request_id == 0 || r->request_id > c->last_id)
         return not_asked(c, e);
     struct call *k = *bucket(c, r->request_id);
@@ -539,7 +572,9 @@ static bool read_some(struct conn *c, int64_t now)
         distrust(c, &e);
         return false;
     }
-    return n == READ_CHUNK;
+    if (c->away)
+        disconnect(c);
+    return n == READ_CHUNK && c->fd >= 0;
 }
 
 /* --- calls ------------------------------------------------------------------------------------ */
@@ -605,13 +640,12 @@ static size_t call_back(struct conn *c)
 
     while (c->ended) {
         struct call *k = c->ended;
-        struct conn_call owner = k->owner;
         Signet__V1__Reply *reply = TAKE(k->reply);
-        struct signet_error why;
-        if (!reply)
-            why = k->why;
-        call_free(c, k);
-        owner.done(&owner, reply, reply ? NULL : &why);
+        call_unlink(c, k);
+        k->owner.request = k->frame + FRAME_HEADER_LEN;
+        k->owner.request_len = k->len - FRAME_HEADER_LEN;
+        k->owner.done(&k->owner, reply, reply ? NULL : &k->why);
+        call_destroy(k);
         n++;
     }
     return n;

@@ -34,7 +34,8 @@ struct conn_call {
     void (*done)(const struct conn_call *call, Signet__V1__Reply *reply, const struct signet_error *e);
     void (*then)(void);          /* the owner's own: whatever `done` wants beside ctx */
     void *ctx;
-    size_t n;
+    const uint8_t *request;      /* in `done`: what was asked, a signet.v1.Request, gone when that returns */
+    size_t request_len;
 };
 
 struct conn *conn_new(const struct sockaddr_un *address);

@@ -59,6 +59,8 @@ bool error_no_memory(struct signet_error *out)
 
 bool signet_error_is_verdict(const struct signet_error *e)
 {
+    if (!e)
+        return false;
     /* by_name answers INTERNAL, no verdict, for a name that is not ours. */
     return err_is_verdict(err_reason_by_name(e->reason));
 }

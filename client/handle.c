@@ -21,7 +21,8 @@
 #include <string.h>
 
 #define MAKE_KEY_TIMEOUT_MS 120000u  /* an RSA key of 4096 bits on a TPM takes a minute */
-#define N_SLOTS 64                   /* connections kept; more threads at a time make some that are not */
+#define N_SLOTS 64                   /* connections known; more threads at a time make some that are not */
+#define N_IDLE 8                     /* kept when nobody calls: others of the same uid want theirs */
 
 enum { FREE = 0, IDLE = 1, BUSY = 2 };       /* in a slot's word, below process_id */
 
@@ -141,6 +142,16 @@ static struct conn *take_conn(struct signet *s, struct slot **out_slot, struct s
     return c;
 }
 
+static bool has_idle(struct signet *s)
+{
+    uint64_t idle = word_of(IDLE);
+    size_t n = 0;
+
+    for (size_t i = 0; i < N_SLOTS; i++)
+        n += s->slots[i].word == idle;
+    return n >= N_IDLE;
+}
+
 static void give_back(struct slot *slot, struct conn *c, bool keep)
 {
     if (slot && !keep)
@@ -225,7 +236,7 @@ Signet__V1__Reply *handle_call_until(struct signet *s, Signet__V1__Request *op, 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     Signet__V1__Reply *reply = call_on(c, op, until_ms, e);
     /* One whose answer nobody waits for any more is closed: the daemon then drops what was asked. */
-    give_back(slot, c, conn_fd(c) >= 0 && conn_n_calls(c) == 0 && (reply || conn_now_ms() < until_ms));
+    give_back(slot, c, conn_fd(c) >= 0 && conn_n_calls(c) == 0 && (reply || conn_now_ms() < until_ms) && !has_idle(s));
     pthread_setcancelstate(cancel, NULL);
     return reply;
 }

@@ -26,6 +26,7 @@
 
 #define REFETCH_MS 1000          /* between two fetches that begin: unknown kids may come by the thousand */
 #define MAX_RINGS 1024u          /* with public keys: what a hostile answer may make us compare */
+#define UNKNOWN_WAIT_MS 500      /* for a fetch that a stranger's kid asks for: it must not hold threads up for longer */
 #define SOON_MS 50               /* when to try again, where a call may not wait */
 
 struct ring_keys {
@@ -534,8 +535,13 @@ static bool newer_set(struct signet_local *l, struct state *p, const struct judg
                       int64_t until_ms, struct key_set **out, struct signet_error *e)
 {
     bool known = true;
+    int64_t now = conn_now_ms();
 
+    if (until_ms > now + UNKNOWN_WAIT_MS)
+        until_ms = now + UNKNOWN_WAIT_MS;
     lock(p);
+    if (p->fetch && now - p->began_ms > UNKNOWN_WAIT_MS)
+        until_ms = now;                  /* it hangs: nobody waits for it in turn */
     /* A fetch under way may have been answered before: then another, where the rate allows. */
     for (int i = 0; i < 2 && p->set->asked_ns < g->began_ns && (p->fetch || may_begin(p, UNKNOWN_KEY)); i++) {
         wait_for_fetch(p, UNKNOWN_KEY, until_ms);
@@ -561,7 +567,7 @@ static struct signet_verified *by_daemon(struct signet_local *l, const struct ju
     if (l->wait_ms > 0) {
         Signet__V1__Reply *reply = op_verify(&op, &m, token, len, g->daemon_profile, g->audience, e)
                                        ? handle_call_until(l->daemon, &op, until_ms, e) : NULL;
-        return reply ? op_verified_of(reply, e) : NULL;
+        return reply ? op_verified_of(&op, reply, e) : NULL;
     }
     error_set(e, ERR_KEYS_UNAVAILABLE, "profile '%s' has no public key: only signetd can judge its tokens, and this call may"
               " not wait (signet_async_verify)", g->daemon_profile);

@@ -1,6 +1,8 @@
 #include "client/error.h"
 #include "client/handle.h"
 #include "client/op.h"
+#include "proto/jose/b64url.h"
+#include "proto/jose/json.h"
 
 #include <string.h>
 
@@ -89,9 +91,47 @@ bool op_sign(Signet__V1__Request *op, Signet__V1__SignRequest *m, const struct s
     return fill(m, ask, e);
 }
 
-struct signet_token *op_token_of(Signet__V1__Reply *taken, struct signet_error *e)
+bool op_payload(const char *token, size_t len, struct buf *out)
+{
+    const char *from = memchr(token, '.', len), *to;
+
+    buf_init(out, len);
+    if (!from || from == token)
+        return false;
+    len -= (size_t)(++from - token);
+    to = memchr(from, '.', len);
+    return to && to + 1 < from + len && !memchr(to + 1, '.', len - (size_t)(to + 1 - from)) &&
+           b64url_decode(out, from, (size_t)(to - from));
+}
+
+/* Whatever else it says: the subject that was asked for, the id, or the raw payload to the byte. */
+static bool is_asked_for(const Signet__V1__SignRequest *ask, const Signet__V1__SignReply *r)
+{
+    CLEANUP(buf_clear) struct buf payload, sub;
+    bool ok = op_payload(r->token, strlen(r->token), &payload);
+
+    buf_init(&sub, CONN_MAX_REQUEST);
+    if (ok && ask->content_case == SIGNET__V1__SIGN_REQUEST__CONTENT_PAYLOAD)
+        return payload.len == ask->payload.len && (payload.len == 0 || memcmp(payload.data, ask->payload.data, payload.len) == 0);
+    if (ok && *ask->subject)
+        ok = buf_append_str(&sub, "\"sub\":") && json_append_string(&sub, ask->subject) &&
+             memmem(payload.data, payload.len, sub.data, sub.len);
+    return ok && (!*ask->jti || strcmp(ask->jti, r->jti) == 0);
+}
+
+static bool not_asked_for(struct signet_error *e)
+{
+    return error_set(e, ERR_PROTOCOL_BROKEN, "what was answered is not the token that was asked for");
+}
+
+struct signet_token *op_token_of(const Signet__V1__Request *asked, Signet__V1__Reply *taken, struct signet_error *e)
 {
     CLEANUP(reply_freep) Signet__V1__Reply *reply = taken;
+
+    if (!is_asked_for(asked->sign, reply->sign)) {
+        not_asked_for(e);
+        return NULL;
+    }
     struct owned_token *t = calloc(1, sizeof *t);
 
     if (!t) {
@@ -109,7 +149,7 @@ struct signet_token *signet_sign(struct signet *s, const struct signet_sign_requ
     Signet__V1__SignRequest m;
     Signet__V1__Reply *reply = op_sign(&op, &m, ask, e) ? handle_call(s, &op, e) : NULL;
 
-    return reply ? op_token_of(reply, e) : NULL;
+    return reply ? op_token_of(&op, reply, e) : NULL;
 }
 
 /* Whoever has a token is its subject. */
@@ -165,7 +205,7 @@ void signet_preview_free(struct signet_preview *preview)
     free(p);
 }
 
-static bool batch_fill(struct owned_batch *b, struct signet_error *e)
+static bool batch_fill(struct owned_batch *b, const Signet__V1__SignBatchRequest *asked, struct signet_error *e)
 {
     const Signet__V1__SignBatchReply *r = b->reply->sign_batch;
 
@@ -175,7 +215,9 @@ static bool batch_fill(struct owned_batch *b, struct signet_error *e)
         return error_no_memory(e);
     for (size_t i = 0; i < r->n_items; i++) {
         const Signet__V1__SignBatchItem *item = r->items[i];
-        if (item->result_case == SIGNET__V1__SIGN_BATCH_ITEM__RESULT_SIGN) {
+        if (item->result_case == SIGNET__V1__SIGN_BATCH_ITEM__RESULT_SIGN && !is_asked_for(asked->items[i], item->sign)) {
+            not_asked_for(&b->items[i].error);
+        } else if (item->result_case == SIGNET__V1__SIGN_BATCH_ITEM__RESULT_SIGN) {
             b->tokens[i] = token_of(item->sign);
             b->items[i].token = &b->tokens[i];
         } else if (item->result_case == SIGNET__V1__SIGN_BATCH_ITEM__RESULT_ERROR) {
@@ -216,8 +258,10 @@ bool op_batch(Signet__V1__Request *op, struct op_batch *b, const struct signet_s
     *b = (struct op_batch){ 0 };
     signet__v1__request__init(op);
     signet__v1__sign_batch_request__init(&b->all);
-    if (!ask || n == 0 || n > SIGNET_MAX_BATCH)
-        return error_set(e, ERR_BATCH_TOO_LARGE, "a batch has 1 to %d items, not %zu", SIGNET_MAX_BATCH, ask ? n : 0);
+    if (!ask)
+        return error_set(e, ERR_BAD_REQUEST, "nothing asked: the batch is NULL");
+    if (n == 0 || n > SIGNET_MAX_BATCH)
+        return error_set(e, ERR_BATCH_TOO_LARGE, "a batch has 1 to %d items, not %zu", SIGNET_MAX_BATCH, n);
     b->items = calloc(n, sizeof *b->items);
     b->each = calloc(n, sizeof *b->each);
     if (!b->items || !b->each)
@@ -240,7 +284,7 @@ void op_batch_clear(struct op_batch *b)
     free(b->each);
 }
 
-struct signet_batch *op_batch_of(Signet__V1__Reply *taken, size_t n, struct signet_error *e)
+struct signet_batch *op_batch_of(const Signet__V1__Request *asked, Signet__V1__Reply *taken, struct signet_error *e)
 {
     CLEANUP(reply_freep) Signet__V1__Reply *reply = taken;
     CLEANUP(batch_freep) struct owned_batch *b = calloc(1, sizeof *b);
@@ -250,12 +294,13 @@ struct signet_batch *op_batch_of(Signet__V1__Reply *taken, size_t n, struct sign
         return NULL;
     }
     b->reply = TAKE(reply);
-    if (!batch_fill(b, e))
-        return NULL;
-    if (b->batch.n != n) {
-        error_set(e, ERR_PROTOCOL_BROKEN, "%zu items asked, %zu answered", n, b->batch.n);
+    if (b->reply->sign_batch->n_items != asked->sign_batch->n_items) {
+        error_set(e, ERR_PROTOCOL_BROKEN, "%zu items asked, %zu answered", asked->sign_batch->n_items,
+                  b->reply->sign_batch->n_items);
         return NULL;
     }
+    if (!batch_fill(b, asked->sign_batch, e))
+        return NULL;
     return &TAKE(b)->batch;
 }
 
@@ -266,5 +311,5 @@ struct signet_batch *signet_sign_batch(struct signet *s, const struct signet_sig
     CLEANUP(op_batch_clear) struct op_batch b;
     Signet__V1__Reply *reply = op_batch(&op, &b, ask, n, e) ? handle_call(s, &op, e) : NULL;
 
-    return reply ? op_batch_of(reply, n, e) : NULL;
+    return reply ? op_batch_of(&op, reply, e) : NULL;
 }

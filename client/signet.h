@@ -87,7 +87,7 @@ struct signet;
  * /run/signet/signet.sock), or on admin.sock (NULL: $SIGNET_ADMIN_SOCKET, else
  * /run/signet/admin.sock). Connects at the first call, and again by itself.
  * Any number of threads may call through one; each call has a connection to
- * itself while it lasts, and idle ones (at most 64) are kept. Close it when no
+ * itself while it lasts, and idle ones (at most 8) are kept. Close it when no
  * call is under way.
  */
 SIGNET_API struct signet *signet_open(const char *path, struct signet_error *e);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#define MAX_JWKS (64u * 1024 * 1024)   /* bytes: a thousand keys of 16384 bits, and no length that cannot be */
 #define MAX_NAMES 1024u          /* a count beyond it is no count */
 
 struct signet_verifier {
@@ -60,10 +61,20 @@ bool op_verify(Signet__V1__Request *op, Signet__V1__VerifyRequest *m, const void
     return true;
 }
 
-struct signet_verified *op_verified_of(Signet__V1__Reply *taken, struct signet_error *e)
+struct signet_verified *op_verified_of(const Signet__V1__Request *asked, Signet__V1__Reply *taken,
+                                       struct signet_error *e)
 {
     CLEANUP(reply_freep) Signet__V1__Reply *reply = taken;
+    CLEANUP(buf_clear) struct buf payload;
+    const Signet__V1__VerifyRequest *ask = asked->verify;
     const Signet__V1__VerifyReply *r = reply->verify;
+    bool ok = op_payload((const char *)ask->token.data, ask->token.len, &payload);
+
+    if (!ok || payload.len != r->payload.len || (payload.len && memcmp(payload.data, r->payload.data, payload.len) != 0) ||
+        (*ask->profile && strcmp(ask->profile, r->profile) != 0)) {
+        error_set(e, ERR_PROTOCOL_BROKEN, "what was answered is not the payload of the token, or of another profile");
+        return NULL;
+    }
 
     return op_verified(r->payload.data, r->payload.len, r->profile, r->kid, r->expires_at, e);
 }
@@ -75,15 +86,16 @@ struct signet_verified *signet_verify(struct signet *s, const void *token, size_
     Signet__V1__VerifyRequest m;
     Signet__V1__Reply *reply = op_verify(&op, &m, token, len, profile, audience, e) ? handle_call(s, &op, e) : NULL;
 
-    return reply ? op_verified_of(reply, e) : NULL;
+    return reply ? op_verified_of(&op, reply, e) : NULL;
 }
 
 struct signet_verifier *signet_verifier_new(const char *jwks, size_t len, struct signet_error *e)
 {
     struct err why;
 
-    if (!jwks) {
-        error_set(e, ERR_BAD_REQUEST, "no key set: it is NULL");
+    if (!jwks || len > MAX_JWKS) {
+        error_set(e, ERR_BAD_REQUEST, jwks ? "a key set of %zu bytes: at most %u are read" : "no key set: it is NULL", len,
+                  MAX_JWKS);
         return NULL;
     }
     struct signet_verifier *v = calloc(1, sizeof *v);

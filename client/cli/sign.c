@@ -1,5 +1,6 @@
 #include "client/cli/cli.h"
 #include "client/cli/inspect.h"
+#include "proto/jose/b64url.h"
 #include "proto/jose/json.h"
 
 #include <string.h>
@@ -159,10 +160,19 @@ static void put_preview(const struct signet_preview *p)
 
 static int print_preview(const struct signet_preview *p, bool as_json)
 {
+    json_t *payload = as_json ? cli_payload_json(p->payload, p->payload_len) : NULL;
+    struct buf bytes;
+
+    /* A raw payload that is no text. */
+    if (as_json && !payload) {
+        buf_init(&bytes, 2 * CLI_MAX_FILE);
+        payload = b64url_encode(&bytes, p->payload, p->payload_len) ? json_pack("{s:s%}", "base64url", bytes.data, bytes.len)
+                                                                    : NULL;
+        buf_clear(&bytes);
+    }
     if (as_json)
         return cli_put_json(json_pack("{s:o*, s:o*, s:s, s:I}", "header", json_loads(p->header, 0, NULL), "payload",
-                                      cli_payload_json(p->payload, p->payload_len), "kid", p->kid, "expires_at",
-                                      (json_int_t)p->expires_at));
+                                      payload, "kid", p->kid, "expires_at", (json_int_t)p->expires_at));
     put_preview(p);
     if (fflush(stdout) != 0)
         return cli_usage("the answer could not be written");

@@ -1,6 +1,8 @@
 #include "tests/support/script.h"
 
+#include "proto/buf.h"
 #include "proto/frame.h"
+#include "proto/jose/b64url.h"
 
 #include <CUnit/CUnit.h>
 #include <signal.h>
@@ -79,12 +81,40 @@ void script_say_error(int fd, uint64_t id, uint32_t code, const char *reason, co
     script_put_reply(fd, &reply);
 }
 
-void script_say_token(int fd, uint64_t id, const char *token)
+void script_token(char out[512], const char *payload)
+{
+    struct buf b;
+
+    buf_init(&b, 511);
+    if (!buf_append_str(&b, "e30.") || !b64url_encode(&b, payload, strlen(payload)) || !buf_append(&b, ".AA", 4))
+        _exit(8);
+    memcpy(out, b.data, b.len);
+    buf_clear(&b);
+}
+
+const char *script_subject(const char *token)
+{
+    static _Thread_local char subject[256];
+    const char *dot = strchr(token, '.'), *end = dot ? strchr(dot + 1, '.') : NULL;
+    struct buf b;
+
+    buf_init(&b, 512);
+    subject[0] = '\0';
+    if (end && b64url_decode(&b, dot + 1, (size_t)(end - dot - 1)) && b.len > 10)
+        snprintf(subject, sizeof subject, "%.*s", (int)b.len - 10, (const char *)b.data + 8);       /* {"sub":" … "} */
+    buf_clear(&b);
+    return subject;
+}
+
+void script_say_token(int fd, uint64_t id, const char *subject)
 {
     Signet__V1__Reply reply = SIGNET__V1__REPLY__INIT;
     Signet__V1__SignReply sign = SIGNET__V1__SIGN_REPLY__INIT;
+    char payload[300], token[512];
 
-    sign.token = (char *)(uintptr_t)token;
+    snprintf(payload, sizeof payload, "{\"sub\":\"%s\"}", subject);
+    script_token(token, payload);
+    sign.token = token;
     reply.request_id = id;
     reply.result_case = SIGNET__V1__REPLY__RESULT_SIGN;
     reply.sign = &sign;

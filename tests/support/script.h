@@ -39,7 +39,10 @@ bool script_put_frame(int fd, const void *message, size_t len);
 bool script_put_reply(int fd, const Signet__V1__Reply *r);
 void script_say_reload(int fd, uint64_t id, uint32_t generation);
 void script_say_error(int fd, uint64_t id, uint32_t code, const char *reason, const char *text);
-/* A SignReply with this as its token. */
-void script_say_token(int fd, uint64_t id, const char *token);
+/* A SignReply with a token of this subject: a payload that says so between two other parts. */
+void script_say_token(int fd, uint64_t id, const char *subject);
+void script_token(char out[512], const char *payload);
+/* Of such a token. */
+const char *script_subject(const char *token);
 
 #endif

@@ -173,8 +173,8 @@ class Dev(unittest.TestCase):
         os.killpg(process.pid, signal.SIGINT)
         self.assertEqual(process.wait(PATIENCE), 128 + signal.SIGINT)
 
-    def test_term_and_hup_are_handed_on(self):
-        for name in ("SIGTERM", "SIGHUP"):
+    def test_what_a_process_sends_is_handed_on(self):
+        for name in ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"):
             process = self.begin("python3", "-c", WAITS, name)
             process.send_signal(getattr(signal, name))
             self.assertEqual(process.wait(PATIENCE), 7)

@@ -48,6 +48,16 @@ class Docs(unittest.TestCase):
                 fields = set(re.findall(r"(\w+) = \d+;", body.split("// On admin.sock only:")[0]))
                 self.assertEqual(fields - there, set(), message)
 
+    def test_signet_protocol_has_every_message_with_its_numbers(self):
+        schema = re.sub(r"//[^\n]*", "", (TOP / "proto/signet.proto").read_text())
+        want = []
+        for name, body in re.findall(r"message (\w+) \{((?:[^{}]|\{[^{}]*\})*)\}", schema):
+            want += [name] + [f"{number} {field} {kind}" for kind, field, number in
+                              re.findall(r"((?:repeated )?\w+) (\w+) = (\d+);", body)]
+        text = (MAN / "signet-protocol.7").read_text()
+        got = re.search(r"^\.Sh MESSAGES\n.*?^\.Bd -literal\n(.*?)^\.Ed", text, re.M | re.S)[1]
+        self.assertEqual([" ".join(line.split()) for line in got.splitlines()], want)
+
     def test_signet_protocol_has_the_limits_and_reasons_of_the_code(self):
         text = (MAN / "signet-protocol.7").read_text()
         settings = set(re.findall(r"^\.Pq Sy (\w+)", text, re.M))

@@ -99,7 +99,8 @@ class Tree(unittest.TestCase):
                 "lib/pkgconfig/signet.pc",
                 "lib/systemd/system/signetd.service", "lib/systemd/system/signetd.socket",
                 "lib/systemd/system/signetd-admin.socket", "lib/sysusers.d/signet.conf", "lib/tmpfiles.d/signet.conf",
-                "share/bash-completion/completions/signet", "share/doc/signet/signetd.conf", *pages]
+                "share/bash-completion/completions/signet", "share/doc/signet/signetd.conf", "share/signet/signet.proto",
+                *pages]
         self.assertEqual(files(tree), sorted(f"{PREFIX}/{f}" for f in want))
 
     def test_programs_say_their_version(self):

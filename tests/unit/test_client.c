@@ -29,10 +29,16 @@ static void answer_sign(const Signet__V1__SignRequest *q, Signet__V1__SignReply 
         snprintf(text + n, size - (size_t)n, "|claims %.*s", (int)q->claims.len, (char *)q->claims.data);
     else if (q->content_case == SIGNET__V1__SIGN_REQUEST__CONTENT_PAYLOAD)
         snprintf(text + n, size - (size_t)n, "|payload %zu", q->payload.len);
+    /* What arrived comes back as the kid. */
+    static char tokens[2 * SIGNET_MAX_BATCH][512];
+    static unsigned n_made;
+    char payload[200], *token = tokens[n_made++ % ARRAY_LEN(tokens)];
+    snprintf(payload, sizeof payload, "{\"sub\":\"%s\"}", q->subject);
+    script_token(token, q->content_case == SIGNET__V1__SIGN_REQUEST__CONTENT_PAYLOAD ? "" : payload);
     signet__v1__sign_reply__init(r);
-    r->token = text;
-    r->kid = "a-kid";
-    r->jti = "a-jti";
+    r->token = token;
+    r->kid = text;
+    r->jti = *q->jti ? q->jti : "a-jti";
     r->expires_at = 1700000000;
 }
 
@@ -77,7 +83,9 @@ static bool answer_verify(int fd, const Signet__V1__Request *rq, Signet__V1__Rep
         reply->result_case = SIGNET__V1__REPLY__RESULT_ERROR;
         reply->error = &e;
     } else {
-        r.payload = rq->verify->token;
+        r.payload = (ProtobufCBinaryData){ 5, (uint8_t *)(uintptr_t)"a\0b.c" };
+        if (rq->verify->token.len == 7)
+            r.payload.len = 0;
         r.profile = *rq->verify->profile ? rq->verify->profile : "found";
         r.kid = *rq->verify->audience ? rq->verify->audience : "any";
         r.expires_at = rq->deadline_ms;
@@ -211,16 +219,16 @@ static void sign_carries_all(void)
     };
     struct signet_token *t = signet_sign(s, &ask, &e);
     CU_ASSERT_PTR_NOT_NULL_FATAL(t);
-    unit_same_str("token", t->token, "web|1|60|1234|j|shop,login,|claims {\"a\":0.10}");
-    unit_same_str("kid", t->kid, "a-kid");
-    unit_same_str("jti", t->jti, "a-jti");
+    unit_same_str("what arrived", t->kid, "web|1|60|1234|j|shop,login,|claims {\"a\":0.10}");
+    unit_same_str("token", script_subject(t->token), "1");
+    unit_same_str("jti", t->jti, "j");
     unit_same_int("expires_at", t->expires_at, 1700000000);
     signet_token_free(t);
 
     struct signet_sign_request raw = { .profile = "raw", .payload = "", .payload_len = 0 };
     t = signet_sign(s, &raw, &e);
     CU_ASSERT_PTR_NOT_NULL_FATAL(t);
-    unit_same_str("an empty payload is one", t->token, "raw||0|0|||payload 0");
+    unit_same_str("an empty payload is one", t->kid, "raw||0|0|||payload 0");
     signet_token_free(t);
     unit_same_str("no error was set", e.reason, "");
     signet_close(s);
@@ -258,12 +266,12 @@ static void batch_fails_item_by_item(void)
     struct signet_batch *b = signet_sign_batch(s, ask, SIGNET_MAX_BATCH, &e);
     CU_ASSERT_PTR_NOT_NULL_FATAL(b);
     unit_same_int("items", (long long)b->n, SIGNET_MAX_BATCH);
-    unit_same_str("the first", b->items[0].token->token, "p||5|0||");
+    unit_same_str("the first", b->items[0].token->kid, "p||5|0||");
     CU_ASSERT_PTR_NULL(b->items[1].token);
     unit_same_str("the second", b->items[1].error.reason, "TTL_TOO_LONG");
     CU_ASSERT_PTR_NULL(b->items[2].token);
     unit_same_str("neither token nor error", b->items[2].error.reason, "PROTOCOL_BROKEN");
-    unit_same_str("the last", b->items[255].token->token, "p||5|0||");
+    unit_same_str("the last", b->items[255].token->kid, "p||5|0||");
     signet_batch_free(b);
     signet_close(s);
     script_stop(&d);
@@ -274,7 +282,7 @@ static void verify_by_the_daemon(void)
     struct script d = script_start(honest, NULL);
     struct signet_error e;
     struct signet *s = signet_open(d.path, &e);
-    struct signet_verified *v = signet_verify(s, "a\0b.c", 5, NULL, NULL, &e);
+    struct signet_verified *v = signet_verify(s, "e30.YQBiLmM.AA", 14, NULL, NULL, &e);
 
     CU_ASSERT_PTR_NOT_NULL_FATAL(v);
     unit_same_mem("payload", v->payload, v->payload_len, "a\0b.c", 5);
@@ -284,7 +292,7 @@ static void verify_by_the_daemon(void)
     unit_same_int("no deadline given", v->expires_at, 0);
     signet_verified_free(v);
     signet_set_timeout(s, 4321);
-    v = signet_verify(s, "", 0, "p", "shop", &e);
+    v = signet_verify(s, "e30..AA", 7, "p", "shop", &e);
     CU_ASSERT_PTR_NOT_NULL_FATAL(v);
     unit_same_int("empty payload", (long long)v->payload_len, 0);
     unit_same_str("named profile", v->profile, "p");
@@ -294,6 +302,55 @@ static void verify_by_the_daemon(void)
     CU_ASSERT_PTR_NULL(signet_verify(s, "bad", 3, NULL, NULL, &e));
     unit_same_str("refused", e.reason, "BAD_SIGNATURE");
     CU_ASSERT_TRUE(signet_error_is_verdict(&e));
+    signet_close(s);
+    script_stop(&d);
+}
+
+/* Answers in form, of something else. */
+static bool foreign(int fd, const Signet__V1__Request *rq, unsigned nth, const void *arg)
+{
+    Signet__V1__Reply reply = SIGNET__V1__REPLY__INIT;
+    Signet__V1__VerifyReply verify = SIGNET__V1__VERIFY_REPLY__INIT;
+
+    if (rq->op_case == SIGNET__V1__REQUEST__OP_SIGN) {
+        script_say_token(fd, rq->request_id, "mallory");
+        return true;
+    }
+    verify.payload = (ProtobufCBinaryData){ 2, (uint8_t *)(uintptr_t)"{}" };
+    verify.profile = "elsewhere";
+    reply.request_id = rq->request_id;
+    reply.result_case = SIGNET__V1__REPLY__RESULT_VERIFY;
+    reply.verify = &verify;
+    return script_put_reply(fd, &reply);
+}
+
+static void what_was_not_asked_for_is_not_taken(void)
+{
+    struct script d = script_start(foreign, NULL);
+    struct signet *s = signet_open(d.path, NULL);
+    const struct signet_sign_request wrong[] = {
+        { .profile = "p", .subject = "alice" }, { .profile = "p", .subject = "mallory", .jti = "mine" },
+        { .profile = "p", .payload = "bytes", .payload_len = 5 },
+    };
+    struct signet_sign_request right = { .profile = "p", .subject = "mallory" };
+    struct { const char *token, *profile, *reason; } v[] = {
+        { "e30.e30.AA", NULL, "" }, { "e30.e30.AA", "web", "PROTOCOL_BROKEN" }, { "e30.e31.AA", NULL, "PROTOCOL_BROKEN" },
+        { "e30", NULL, "PROTOCOL_BROKEN" }, { "", NULL, "PROTOCOL_BROKEN" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        struct signet_error e = { 0 };
+        CU_ASSERT_PTR_NULL(signet_sign(s, &wrong[i], &e));
+        unit_same_str("a foreign token", e.reason, "PROTOCOL_BROKEN");
+    }
+    struct signet_token *t = signet_sign(s, &right, NULL);
+    CU_ASSERT_PTR_NOT_NULL(t);
+    signet_token_free(t);
+    for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+        struct signet_error e = { 0 };
+        signet_verified_free(signet_verify(s, v[i].token, strlen(v[i].token), v[i].profile, NULL, &e));
+        unit_same_str(v[i].token, e.reason, v[i].reason);
+    }
     signet_close(s);
     script_stop(&d);
 }
@@ -823,7 +880,7 @@ static void preview_asks_what_sign_asks(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
     unit_same_str("header", p->header, "raw||60|0|||payload 3");
     unit_same_mem("payload", p->payload, p->payload_len, "a\0b", 3);
-    unit_same_str("kid", p->kid, "a-kid");
+    unit_same_str("what arrived", p->kid, "raw||60|0|||payload 3");
     unit_same_int("expires_at", p->expires_at, 1700000000);
     signet_preview_free(p);
     unit_same_str("no error was set", e.reason, "");
@@ -1015,6 +1072,8 @@ static void offline_refuses_what_is_no_set(void)
         CU_ASSERT_PTR_NULL(signet_verifier_new(no_set[i], strlen(no_set[i]), &e));
         unit_same_str(no_set[i], e.reason, "KEY_UNUSABLE");
     }
+    CU_ASSERT_PTR_NULL(signet_verifier_new("{}", SIZE_MAX, &e));
+    unit_same_str("a length that cannot be", e.reason, "BAD_REQUEST");
     struct signet_verifier *v = signet_verifier_new("{\"keys\":[]}", 11, &e);
     CU_ASSERT_PTR_NOT_NULL_FATAL(v);
     CU_ASSERT_PTR_NULL(signet_verifier_check(v, a1_token, strlen(a1_token), NULL, &e));
@@ -1039,6 +1098,7 @@ static void offline_takes_a_mebibyte(void)
 
 static void verdicts(void)
 {
+    CU_ASSERT_FALSE(signet_error_is_verdict(NULL));
     static const struct { const char *reason; bool verdict; } c[] = {
         { "EXPIRED", true }, { "TOO_LARGE", true }, { "WRONG_TYPE", true }, { "DAEMON_UNREACHABLE", false },
         { "DEADLINE_EXCEEDED", false }, { "CALLER_NOT_ALLOWED", false }, { "", false }, { "OF_TOMORROW", false },
@@ -1055,6 +1115,7 @@ static const struct unit_case cases[] = {
     { "a request that makes no sense is refused without a daemon", sign_refuses_nonsense_unasked },
     { "a batch fails item by item", batch_fails_item_by_item },
     { "the daemon's verdict and the bytes that were signed come back", verify_by_the_daemon },
+    { "what was not asked for is not taken", what_was_not_asked_for_is_not_taken },
     { "a status comes whole", status_comes_whole },
     { "keys are listed, made and imported, the configuration is read again", administration },
     { "a daemon's restart between two calls goes unnoticed", restart_goes_unnoticed },

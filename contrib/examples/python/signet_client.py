@@ -35,7 +35,7 @@ class Client:
 
     def sign(self, profile, subject="", claims=None, **more):
         """A SignReply: token, kid, jti, expires_at. `more`: the other fields of SignRequest, such as ttl_s=600."""
-        claims = claims and json.dumps(claims).encode()
+        claims = None if claims is None else json.dumps(claims).encode()
         return self.call("sign", pb.SignRequest(profile=profile, subject=subject, claims=claims, **more))
 
     def verify(self, token, **more):
