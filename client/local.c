@@ -32,6 +32,7 @@
 struct ring_keys {
     const char *ring;            /* of the set's keys */
     struct jwk_set *set;
+    bool partial;                /* not all of them could be read: a newer daemon's, or broken */
 };
 
 /* A key set and what it judges by. Never changed once it is there. */
@@ -94,11 +95,11 @@ static void set_unref(struct key_set *s)
 }
 DEFINE_CLEANUP(struct key_set, set_unref)
 
-static const struct jwk_set *ring_of(const struct key_set *s, const char *name)
+static const struct ring_keys *ring_of(const struct key_set *s, const char *name)
 {
     for (size_t i = 0; i < s->n_rings; i++)
-        if (strcmp(s->rings[i].ring, name) == 0)
-            return s->rings[i].set;
+        if (strcmp(s->rings[i].ring, name) == 0 && s->rings[i].set)
+            return &s->rings[i];
     return NULL;
 }
 
@@ -134,6 +135,8 @@ static bool add_rings(struct key_set *s, json_t *keys, struct signet_error *e)
     }
     for (size_t i = 0; sets && i < s->n_rings; i++) {
         s->rings[i].set = ok ? jwk_set_of(sets[i], &why) : NULL;
+        s->rings[i].partial = s->rings[i].set &&
+                              jwk_set_size(s->rings[i].set) < json_array_size(json_object_get(sets[i], "keys"));
         json_decref(sets[i]);
     }
     return (ok && s->rings) || error_set(e, ERR_PROTOCOL_BROKEN, "a key set of more than %u rings, or no memory for it",
@@ -454,7 +457,7 @@ static struct signet_verified *judge(struct judging *g, const struct key_set *s,
     if (!p || !audience_ok(p, g->audience, e))
         return NULL;
     const struct alg *alg = alg_by_name(p->alg, strlen(p->alg));
-    const struct jwk_set *keys = ring_of(s, p->ring);
+    const struct ring_keys *keys = ring_of(s, p->ring);
     /* HMAC, rings that are not published, an algorithm of a newer daemon. */
     g->daemon_profile = !keys || !alg ? p->name : NULL;
     if (g->daemon_profile) {
@@ -470,8 +473,11 @@ static struct signet_verified *judge(struct judging *g, const struct key_set *s,
     const struct verify_rules how = { .claims = p->raw ? NULL : &rules };
     const struct jwk *key = NULL;
     struct signet_error no_memory;
-    if (!verify_jws(&g->jws, keys, &how, &key, &claims, e))
+    if (!verify_jws(&g->jws, keys->set, &how, &key, &claims, e)) {
+        /* It may be one of those that we cannot read. */
+        g->daemon_profile = keys->partial && e->reason == ERR_KEY_UNKNOWN ? p->name : NULL;
         return NULL;
+    }
     struct signet_verified *v = op_verified(g->jws.payload.data, g->jws.payload.len, p->name, jwk_kid(key),
                                             claims.expires_at, &no_memory);
     if (!v)

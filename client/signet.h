@@ -184,8 +184,9 @@ SIGNET_API void signet_verified_free(struct signet_verified *v);
 /*
  * Here, in the caller's process, with signetd's keys and profiles: no round
  * trip. By the same code as the daemon's, with the profile's iss, aud, typ and
- * leeway and its ring's keys; a profile without public keys (HMAC, a raw ring
- * that is not published) is asked of the daemon.
+ * leeway and its ring's keys; what has no public key that this library can read
+ * (HMAC, a raw ring that is not published, a newer daemon's key) is asked of the
+ * daemon.
  *
  * The key set is fetched at the first call, then half-way to the end of its
  * max-age, and once where a token names a key or profile that it does not have

@@ -31,7 +31,7 @@ static struct shared {
     unsigned n_fetches;
     unsigned n_keys;                    /* the first so many */
     uint32_t max_age_s;
-    bool broken, no_ring;
+    bool broken, no_ring, odd;
     unsigned hold_from;                 /* fetches from this number on are answered when `released` */
     bool released;
 } *now;
@@ -122,6 +122,8 @@ static void say_keys(int fd, const Signet__V1__Request *rq)
         buf_append_str(&jwks, i ? "," : "");
         jwk_write(key[i].jwk, &jwks);
     }
+    if (now->odd)
+        buf_append_str(&jwks, ",{\"kty\":\"AKP\",\"alg\":\"ML-DSA-44\",\"kid\":\"odd\",\"pub\":\"AA\"}");
     buf_append(&jwks, now->broken ? "" : "]}", now->broken ? 1 : 3);
     for (int i = 0; i < 4; i++) {
         signet__v1__profile_info__init(&p[i]);
@@ -142,7 +144,9 @@ static void say_keys(int fd, const Signet__V1__Request *rq)
     r.profiles = each;
     r.n_profiles = 4;
     r.rings = rings;
-    r.n_rings = now->no_ring ? 0 : now->n_keys;
+    if (now->odd)
+        rings[now->n_keys] = "web";
+    r.n_rings = now->no_ring ? 0 : now->n_keys + now->odd;
     reply.request_id = rq->request_id;
     reply.result_case = SIGNET__V1__REPLY__RESULT_GET_KEYS;
     reply.get_keys = &r;
@@ -232,6 +236,16 @@ static void judges_as_the_daemon_would(void)
     unit_same_str("bytes, of a raw profile", verdict(w.l, token(A, NULL, "any bytes"), "raw", NULL), "raw");
     unit_same_str("HMAC is the daemon's", verdict(w.l, session(A, "hmac", 60), NULL, NULL), "by the daemon");
     unit_same_str("and named too", verdict(w.l, session(A, "shop", 60), "hmac", NULL), "by the daemon");
+    finish(&w);
+}
+
+static void a_key_that_cannot_be_read_is_the_daemon_s(void)
+{
+    struct world w = begin(1, 900);
+
+    now->odd = true;
+    unit_same_str("its token", verdict(w.l, token_with(A, "odd", "JWT", payload_for("shop", 60)), NULL, NULL), "by the daemon");
+    unit_same_str("another's", verdict(w.l, session(A, "shop", 60), NULL, NULL), "web");
     finish(&w);
 }
 
@@ -498,6 +512,7 @@ static void nonsense_is_named(void)
 
 static const struct unit_case cases[] = {
     { "tokens are judged by profile and ring, HMAC by the daemon", judges_as_the_daemon_would },
+    { "a key that cannot be read is the daemon's", a_key_that_cannot_be_read_is_the_daemon_s },
     { "one fetch serves many calls", one_fetch_serves_many },
     { "a changed token is refused", a_changed_token_is_refused },
     { "a new key is fetched at its first token", a_new_key_is_fetched_at_its_first_token },
