@@ -36,8 +36,8 @@ static void tell_status(struct supervisor *s)
         return;
     if (!s->ready_told && watch_settled(w)) {
         s->ready_told = true;
-        sd_notify(0, "READY=1");
         log_info("ready: %u of %u signers have the token", up, w->n_signers_planned);
+        sd_notify(0, "READY=1");         /* who waits for it finds the line */
     }
     if (up)
         sd_notifyf(0, "STATUS=signing with %u of %u signers, configuration %u", up, w->n_signers_planned,
