@@ -428,6 +428,54 @@ SIGNET_API struct signet_key_list *signet_import_key(struct signet *admin, const
                                                      const void *secret, size_t len, struct signet_error *e);
 SIGNET_API void signet_key_list_free(struct signet_key_list *l);
 
+struct signet_ring {
+    struct signet_ring_status status;
+    const char *const *profiles;     /* that sign with it */
+    size_t n_profiles;
+    /* Its settings: */
+    uint32_t rotate_every_s;         /* 0: never */
+    uint32_t publish_ahead_s, max_ttl_s, skew_s;
+    uint32_t max_age_s;              /* jwks_max_age */
+    uint32_t refresh_s;
+    uint32_t generation_s;           /* how long making a key may take */
+    uint32_t destroy_after_s;
+    bool standby;
+};
+
+struct signet_ring_list {
+    const struct signet_ring *rings;
+    size_t n;
+};
+
+SIGNET_API struct signet_ring_list *signet_list_rings(struct signet *admin, struct signet_error *e);
+SIGNET_API void signet_ring_list_free(struct signet_ring_list *l);
+
+/* A key's life. 0 in place of a time: nothing known or foreseen. */
+struct signet_planned_key {
+    const char *kid;                 /* "": not known, or not made yet */
+    const char *state;               /* as signet_key's, at now; to_come: next */
+    bool to_come;                    /* not made yet */
+    int64_t published_at;            /* to_come: due to be made; next: known to this daemon since */
+    uint32_t longest_max_age_s;      /* the same two: how long a key set without it may be in use */
+    int64_t activates_at, retires_at, ends_at, private_destroyed_at, destroyed_at;
+};
+
+struct signet_ring_plan {
+    const struct signet_ring *ring;
+    int64_t now;
+    int64_t until;                   /* sooner than asked where there would be too many keys */
+    const struct signet_planned_key *keys;     /* in the order of activation */
+    size_t n;
+};
+
+/*
+ * What becomes of a ring if all that falls due is done when it is due: to
+ * `until`, or (0) to the second rotation to come.
+ */
+SIGNET_API struct signet_ring_plan *signet_plan_ring(struct signet *admin, const char *ring, int64_t until,
+                                                     struct signet_error *e);
+SIGNET_API void signet_ring_plan_free(struct signet_ring_plan *p);
+
 /* Reads the configuration again; all of it counts, or none. */
 SIGNET_API bool signet_reload(struct signet *admin, uint32_t *out_generation, struct signet_error *e);
 

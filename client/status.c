@@ -1,3 +1,5 @@
+#include "client/status.h"
+
 #include "client/error.h"
 #include "client/handle.h"
 
@@ -42,17 +44,22 @@ static void take_token(struct owned_status *o, const Signet__V1__TokenStatus *t)
     st->n_mechanisms = t->n_mechanisms;
 }
 
+struct signet_ring_status ring_status_from_wire(const Signet__V1__RingStatus *m)
+{
+    struct signet_ring_status out = {
+        .name = m->name, .alg = m->alg, .active_kid = m->active_kid, .next_kid = m->next_kid,
+        .next_activates_at = m->next_activates_at, .n_published = m->n_published,
+    };
+
+    if (m->trouble)
+        error_from_wire(&out.trouble, m->trouble);
+    return out;
+}
+
 static void take_rings(struct owned_status *o, const Signet__V1__GetStatusReply *r)
 {
-    for (size_t i = 0; i < r->n_rings; i++) {
-        const Signet__V1__RingStatus *m = r->rings[i];
-        o->rings[i] = (struct signet_ring_status){
-            .name = m->name, .alg = m->alg, .active_kid = m->active_kid, .next_kid = m->next_kid,
-            .next_activates_at = m->next_activates_at, .n_published = m->n_published,
-        };
-        if (m->trouble)
-            error_from_wire(&o->rings[i].trouble, m->trouble);
-    }
+    for (size_t i = 0; i < r->n_rings; i++)
+        o->rings[i] = ring_status_from_wire(r->rings[i]);
     o->status.n_rings = r->n_rings;
 }
 

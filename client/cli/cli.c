@@ -307,7 +307,7 @@ static bool digits(const char **at, int64_t *out)
 bool cli_duration(const char *text, uint32_t *out_s)
 {
     static const struct { const char *name; int64_t s; } units[] = {
-        { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 },
+        { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { "y", 365 * 86400 },
     };
     int64_t n;
 
@@ -355,5 +355,16 @@ const char *cli_when(char out[80], int64_t at, int64_t now)
         snprintf(date, sizeof date, "%lld", (long long)at);
     snprintf(out, 80, "%s (%s%lld %s%s%s)", date, at > now ? "in " : "", (long long)n, units[i].name, n == 1 ? "" : "s",
              at > now ? "" : " ago");
+    return out;
+}
+
+const char *cli_span(char out[16], uint32_t s)
+{
+    static const struct { uint32_t s; char name; } units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+    size_t i = 0;
+
+    while (units[i].s > 1 && (s == 0 || s % units[i].s))
+        i++;
+    snprintf(out, 16, "%u%c", (unsigned)(s / units[i].s), units[i].name);
     return out;
 }

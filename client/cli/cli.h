@@ -30,6 +30,7 @@ int cmd_verify(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_jwks(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
+int cmd_ring(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
@@ -74,10 +75,13 @@ json_t *cli_payload_json(const void *bytes, size_t len);
 /* JSON on one line. Takes v. */
 int cli_put_json(json_t *v);
 
-bool cli_duration(const char *text, uint32_t *out_s);     /* 90, 30s, 15m, 12h, 7d */
+bool cli_duration(const char *text, uint32_t *out_s);     /* 90, 30s, 15m, 12h, 7d, 1y */
 bool cli_time(const char *text, int64_t *out);            /* Unix seconds or 2026-11-24T10:00:00Z */
 /* "2026-11-24T10:00:00Z (in 15 minutes)". Returns out. */
 const char *cli_when(char out[80], int64_t at, int64_t now);
+
+/* "15m": in the largest unit that leaves no rest. Returns out. */
+const char *cli_span(char out[16], uint32_t s);
 
 #define PAINT_GOOD "\033[32m"
 #define PAINT_BAD  "\033[31m"

@@ -69,61 +69,86 @@ static int print(const struct signet_key_list *l, bool as_json, void (*put)(cons
 
 /* --- the commands ------------------------------------------------------------------------------------ */
 
-struct args { struct common common; const char *kid; };
-
-static int show_all(const struct signet_key_list *l, const struct args *a)
+/* A key's ring; NULL: it has no ring, or the configuration no such one. */
+static const struct signet_ring *ring_of(const struct signet_ring_list *rings, const struct signet_key *k)
 {
-    return print(l, a->common.json, put_line);
+    for (size_t i = 0; i < rings->n; i++)
+        if (strcmp(rings->rings[i].status.name, k->ring) == 0)
+            return &rings->rings[i];
+    return NULL;
 }
 
-static int show_one(const struct signet_key_list *l, const struct args *a)
+static int put_one(const struct signet_key *k, const struct signet_ring *r, bool as_json)
+{
+    size_t n = r ? r->n_profiles : 0;
+
+    if (as_json) {
+        json_t *out = key_json(k), *profiles = json_array();
+        for (size_t i = 0; i < n; i++)
+            json_array_append_new(profiles, json_string(r->profiles[i]));
+        json_object_set_new(out, "profiles", profiles);
+        json_t *all = json_array();
+        json_array_append_new(all, out);
+        return cli_put_json(all);
+    }
+    put_whole(k);
+    printf("  %-13s ", strcmp(k->state, "active") == 0 ? "signs for" : strcmp(k->state, "next") == 0 ? "will sign for" :
+           "profiles");
+    for (size_t i = 0; i < n; i++)
+        printf("%s%s", i ? ", " : "", r->profiles[i]);
+    puts(n ? "" : "none");
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_REFUSED;
+}
+
+static const struct signet_key *find_one(const struct signet_key_list *l, const char *kid)
 {
     const struct signet_key *found = NULL;
     size_t n = 0;
 
-    for (size_t i = 0; i < l->n; i++)
-        if (strncmp(l->keys[i].kid, a->kid, strlen(a->kid)) == 0) {
+    for (size_t i = 0; i < l->n; i++) {
+        if (strcmp(l->keys[i].kid, kid) == 0)
+            return &l->keys[i];
+        if (strncmp(l->keys[i].kid, kid, strlen(kid)) == 0) {
             found = &l->keys[i];
-            if (strcmp(found->kid, a->kid) == 0) {
-                n = 1;
-                break;
-            }
             n++;
         }
+    }
     if (n == 1)
-        return print(&(struct signet_key_list){ found, 1 }, a->common.json, put_whole);
-    fprintf(stderr, "signet: UNKNOWN_KEY: %s key has a kid that begins with '%s'\n", n ? "more than one" : "no", a->kid);
-    return EXIT_REFUSED;
+        return found;
+    fprintf(stderr, "signet: UNKNOWN_KEY: %s key has a kid that begins with '%s'\n", n ? "more than one" : "no", kid);
+    return NULL;
 }
 
-/* Asks for the list and hands it on. */
-static int with_list(struct args *a, int (*then)(const struct signet_key_list *l, const struct args *a))
+static int list(int argc, char **argv)
 {
+    struct common c = { 0 };
     struct signet_error e;
-    struct signet *s = cli_open_admin(&a->common);
-    struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
-    int status = l ? then(l, a) : s ? cli_failed(&e) : EXIT_USAGE;
 
+    cli_parse_common(argc, argv, "Lists every key of the token, foreign ones too. Asks the admin socket.", &c);
+    struct signet *s = cli_open_admin(&c);
+    struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
+    int status = l ? print(l, c.json, put_line) : s ? cli_failed(&e) : EXIT_USAGE;
     signet_key_list_free(l);
     signet_close(s);
     return status;
 }
 
-static int list(int argc, char **argv)
-{
-    struct args a = { 0 };
-
-    cli_parse_common(argc, argv, "Lists every key of the token, foreign ones too. Asks the admin socket.", &a.common);
-    return with_list(&a, show_all);
-}
-
 static int show(int argc, char **argv)
 {
-    struct args a = { 0 };
+    struct common c = { 0 };
+    struct signet_error e;
 
-    a.kid = cli_parse_one(argc, argv, "KID", "Shows a key, by its kid or the beginning of it. Asks the admin socket.",
-                          &a.common);
-    return with_list(&a, show_one);
+    const char *kid = cli_parse_one(argc, argv, "KID", "Shows a key, by its kid or the beginning of it: custody, state,"
+                                    " times, and the profiles that it signs for. Asks the admin socket.", &c);
+    struct signet *s = cli_open_admin(&c);
+    struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
+    struct signet_ring_list *rings = l ? signet_list_rings(s, &e) : NULL;
+    const struct signet_key *k = rings ? find_one(l, kid) : NULL;
+    int status = k ? put_one(k, ring_of(rings, k), c.json) : rings ? EXIT_REFUSED : s ? cli_failed(&e) : EXIT_USAGE;
+    signet_ring_list_free(rings);
+    signet_key_list_free(l);
+    signet_close(s);
+    return status;
 }
 
 static int made(struct signet *s, struct signet_key_list *l, const struct signet_error *e, bool as_json)

@@ -9,6 +9,7 @@ const struct command commands[] = {
     { "inspect", "show what a token says, without verifying it", cmd_inspect },
     { "jwks", "print the published key set", cmd_jwks },
     { "profile", "what you may have signed and verified", cmd_profile },
+    { "ring", "what the rings do, and when their keys change", cmd_ring },
     { "key", "list, show, generate and import keys", cmd_key },
     { "status", "how the daemon, its token and rings are", cmd_status },
     { "reload", "have the daemon read its configuration again", cmd_reload },

@@ -52,18 +52,6 @@ static json_t *rules_json(const struct signet_profile_rules *r)
 
 /* --- words ------------------------------------------------------------------------------------------- */
 
-/* "15m": in the largest unit that leaves no rest. Returns out. */
-static const char *span(char out[16], uint32_t s)
-{
-    static const struct { uint32_t s; char name; } units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
-    size_t i = 0;
-
-    while (units[i].s > 1 && (s == 0 || s % units[i].s))
-        i++;
-    snprintf(out, 16, "%u%c", (unsigned)(s / units[i].s), units[i].name);
-    return out;
-}
-
 static const char *lives(char out[48], const struct signet_profile *p)
 {
     char usual[16], most[16];
@@ -71,9 +59,9 @@ static const char *lives(char out[48], const struct signet_profile *p)
     if (p->raw)
         return strcpy(out, "-");
     if (p->ttl_s == p->max_ttl_s)
-        snprintf(out, 48, "%s", span(usual, p->ttl_s));
+        snprintf(out, 48, "%s", cli_span(usual, p->ttl_s));
     else
-        snprintf(out, 48, "%s, at most %s", span(usual, p->ttl_s), span(most, p->max_ttl_s));
+        snprintf(out, 48, "%s, at most %s", cli_span(usual, p->ttl_s), cli_span(most, p->max_ttl_s));
     return out;
 }
 
@@ -194,7 +182,7 @@ static void put_jwt(const struct signet_profile_rules *r)
     put_row("issuer", p->issuer);
     put_list("audiences", p->audiences, p->n_audiences);
     put_row("lives", lives(text, p));
-    put_row("leeway", span(text, p->leeway_s));
+    put_row("leeway", cli_span(text, p->leeway_s));
     if (!r->may_sign)
         return;
     put_row("subject", subject(r));

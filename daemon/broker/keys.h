@@ -64,6 +64,9 @@ struct keys_view keys_view(const struct keys *k, const struct held *h, int64_t n
 /* The ring's next key, and when; NULL: none. */
 const struct held *keys_next(const struct keys *k, const char *ring, int64_t now);
 size_t keys_n_published(const struct keys *k, const char *ring, int64_t now);
+/* ring_foresee of that ring; NULL too where it is too new to have been read. Freed by the caller. */
+struct ring_life *keys_foresee(const struct keys *k, const char *ring, int64_t now, int64_t *until, size_t *out_n,
+                               struct err *e);
 /* What the key attributes prove, in a sentence. */
 const char *keys_custody(const struct keys *k, bool tpm2_pkcs11);
 

@@ -292,14 +292,19 @@ static bool facts_fresh(const struct keys *k, const struct ring_view *v, struct 
                    " allow: %s", (long long)(age_ms / 1000), k->trouble.text);
 }
 
+static void view_is_new(const char *ring, struct err *e)
+{
+    err_set(e, ERR_STARTING, "ring '%s' is new in the configuration, and its keys are being read", ring);
+    e->retry_after_ms = 200;
+}
+
 static struct ring_view *fresh_view(struct keys *k, const char *ring, int64_t now, struct err *e)
 {
     if (!keys_ready(k, e))
         return NULL;
     struct ring_view *v = view_of(k, ring);
     if (!v || !v->ring) {
-        err_set(e, ERR_STARTING, "ring '%s' is new in the configuration, and its keys are being read", ring);
-        e->retry_after_ms = 200;
+        view_is_new(ring, e);
         return NULL;
     }
     if (!facts_fresh(k, v, e))
@@ -444,4 +449,17 @@ size_t keys_n_published(const struct keys *k, const char *ring, int64_t now)
     for (size_t i = 0; v && v->ring && is_public(v) && i < ring_size(v->ring); i++)
         n += ring_published(v->ring, i, now);
     return n;
+}
+
+struct ring_life *keys_foresee(const struct keys *k, const char *ring, int64_t now, int64_t *until, size_t *out_n,
+                               struct err *e)
+{
+    const struct ring_view *v = view_of(k, ring);
+
+    if (!keys_ready(k, e))
+        return NULL;
+    if (v && v->ring)
+        return ring_foresee(v->ring, now, until, out_n, e);
+    view_is_new(ring, e);
+    return NULL;
 }

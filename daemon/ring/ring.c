@@ -17,6 +17,11 @@ static int by_activation(const void *a, const void *b)
     return -strcmp(p->key.kid, q->key.kid);
 }
 
+void ring_sort(struct ring *r)
+{
+    qsort(r->places, r->n, sizeof *r->places, by_activation);
+}
+
 static struct ring_place *place_of(struct ring *r, const char *kid)
 {
     for (size_t i = 0; i < r->n; i++)
@@ -62,7 +67,7 @@ struct ring *ring_new(const struct ring_settings *s, const struct ring_key *keys
     for (size_t i = 0; i < n_facts; i++)
         if (facts[i].kind == LABEL_PROMOTE)
             apply(r, &facts[i]);
-    qsort(r->places, r->n, sizeof *r->places, by_activation);
+    ring_sort(r);
     return TAKE(r);
 }
 

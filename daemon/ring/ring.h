@@ -99,6 +99,26 @@ struct ring_next {
 };
 struct ring_next ring_next(const struct ring *r, int64_t now);
 
+/* A key's life, known and to come. */
+struct ring_life {
+    struct ring_key key;             /* to_come: no kid */
+    enum key_state state;            /* at `now`; to_come: KEY_NEXT */
+    bool to_come;                    /* not made yet */
+    int64_t published_at;            /* to_come: when it is due; KEY_NEXT: seen by this daemon since; else 0 */
+    int64_t longest_max_age;         /* the same two: how long a key set without it may be in use; else 0 */
+    int64_t retires_at, ends_at;     /* INT64_MAX: nothing foreseen ends it */
+    int64_t private_destroyed_at, destroyed_at;     /* INT64_MAX: not foreseen */
+};
+#define RING_MAX_TO_COME 400u        /* a year of daily rotations; more is read by nobody */
+
+/*
+ * The lives of all keys in the order of activation, if each ring_next is done
+ * when it is due: to *until, or (0) to the second activation to come. *until
+ * becomes the moment at which the view ends, sooner than asked where more keys
+ * would come. Freed by the caller; NULL: no memory.
+ */
+struct ring_life *ring_foresee(const struct ring *r, int64_t now, int64_t *until, size_t *out_n, struct err *e);
+
 /* Whether the settings can keep their promises; ERR_CONFIG_INVALID with the arithmetic shown. */
 bool ring_settings_check(const struct ring_settings *s, struct err *e);
 

@@ -21,6 +21,9 @@ struct ring {
     size_t n;
 };
 
+/* Puts the places in their order; to be called when one was added or has another time. */
+void ring_sort(struct ring *r);
+
 /* The index of the last place whose time has come; -1: none. */
 ptrdiff_t ring_active(const struct ring *r, int64_t now);
 /* The index of the first proved key to come that counts; -1: none. */

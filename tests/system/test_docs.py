@@ -8,8 +8,8 @@ from rig import BUILD, HMAC, PUBLIC, SIGNET, main, run
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MAN = TOP / "contrib/man"
-COMMANDS = ["sign", "verify", "inspect", "jwks", "profile", "key", "status", "reload", "dev"]
-GROUPS = ["profile", "key"]
+COMMANDS = ["sign", "verify", "inspect", "jwks", "profile", "ring", "key", "status", "reload", "dev"]
+GROUPS = ["profile", "ring", "key"]
 
 
 class Docs(unittest.TestCase):
@@ -32,6 +32,8 @@ class Docs(unittest.TestCase):
         for command in COMMANDS:
             words = [command, "list"] if command in GROUPS else [command]
             have |= set(re.findall(r"--([a-z-]+)", run([SIGNET, *words, "--help"]).decode()))
+            if command == "ring":
+                have |= set(re.findall(r"--([a-z-]+)", run([SIGNET, "ring", "plan", "--help"]).decode()))
             self.assertIn(f".Ss signet {command}", text)
         self.assertEqual(there - have, set())
         self.assertEqual(have - there - {"usage"}, set())

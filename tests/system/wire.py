@@ -3,6 +3,7 @@ import socket
 import struct
 
 SIGN, SIGN_BATCH, VERIFY, GET_KEYS, GET_STATUS, PREVIEW, LIST_PROFILES, LIST_KEYS, IMPORT_KEY = 10, 11, 12, 13, 14, 15, 16, 30, 32
+LIST_RINGS, PLAN_RING = 34, 35
 ERROR = 2
 # What may be said of a token; any other reason says that it could not be judged.
 VERDICTS = {"TOO_LARGE", "MALFORMED", "BAD_HEADER", "CRIT_UNSUPPORTED", "ALG_NOT_ALLOWED", "KEY_UNKNOWN", "KEY_UNUSABLE",

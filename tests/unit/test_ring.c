@@ -340,7 +340,83 @@ static void settings_that_cannot_keep_their_promise_are_refused(void)
     }
 }
 
+static void what_is_to_come_is_foreseen(void)
+{
+    struct ring_key keys[] = { key("old", 900), key("now", 1000) };
+    struct err e;
+    size_t n = 0;
+    int64_t until = 0;
+    struct ring *r = ring_new(&plain, keys, 2, NULL, 0, &e);
+    struct ring_life *l = ring_foresee(r, 1010, &until, &n, &e);
+
+    /* Due 30 before the turn, at 1100 and 1200; a token of a key lives 22 past its retirement, 50 more until it goes. */
+    static const struct { bool to_come; int64_t published, activates, retires, ends, destroyed; } want[] = {
+        { false, 0, 900, 1000, 1022, 1072 },
+        { false, 0, 1000, 1100, 1122, 1172 },
+        { true, 1070, 1100, 1200, 1222, INT64_MAX },
+        { true, 1170, 1200, INT64_MAX, INT64_MAX, INT64_MAX },
+    };
+    unit_same_int("the second activation to come ends the view", until, 1200);
+    CU_ASSERT_EQUAL_FATAL(n, sizeof want / sizeof *want);
+    for (size_t i = 0; i < n; i++) {
+        unit_same_int("to come", l[i].to_come, want[i].to_come);
+        unit_same_int("published", l[i].published_at, want[i].published);
+        unit_same_int("activates", l[i].key.activates_at, want[i].activates);
+        unit_same_int("retires", l[i].retires_at, want[i].retires);
+        unit_same_int("ends", l[i].ends_at, want[i].ends);
+        unit_same_int("destroyed", l[i].destroyed_at, want[i].destroyed);
+    }
+    free(l);
+    until = 1010 + 100ll * 1000;
+    l = ring_foresee(r, 1010, &until, &n, &e);
+    unit_same_int("as many keys as it shows", (int64_t)n, 2 + RING_MAX_TO_COME);
+    CU_ASSERT(until < 1010 + 100 * 1000);
+    free(l);
+    ring_free(r);
+}
+
+static void what_never_rotates_has_nothing_to_come(void)
+{
+    struct ring_settings s = plain;
+    struct ring_key k = key("now", 1000);
+    struct err e;
+    size_t n = 0;
+    int64_t until = 0;
+
+    s.rotate_every = 0;
+    struct ring *r = ring_new(&s, &k, 1, NULL, 0, &e);
+    struct ring_life *l = ring_foresee(r, 1010, &until, &n, &e);
+    unit_same_int("keys", (int64_t)n, 1);
+    unit_same_int("until", until, 1010);
+    unit_same_int("state", l[0].state, KEY_ACTIVE);
+    unit_same_int("retires", l[0].retires_at == INT64_MAX, 1);
+    free(l);
+    ring_free(r);
+}
+
+static void a_standby_that_steps_in_is_foreseen(void)
+{
+    struct ring_settings s = plain;
+    struct ring_key keys[] = { key("dead", 1000), key("standby", 1100) };
+    struct err e;
+    size_t n = 0;
+    int64_t until = 1050;
+
+    s.standby = true;
+    keys[0].gone = true;
+    struct ring *r = ring_new(&s, keys, 2, NULL, 0, &e);
+    struct ring_life *l = ring_foresee(r, 1010, &until, &n, &e);
+    unit_same_int("keys: a new standby too", (int64_t)n, 3);
+    unit_same_str("in its place", l[1].key.kid, "standby");
+    unit_same_int("at once", l[1].key.activates_at, 1010);
+    free(l);
+    ring_free(r);
+}
+
 static const struct unit_case cases[] = {
+    { "what is to come is foreseen", what_is_to_come_is_foreseen },
+    { "what never rotates has nothing to come", what_never_rotates_has_nothing_to_come },
+    { "a standby that steps in is foreseen", a_standby_that_steps_in_is_foreseen },
     { "labels have one spelling", labels_have_one_spelling },
     { "states follow from dates and now", states_follow_from_dates_and_now },
     { "the last activated signs, or nothing does", the_last_activated_signs_or_nothing_does },

@@ -49,29 +49,32 @@ static void fill_token(struct status *st, const struct broker *b)
     st->reply.token = &st->token;
 }
 
+void ring_status(Signet__V1__RingStatus *out, Signet__V1__Error *trouble, struct err *why, const struct broker *b,
+                 const struct ring_config *c, int64_t now)
+{
+    const char *name = c->settings.name;
+    const struct held *signer = keys_signer(b->keys, name, now, why), *next = keys_next(b->keys, name, now);
+
+    signet__v1__ring_status__init(out);
+    out->name = words(name);
+    out->alg = words(c->alg->name);
+    out->n_published = (uint32_t)keys_n_published(b->keys, name, now);
+    if (next) {
+        out->next_kid = words(next->kid);
+        out->next_activates_at = next->activates_at;
+    }
+    if (signer) {
+        out->active_kid = words(signer->kid);
+        return;
+    }
+    request_error(trouble, why);
+    out->trouble = trouble;
+}
 
 static void fill_ring(struct status *st, size_t i, const struct broker *b, const struct ring_config *c, int64_t now)
 {
-    Signet__V1__RingStatus *r = &st->rings[i];
-    const char *name = c->settings.name;
-    const struct held *signer = keys_signer(b->keys, name, now, &st->ring_whys[i]), *next = keys_next(b->keys, name, now);
-
-    signet__v1__ring_status__init(r);
-    r->name = words(name);
-    r->alg = words(c->alg->name);
-    r->n_published = (uint32_t)keys_n_published(b->keys, name, now);
-    if (next) {
-        r->next_kid = words(next->kid);
-        r->next_activates_at = next->activates_at;
-    }
-    if (signer) {
-        r->active_kid = words(signer->kid);
-    } else {
-        request_error(&st->ring_troubles[i], &st->ring_whys[i]);
-        r->trouble = &st->ring_troubles[i];
-    }
-    st->each_ring[i] = r;
-
+    ring_status(&st->rings[i], &st->ring_troubles[i], &st->ring_whys[i], b, c, now);
+    st->each_ring[i] = &st->rings[i];
 }
 
 static const char *state_of(const struct peer *p)

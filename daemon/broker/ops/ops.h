@@ -26,7 +26,7 @@ struct op {
 const struct op *op_find(Signet__V1__Request__OpCase c);
 
 extern const struct op op_sign, op_sign_batch, op_verify, op_get_keys, op_get_status, op_list_keys, op_generate_key,
-    op_import_key, op_reload, op_preview, op_list_profiles;
+    op_import_key, op_reload, op_preview, op_list_profiles, op_list_rings, op_plan_ring;
 
 /* For those who answer at once. */
 uint32_t op_usual_deadline(const struct request *rq);
@@ -37,6 +37,10 @@ void reload_ended(struct broker *b, const Signet__Role__ReloadDone *m);
 
 /* get_keys.c: what anyone may know of a profile, borrowed from the configuration. */
 void profile_info(Signet__V1__ProfileInfo *out, const struct config *c, const struct profile *p);
+
+/* get_status.c: how a ring is; `why` and `trouble` are what it points at where it does not sign. */
+void ring_status(Signet__V1__RingStatus *out, Signet__V1__Error *trouble, struct err *why, const struct broker *b,
+                 const struct ring_config *c, int64_t now);
 
 /* list_keys.c */
 void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct held *h, int64_t now);

@@ -1,0 +1,204 @@
+#include "client/cli/plan.h"
+
+#include <string.h>
+
+const char *plan_name(char out[PLAN_NAME], const struct signet_ring_plan *p, size_t key)
+{
+    unsigned nth = 0;
+
+    for (size_t i = 0; i <= key; i++)
+        nth += p->keys[i].to_come;
+    if (p->keys[key].to_come)
+        snprintf(out, PLAN_NAME, "new key %u", nth);
+    else
+        snprintf(out, PLAN_NAME, "%.128s", *p->keys[key].kid ? p->keys[key].kid : "a key of no kid");
+    return out;
+}
+
+/* "12h1m": every unit that has a part in it. Returns out. */
+static const char *spell(char out[16], uint32_t s)
+{
+    static const struct { uint32_t s; char name; } units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+    size_t len = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(units); s %= units[i++].s)
+        if (s / units[i].s)
+            len += (size_t)snprintf(out + len, 16 - len, "%u%c", (unsigned)(s / units[i].s), units[i].name);
+    return len ? out : strcpy(out, "0s");
+}
+
+/* One that is there already needs no time to be made. */
+uint32_t plan_needs_s(const struct signet_ring_plan *p, size_t key)
+{
+    const struct signet_planned_key *k = &p->keys[key];
+
+    return k->longest_max_age_s + p->ring->refresh_s + p->ring->skew_s + (k->to_come ? p->ring->generation_s : 0);
+}
+
+const char *plan_sum(char out[PLAN_SUM], const struct signet_ring_plan *p, size_t key)
+{
+    const struct signet_planned_key *k = &p->keys[key];
+    char age[16], refresh[16], skew[16], make[16], all[16];
+
+    snprintf(out, PLAN_SUM, "jwks_max_age %s + refresh %s + skew %s%s%s = %s", spell(age, k->longest_max_age_s),
+             spell(refresh, p->ring->refresh_s), spell(skew, p->ring->skew_s), k->to_come ? " + making it " : "",
+             k->to_come ? spell(make, p->ring->generation_s) : "", spell(all, plan_needs_s(p, key)));
+    return out;
+}
+
+/* --- in words ---------------------------------------------------------------------------------- */
+
+/* In the order in which those of one moment are told. */
+enum what { ENDS, GOES, PRIVATE_GOES, MADE, SIGNS };
+struct event { int64_t at; enum what what; size_t key; };
+
+static int by_time(const void *a, const void *b)
+{
+    const struct event *x = a, *y = b;
+
+    if (x->at != y->at)
+        return x->at < y->at ? -1 : 1;
+    return x->what != y->what ? (int)x->what - (int)y->what : x->key < y->key ? -1 : x->key > y->key;
+}
+
+static size_t collect(const struct signet_ring_plan *p, struct event *out)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        const struct signet_planned_key *k = &p->keys[i];
+        const struct event all[] = {
+            { k->to_come ? k->published_at : 0, MADE, i }, { k->activates_at, SIGNS, i }, { k->ends_at, ENDS, i },
+            { k->private_destroyed_at, PRIVATE_GOES, i }, { k->destroyed_at, GOES, i },
+        };
+        for (size_t e = 0; e < ARRAY_LEN(all); e++)
+            if (all[e].at && all[e].at <= p->until)
+                out[n++] = all[e];
+    }
+    qsort(out, n, sizeof *out, by_time);
+    return n;
+}
+
+static void put_why(const char *text)
+{
+    printf("    %s%s%s\n", paint(PAINT_DIM), text, paint_off());
+}
+
+static void put_made(const struct signet_ring_plan *p, const char *name)
+{
+    char why[256];
+
+    printf("%s is due\n", name);
+    snprintf(why, sizeof why, "signetd does not make it by itself yet: signet key generate %s, by then or sooner; until it is"
+             " there the key before it goes on signing", p->ring->status.name);
+    put_why(why);
+}
+
+static void put_signs(const struct signet_ring_plan *p, size_t key, const char *name)
+{
+    const struct signet_planned_key *k = &p->keys[key];
+    int64_t ahead = k->activates_at - k->published_at;
+    char before[PLAN_NAME], sum[PLAN_SUM], span[16], when[80], why[400];
+
+    if (strcmp(k->state, "orphan") == 0 || strcmp(k->state, "revoked") == 0) {
+        printf("%s has its turn and does not sign: it is %s\n", name,
+               strcmp(k->state, "orphan") == 0 ? "not proved" : "revoked");
+        return;
+    }
+    printf("%s signs", name);
+    if (key > 0)
+        printf("; %s retires: it signs no more and still verifies", plan_name(before, p, key - 1));
+    putchar('\n');
+    if (!k->published_at)
+        return;
+    if (ahead >= plan_needs_s(p, key))
+        snprintf(why, sizeof why, "safe: %s %s ahead; every verifier has it after %s", k->to_come ? "published" :
+                 "seen here", spell(span, (uint32_t)ahead), plan_sum(sum, p, key));
+    else
+        snprintf(why, sizeof why, "safe if it was published by %s, which this daemon, having seen it %s ahead, cannot know:"
+                 " %s", cli_when(when, k->activates_at - plan_needs_s(p, key), p->now), spell(span, (uint32_t)ahead),
+                 plan_sum(sum, p, key));
+    put_why(why);
+}
+
+static void put_event(const struct signet_ring_plan *p, const struct event *e)
+{
+    const struct signet_planned_key *k = &p->keys[e->key];
+    char name[PLAN_NAME], when[80], span[16], why[256];
+
+    plan_name(name, p, e->key);
+    printf("%s  ", cli_when(when, e->at, p->now));
+    switch (e->what) {
+    case MADE:
+        put_made(p, name);
+        return;
+    case SIGNS:
+        put_signs(p, e->key, name);
+        return;
+    case ENDS:
+        printf("%s ends: it is in the key set no more\n", name);
+        snprintf(why, sizeof why, "safe: a token that it signed last, when it retired, lives at most max_ttl + skew = %s",
+                 spell(span, (uint32_t)(k->ends_at - k->retires_at)));
+        put_why(why);
+        return;
+    case PRIVATE_GOES:
+        printf("%s's private half may go: it signs no more\n", name);
+        put_why("signetd does not destroy it by itself yet");
+        return;
+    case GOES:
+        printf("%s may be destroyed: nothing needs it any more\n", name);
+        put_why("signetd does not destroy it by itself yet");
+        return;
+    }
+}
+
+static void put_head(const struct signet_ring_plan *p)
+{
+    const struct signet_ring *r = p->ring;
+    char every[16], ttl[16], ahead[16];
+
+    printf("ring %s (%s): ", r->status.name, r->status.alg);
+    if (!r->rotate_every_s)
+        printf("never rotates, tokens live at most %s\n", spell(ttl, r->max_ttl_s));
+    else
+        printf("a key signs for %s, tokens live at most %s, keys are published %s ahead\n",
+               spell(every, r->rotate_every_s), spell(ttl, r->max_ttl_s), spell(ahead, r->publish_ahead_s));
+    if (*r->status.trouble.reason)
+        printf("%sdoes not sign%s: %s: %s\n", paint(PAINT_BAD), paint_off(), r->status.trouble.reason,
+               r->status.trouble.text);
+}
+
+void plan_put(const struct signet_ring_plan *p)
+{
+    CLEANUP(freep) struct event *events = calloc(5 * p->n + 1, sizeof *events);
+    size_t n = events ? collect(p, events) : 0, i = 0;
+    char now[80];
+
+    put_head(p);
+    for (; i < n && events[i].at < p->now; i++)
+        put_event(p, &events[i]);
+    printf("%s%s%s  ", paint(PAINT_GOOD), cli_when(now, p->now, p->now), paint_off());
+    if (*p->ring->status.active_kid)
+        printf("now: %s signs\n", p->ring->status.active_kid);
+    else
+        puts("now: nothing signs");
+    for (; i < n; i++)
+        put_event(p, &events[i]);
+}
+
+json_t *plan_json(const struct signet_ring_plan *p)
+{
+    json_t *keys = json_array();
+
+    for (size_t i = 0; i < p->n; i++) {
+        const struct signet_planned_key *k = &p->keys[i];
+        json_array_append_new(keys, json_pack(
+            "{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kid", k->kid, "state", k->state, "to_come", k->to_come,
+            "published_at", (json_int_t)k->published_at, "needs_s",
+            (json_int_t)(k->published_at ? plan_needs_s(p, i) : 0), "activates_at", (json_int_t)k->activates_at,
+            "retires_at", (json_int_t)k->retires_at, "ends_at", (json_int_t)k->ends_at, "private_destroyed_at",
+            (json_int_t)k->private_destroyed_at, "destroyed_at", (json_int_t)k->destroyed_at));
+    }
+    return json_pack("{s:s, s:I, s:I, s:o}", "ring", p->ring->status.name, "now", (json_int_t)p->now, "until",
+                     (json_int_t)p->until, "keys", keys);
+}
