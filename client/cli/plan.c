@@ -175,7 +175,8 @@ void plan_put(const struct signet_ring_plan *p)
     char now[80];
 
     put_head(p);
-    for (; i < n && events[i].at <= p->now; i++)
+    /* A key that began to sign this second signs; what else is due this second is yet to be done. */
+    for (; i < n && (events[i].at < p->now || (events[i].at == p->now && events[i].what == SIGNS)); i++)
         put_event(p, &events[i]);
     printf("%s%s%s  ", paint(PAINT_GOOD), cli_when(now, p->now, p->now), paint_off());
     if (*p->ring->status.active_kid)

@@ -123,7 +123,9 @@ static int64_t horizon(const struct walk *w)
 /* Returns when it ended. */
 static int64_t walk(struct walk *w)
 {
-    for (;;) {
+    /* A key is made, promoted, has its turn, ends, loses its private half, goes: less than this. A rule that asked for
+     * the same for ever would otherwise hang whoever looks ahead. */
+    for (size_t steps = 8 * (w->ring.n + RING_MAX_TO_COME); steps > 0; steps--) {
         struct ring_next next = ring_next(&w->ring, w->at);
         if (next.at <= w->at) {
             if (next.action == RING_GENERATE && w->n_to_come == RING_MAX_TO_COME)
@@ -137,6 +139,7 @@ static int64_t walk(struct walk *w)
             return end == INT64_MAX ? w->at : end;
         w->at = at;
     }
+    return w->at;
 }
 
 static int by_activation(const void *a, const void *b)
