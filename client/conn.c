@@ -177,9 +177,9 @@ void calls_end(struct conn *c, const struct signet_error *why)
         call_end_with(c, c->to_send, why);
 }
 
-bool call_makes_something(const struct call *k)
+bool conn_makes_something(Signet__V1__Request__OpCase op_case)
 {
-    return k->op_case == SIGNET__V1__REQUEST__OP_GENERATE_KEY || k->op_case == SIGNET__V1__REQUEST__OP_IMPORT_KEY;
+    return op_case == SIGNET__V1__REQUEST__OP_GENERATE_KEY || op_case == SIGNET__V1__REQUEST__OP_IMPORT_KEY;
 }
 
 void call_again(struct conn *c, struct call *k)
@@ -220,7 +220,7 @@ void conn_lost(struct conn *c, const char *how, int64_t now)
     error_set(&why, ERR_DAEMON_UNREACHABLE, "signetd at '%s' %s", c->address.sun_path, how);
     for (struct call *k = c->sent, *next; k; k = next) {
         next = k->next;
-        if (call_makes_something(k) || k->n_sends >= CALL_MAX_SENDS)
+        if (conn_makes_something(k->op_case) || k->n_sends >= CALL_MAX_SENDS)
             call_end_with(c, k, &why);
         else
             call_again(c, k);

@@ -73,6 +73,9 @@ size_t conn_n_calls(const struct conn *c);
 
 int64_t conn_now_ms(void);                      /* CLOCK_MONOTONIC */
 
+/* Whether an operation makes something: it may take its time, and is never asked twice. */
+bool conn_makes_something(Signet__V1__Request__OpCase op_case);
+
 static inline void reply_freep(Signet__V1__Reply **r)
 {
     if (*r)

@@ -59,7 +59,6 @@ struct conn {
 
 /* conn.c: where the call of this number stands, or would stand, in its bucket. */
 struct call **call_find(struct conn *c, uint64_t id);
-bool call_makes_something(const struct call *k);
 void call_is_sent(struct conn *c, struct call *k);
 /* Back to those that are to be sent, before those that never were. */
 void call_again(struct conn *c, struct call *k);

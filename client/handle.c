@@ -205,14 +205,10 @@ static Signet__V1__Reply *call_on(struct conn *c, Signet__V1__Request *op, int64
     return w.reply;
 }
 
-static bool makes_key(const Signet__V1__Request *op)
-{
-    return op->op_case == SIGNET__V1__REQUEST__OP_GENERATE_KEY || op->op_case == SIGNET__V1__REQUEST__OP_IMPORT_KEY;
-}
-
 int64_t handle_until_ms(const struct signet *s, const Signet__V1__Request *op)
 {
-    uint32_t asked_ms = s ? s->timeout_ms : 0, usual_ms = op && makes_key(op) ? MAKE_KEY_TIMEOUT_MS : HANDLE_TIMEOUT_MS;
+    uint32_t asked_ms = s ? s->timeout_ms : 0;
+    uint32_t usual_ms = op && conn_makes_something(op->op_case) ? MAKE_KEY_TIMEOUT_MS : HANDLE_TIMEOUT_MS;
 
     return conn_now_ms() + (asked_ms ? asked_ms : usual_ms);
 }
