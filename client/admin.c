@@ -35,7 +35,7 @@ static struct signet_key_list *list_of(Signet__V1__Reply *taken, Signet__V1__Key
     }
     for (size_t i = 0; i < n; i++)
         l->keys[i] = key_of(keys[i]);
-    l->list = (struct signet_key_list){ l->keys, n };
+    l->list = (struct signet_key_list){ .keys = l->keys, .n = n };
     l->reply = TAKE(reply);
     return &l->list;
 }

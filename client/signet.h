@@ -302,6 +302,7 @@ struct signet_profile {
     size_t n_audiences;
     uint32_t leeway_s, ttl_s, max_ttl_s;
     bool raw;                        /* signs a payload as it is */
+    bool has_secret_keys;            /* also, or only, HMAC keys, which are in no key set: the daemon verifies */
 };
 
 /* What a verifier needs: open to every caller of the socket. */
@@ -309,6 +310,7 @@ struct signet_keys {
     const char *jwks;                /* {"keys":[…]}, RFC 7517 */
     uint64_t version;                /* changes only when the set does */
     uint32_t max_age_s;              /* how long a copy may be used */
+    uint32_t changes_in_s;           /* until the set may change, as far as is foreseen; 0: no change is */
     const struct signet_profile *profiles;
     size_t n_profiles;
 };
@@ -360,6 +362,9 @@ struct signet_ring_status {
     int64_t next_activates_at;
     uint32_t n_published;
     struct signet_error trouble;     /* why it does not sign; reason "": it does */
+    const char *active_alg;          /* of the key that signs; another than alg while the ring changes over */
+    uint64_t signed_old_alg;         /* tokens signed since the daemon's start with another algorithm than alg */
+    struct signet_error rotation_trouble;     /* why its next key could not be made; reason "": nothing is wrong */
 };
 
 struct signet_signer_status {
@@ -392,12 +397,16 @@ struct signet_status {
     size_t n_counters;
     uint32_t config_generation;
     uint32_t pid;
+    const char *const *notices;      /* what an operator should know of clock, token and rings, a sentence each */
+    size_t n_notices;
 };
 
 SIGNET_API struct signet_status *signet_get_status(struct signet *s, struct signet_error *e);
 SIGNET_API void signet_status_free(struct signet_status *st);
 
 /* Administration: handles of signet_open_admin --------------------------------- */
+
+struct signet_key_use { const char *profile; uint64_t signatures; };
 
 struct signet_key {
     const char *kid, *ring, *alg;    /* ring "": foreign, not signet's */
@@ -411,11 +420,16 @@ struct signet_key {
     const char *jwk;                 /* the public half; "" for HMAC */
     const char *trouble;             /* why it is not used; "" */
     const char *custody;             /* what is known of where it has been, in a few words */
+    uint64_t signatures;             /* released since the daemon's start, and the same by profile */
+    const struct signet_key_use *uses;
+    size_t n_uses;
 };
 
 struct signet_key_list {
     const struct signet_key *keys;
     size_t n;
+    const char *const *foreign_facts;     /* data objects named like facts of rings, and not signet's: never used */
+    size_t n_foreign_facts;
 };
 
 SIGNET_API struct signet_key_list *signet_list_keys(struct signet *admin, struct signet_error *e);
@@ -427,6 +441,32 @@ SIGNET_API struct signet_key_list *signet_generate_key(struct signet *admin, con
 SIGNET_API struct signet_key_list *signet_import_key(struct signet *admin, const char *ring,
                                                      const void *secret, size_t len, struct signet_error *e);
 SIGNET_API void signet_key_list_free(struct signet_key_list *l);
+
+/* The panic button, and what it did. */
+struct signet_revocation {
+    struct signet_key key;           /* the revoked one, as it was */
+    const struct signet_key *successor;   /* that signs now; NULL: see trouble */
+    bool promoted;                   /* the successor was the next key, published before */
+    int64_t known_at;                /* when all verifiers that honour max-age have the successor */
+    int64_t tokens_until;            /* when its last token would have ended */
+    bool destroyed;                  /* gone from the token */
+    bool recorded;                   /* the token holds the fact: a restored backup does not bring the key back */
+    struct signet_error trouble;     /* what of this could not be done; reason "": nothing */
+};
+
+/*
+ * `kid` is never published or used again: its living tokens are rejected. The
+ * ring's next key takes over, or one that is made now; then `kid` is destroyed.
+ */
+SIGNET_API struct signet_revocation *signet_revoke_key(struct signet *admin, const char *kid, struct signet_error *e);
+SIGNET_API void signet_revocation_free(struct signet_revocation *r);
+/*
+ * Destroys a key (by its kid, or its CKA_ID in hexadecimal): a list of one, as
+ * it was. One that never signed is withdrawn; KEY_NEEDED where living tokens
+ * need it, unless `i_know`.
+ */
+SIGNET_API struct signet_key_list *signet_destroy_key(struct signet *admin, const char *kid, bool i_know,
+                                                      struct signet_error *e);
 
 struct signet_ring {
     struct signet_ring_status status;
@@ -475,6 +515,23 @@ struct signet_ring_plan {
 SIGNET_API struct signet_ring_plan *signet_plan_ring(struct signet *admin, const char *ring, int64_t until,
                                                      struct signet_error *e);
 SIGNET_API void signet_ring_plan_free(struct signet_ring_plan *p);
+
+/* What a rotation asked for comes to. */
+struct signet_rotation {
+    const struct signet_key *key;    /* that will sign; NULL: a dry run that would make it */
+    bool made;                       /* it is new, or would be */
+    int64_t activates_at;            /* when it signs */
+    int64_t before;                  /* when it would have without this; 0: there was none */
+    int64_t known_at;                /* when all verifiers that honour max-age have it */
+};
+
+/*
+ * The earliest change to another key at which every verifier has it, or
+ * (at_once) now. dry_run: only says what would be done.
+ */
+SIGNET_API struct signet_rotation *signet_rotate_ring(struct signet *admin, const char *ring, bool at_once, bool dry_run,
+                                                      struct signet_error *e);
+SIGNET_API void signet_rotation_free(struct signet_rotation *r);
 
 /* Reads the configuration again; all of it counts, or none. */
 SIGNET_API bool signet_reload(struct signet *admin, uint32_t *out_generation, struct signet_error *e);

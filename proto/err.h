@@ -66,6 +66,8 @@ enum err_code {
     /* keys and token */ \
     X(NO_ACTIVE_KEY,      FAILED_PRECONDITION) \
     X(KEY_EXISTS,         FAILED_PRECONDITION) \
+    X(KEY_NEEDED,         FAILED_PRECONDITION)  /* living tokens would be rejected without it */ \
+    X(RING_BUSY,          UNAVAILABLE)          /* another change of it is under way */ \
     X(KEY_EXPORTABLE,     FAILED_PRECONDITION) \
     X(KEY_TOO_WEAK,       FAILED_PRECONDITION) \
     X(KEY_UNPROVED,       FAILED_PRECONDITION) \

@@ -1,22 +1,32 @@
 /*
- * clock: the only place that asks what time it is. Two clocks: the wall's, for
- * what stands in tokens and labels, and one that never jumps, for deadlines.
+ * clock: the only place that asks what time it is. Three clocks: the wall's,
+ * for what stands in tokens and labels; one that never jumps and goes on while
+ * the machine is suspended, for the age of what was seen; and one that never
+ * jumps, for deadlines.
  *
- * In a build with -Dtesting=true SIGNET_TEST_CLOCK=+SECONDS in the environment
- * moves the wall clock from the start, clock_test_move at any time. A release
- * has neither.
+ * In a build with -Dtesting=true the environment moves the first two; a
+ * release has none of it. SIGNET_TEST_CLOCK=SECONDS: the wall's error, from the
+ * start. SIGNET_TEST_TIME=FILE: struct clock_test_time, which all processes map,
+ * so that a test lets time pass for all of them at once.
  */
 #ifndef SIGNET_BASE_CLOCK_H
 #define SIGNET_BASE_CLOCK_H
 
 #include <stdint.h>
 
-int64_t clock_now(void);        /* Unix seconds */
-int64_t clock_mono_ms(void);    /* milliseconds since some moment; only differences mean anything */
+int64_t clock_now(void);         /* Unix seconds */
+int64_t clock_wall_ms(void);     /* the same in milliseconds */
+int64_t clock_steady_ms(void);   /* milliseconds since some moment; only differences mean anything */
+int64_t clock_mono_ms(void);     /* the same, but stands still with the machine */
 int64_t clock_mono_us(void);
 
 #ifdef SIGNET_TESTING
-void clock_test_move(int64_t seconds);   /* from the true time */
+#include <stdatomic.h>
+struct clock_test_time {
+    _Atomic int64_t passed_ms;   /* more than really has: wall and steady */
+    _Atomic int64_t moved_ms;    /* the wall's error, of all who map it */
+};
+void clock_test_move(int64_t seconds);   /* this process's wall, from the true time */
 #endif
 
 #endif
