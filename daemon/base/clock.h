@@ -20,6 +20,11 @@ int64_t clock_steady_ms(void);   /* milliseconds since some moment; only differe
 int64_t clock_mono_ms(void);     /* the same, but stands still with the machine */
 int64_t clock_mono_us(void);
 
+/* For people: "2026-11-28T03:46:04Z"; "3d2h", two units at most. Return out. */
+#define CLOCK_TEXT 48
+const char *clock_write(char out[CLOCK_TEXT], int64_t unix_s);
+const char *clock_write_span(char out[CLOCK_TEXT], int64_t s);
+
 #ifdef SIGNET_TESTING
 #include <stdatomic.h>
 struct clock_test_time {

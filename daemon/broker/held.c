@@ -17,7 +17,7 @@ static void read_halves(struct held *h, const Signet__Role__Key *k)
     h->local = k->local;
 }
 
-struct held *held_new(const Signet__Role__Key *k, int64_t now)
+struct held *held_new(const Signet__Role__Key *k, int64_t steady_ms)
 {
     struct held *h = calloc(1, sizeof *h);
 
@@ -35,7 +35,7 @@ struct held *held_new(const Signet__Role__Key *k, int64_t now)
     if (k->spki.len)
         memcpy(h->spki, k->spki.data, h->spki_len = k->spki.len);
     h->secret_len = k->secret_len;
-    h->seen_since = now;
+    h->seen_ms = steady_ms;
     h->fresh = true;
     read_halves(h, k);
     return h;
@@ -45,6 +45,9 @@ void held_free(struct held *h)
 {
     if (!h)
         return;
+    for (size_t i = 0; i < h->n_uses; i++)
+        free(h->uses[i].profile);
+    free(h->uses);
     jwk_free(h->jwk);
     free(h->spki);
     free(h);
@@ -138,6 +141,28 @@ void held_wrong(struct held *h)
     distrust(h);
 }
 
+void held_signed(struct held *h, const char *profile)
+{
+    struct held_use *more;
+    size_t i = 0;
+
+    h->n_signed++;
+    while (i < h->n_uses && strcmp(h->uses[i].profile, profile) != 0)
+        i++;
+    if (i < h->n_uses) {
+        h->uses[i].n++;
+        return;
+    }
+    /* Where there is no memory, n_signed counts it still. */
+    if (!(more = reallocarray(h->uses, i + 1, sizeof *more)))
+        return;
+    h->uses = more;
+    if ((more[i].profile = strdup(profile))) {
+        more[i].n = 1;
+        h->n_uses++;
+    }
+}
+
 /* RFC 7518 section 3.2. What was made elsewhere has the length that it has. */
 static bool is_weak(const struct held *h)
 {
@@ -158,10 +183,10 @@ static void judge(struct held *h, const struct ring_config *ring)
     else if (!fits(h, h->alg))
         err_set(&h->trouble, ERR_KEY_UNPROVED, "it is %s %s key, which %s cannot use", h->crv[0] == 'P' ? "a" : "an",
                 h->crv[0] ? h->crv : h->kty, h->alg->name);
-    else if (!h->has_private || (h->alg->family != ALG_HMAC && !h->has_public))
-        err_set(&h->trouble, ERR_KEY_UNPROVED, "its %s half is not there", h->has_private ? "public" : "private");
     else
         name_it(h);
+    if (h->trouble.reason == ERR_NONE && (!h->has_private || (h->alg->family != ALG_HMAC && !h->has_public)))
+        err_set(&h->trouble, ERR_KEY_UNPROVED, "its %s half is not there", h->has_private ? "public" : "private");
     if (h->trouble.reason == ERR_NONE && is_exportable(h) && !ring->allow_exportable)
         err_set(&h->trouble, ERR_KEY_EXPORTABLE, "it could be exported (CKA_EXTRACTABLE or not CKA_SENSITIVE), and ring"
                 " '%s' does not say allow_exportable", ring->settings.name);
@@ -225,6 +250,8 @@ static void refuse_ambiguous(struct held *const *all, size_t n, const char *uri,
 
 const char *held_custody(const struct held *h, bool tpm2_pkcs11)
 {
+    if (!h->has_private)
+        return "no private half: it only verifies";
     if (is_exportable(h))
         return "exportable";
     if (h->ring[0] && !h->local)
@@ -256,4 +283,18 @@ void held_why(const struct held *h, struct err *e)
 bool held_usable(const struct held *h)
 {
     return h->ring[0] && !h->gone && h->trouble.reason == ERR_NONE;
+}
+
+bool held_is_owed(const struct held *h)
+{
+    return held_usable(h) && h->proof == PROOF_NONE;
+}
+
+bool held_is_named(const struct held *h, const char *name)
+{
+    char hex[2 * sizeof h->cka_id + 1] = "";
+
+    for (size_t i = 0; i < h->cka_id_len; i++)
+        snprintf(hex + 2 * i, 3, "%02x", h->cka_id[i]);
+    return *name && strcmp(h->kid[0] ? h->kid : hex, name) == 0;
 }

@@ -13,6 +13,8 @@
 
 enum proof { PROOF_NONE, PROOF_RUNNING, PROOF_DONE, PROOF_FAILED };
 
+struct held_use { char *profile; uint64_t n; };
+
 struct held {
     /* facts */
     uint64_t id;
@@ -33,7 +35,12 @@ struct held {
     int64_t activates_at, max_ttl, skew, max_age;
     struct err trouble;              /* why it is not used; ERR_NONE: nothing is wrong */
     /* found out */
-    int64_t seen_since;              /* Unix seconds */
+    int64_t seen_ms;                 /* steady: since when */
+    int64_t retired_ms;              /* steady: since when it was seen retired or past that; 0: it is not */
+    bool watched;                    /* for as long as ring_watch says */
+    bool let_go;                     /* we destroyed it: that it is missing says nothing */
+    struct held_use *uses; size_t n_uses;    /* signatures released, by profile */
+    uint64_t n_signed;
     enum proof proof;
     unsigned n_missing;              /* listings in a row without it */
     bool gone;                       /* missing from two */
@@ -42,7 +49,7 @@ struct held {
 };
 
 /* NULL: no memory. */
-struct held *held_new(const Signet__Role__Key *k, int64_t now);
+struct held *held_new(const Signet__Role__Key *k, int64_t steady_ms);
 void held_free(struct held *h);
 /* The same key in a later listing: what may have changed. */
 void held_update(struct held *h, const Signet__Role__Key *k);
@@ -60,7 +67,14 @@ const char *held_custody(const struct held *h, bool tpm2_pkcs11);
 /* A signature that was not its own. */
 void held_wrong(struct held *h);
 
+/* One that was released. */
+void held_signed(struct held *h, const char *profile);
+
 /* Ours, whole and in good custody: worth a proof. */
 bool held_usable(const struct held *h);
+/* The same, and nobody could say yet whether it signs. */
+bool held_is_owed(const struct held *h);
+/* Whether that is its kid, or, of one without, its CKA_ID in hexadecimal. */
+bool held_is_named(const struct held *h, const char *name);
 
 #endif

@@ -8,6 +8,9 @@
 
 #define LIST_RETRY_MS 500              /* after a listing that failed, or one for another configuration */
 #define LIST_GRACE_MS 20000            /* a listing of a slow token; waiting jobs have the same */
+#define TICK_MS 20                     /* how late what becomes due at a moment may be seen */
+#define CLOCK_LOOK_MS 200              /* for two clocks to be read beside each other */
+#define CLOCK_SET_MS 2000              /* more than this at once is no slewing */
 
 static const char proof_text[] = "signet proves that this key signs";   /* no JWT: it has no dot */
 
@@ -28,23 +31,9 @@ static int64_t refresh_ms(const struct keys *k)
     return least * 1000;
 }
 
-void keys_schedule(struct keys *k)
-{
-    int64_t now = clock_now(), change = views_change_at(k), in_ms = k->list_at_ms - clock_mono_ms();
-
-    if (k->listing || k->n_proving)
-        in_ms = refresh_ms(k);       /* the end of this one schedules the next */
-    if (change != INT64_MAX && (change - now) * 1000 < in_ms)
-        in_ms = (change - now) * 1000;
-    if (in_ms < 1)
-        in_ms = 1;
-    event_add(k->timer, &(struct timeval){ in_ms / 1000, in_ms % 1000 * 1000 });
-}
-
 static void list_in(struct keys *k, int64_t in_ms)
 {
-    k->list_at_ms = clock_mono_ms() + in_ms;
-    keys_schedule(k);
+    k->list_at_ms = clock_steady_ms() + in_ms;
 }
 
 struct work_for keys_work(struct keys *k, uint32_t timeout_ms, job_done *done, void *owner)
@@ -80,26 +69,54 @@ static void start_listing(struct keys *k)
     }
     k->listing = true;
     k->n_listings++;
-    list_in(k, refresh_ms(k));
+    list_in(k, refresh_ms(k));       /* the end of this one is what the next waits for */
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+/*
+ * Somebody set the wall's clock: what follows from the time is reckoned anew.
+ * Slewing is slower than this from one look to the next.
+ */
+static void watch_clock(struct keys *k, int64_t now)
+{
+    int64_t before_ms = clock_steady_ms(), wall_ms = clock_wall_ms(), steady_ms = clock_steady_ms();
+    int64_t by_ms = wall_ms - steady_ms - k->clock.ahead_ms;
+    char by[CLOCK_TEXT];
+
+    if (steady_ms - before_ms > CLOCK_LOOK_MS)       /* we were held up in between: look again */
+        return;
+    k->clock.ahead_ms += by_ms;
+    if (k->clock.known && (by_ms > CLOCK_SET_MS || by_ms < -CLOCK_SET_MS)) {
+        log_warning("the clock was set %s by %s: what every ring does is reckoned anew", by_ms > 0 ? "forward" : "back",
+                    clock_write_span(by, by_ms / 1000));
+        k->clock.set_ms = steady_ms;
+        k->clock.by_ms = by_ms;
+        if (k->listed_ms)
+            views_refresh_all(k, now);
+        keys_refresh(k);
+    }
+    k->clock.known = true;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct keys *k = arg;
+    int64_t now = clock_now();
 
     if (!k->wanted)
         return;
-    if (k->list_at_ms <= clock_mono_ms() && !k->listing && k->n_proving == 0)
-        start_listing(k);
+    watch_clock(k, now);
     if (k->listed_ms)
-        views_refresh(k, clock_now());
-    keys_schedule(k);
+        rotate_tick(k, now);
+    if (k->list_at_ms <= clock_steady_ms() && !k->listing && k->n_proving == 0)
+        start_listing(k);
+    if (k->listed_ms && views_change_at(k) <= now)
+        views_refresh(k, now);
 }
 
 void keys_refresh(struct keys *k)
 {
-    k->list_at_ms = clock_mono_ms();
-    keys_schedule(k);
+    k->list_at_ms = clock_steady_ms();
+    event_active(k->tick, EV_TIMEOUT, 0);
 }
 
 /* --- proof --------------------------------------------------------------------------------------- */
@@ -198,7 +215,7 @@ static bool prove(struct keys *k, struct held *h)
 
 /* --- listing --------------------------------------------------------------------------------------- */
 
-static bool add(struct keys *k, const Signet__Role__Key *key, int64_t now, struct err *e)
+static bool add(struct keys *k, const Signet__Role__Key *key, struct err *e)
 {
     struct held *h = by_id(k, key->id);
 
@@ -208,7 +225,7 @@ static bool add(struct keys *k, const Signet__Role__Key *key, int64_t now, struc
         struct held **more = reallocarray(k->held, k->n_held + 1, sizeof *more);
         if (more)
             k->held = more;
-        if (!more || !(h = held_new(key, now)))
+        if (!more || !(h = held_new(key, clock_steady_ms())))
             return err_set(e, ERR_NO_MEMORY, "no memory for the keys of the token");
         k->held[k->n_held++] = h;
     }
@@ -216,47 +233,41 @@ static bool add(struct keys *k, const Signet__Role__Key *key, int64_t now, struc
     return true;
 }
 
-/* Those that were not listed: forgotten where they never counted, else gone at the second time. */
-static void miss(struct keys *k)
+/*
+ * One that was not listed. Once says little: it may be gone for a moment. One
+ * that held no place, or whose tokens are all dead, is forgotten; one that
+ * signs, or whose tokens live, holds its place and is missed.
+ */
+static bool is_forgotten(const struct keys *k, struct held *h, int64_t now)
+{
+    enum key_state state;
+
+    if (h->proof != PROOF_DONE || h->let_go || !views_state(k, h, now, &state))
+        return true;
+    if (h->n_missing < 2)
+        return false;
+    if (state != KEY_ACTIVE && state != KEY_RETIRED) {
+        log_info("ring '%s': key '%s' (%s) was destroyed by another", h->ring, h->kid, key_state_name(state));
+        return true;
+    }
+    if (!h->gone)
+        log_error("key '%s' of ring '%s' is gone from the token", h->kid, h->ring);
+    h->gone = true;
+    return false;
+}
+
+static void miss(struct keys *k, int64_t now)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < k->n_held; i++) {
         struct held *h = k->held[i];
-        if (h->n_missing >= 2 && !h->gone && h->proof == PROOF_DONE) {
-            h->gone = true;
-            log_error("key '%s' of ring '%s' is gone from the token", h->kid, h->ring);
-        }
-        if (h->n_missing && h->proof != PROOF_DONE)
+        if (h->n_missing && is_forgotten(k, h, now))
             held_free(h);
         else
             k->held[n++] = h;
     }
     k->n_held = n;
-}
-
-static bool take_facts(struct keys *k, const Signet__Role__Keys *listing, struct err *e)
-{
-    struct label l;
-
-    free(k->facts);
-    free(k->fact_rings);
-    k->facts = calloc(listing->n_data + 1, sizeof *k->facts);
-    k->fact_rings = calloc(listing->n_data + 1, sizeof *k->fact_rings);
-    k->n_facts = 0;
-    if (!k->facts || !k->fact_rings)
-        return err_set(e, ERR_NO_MEMORY, "no memory for the facts of the token");
-    for (size_t i = 0; i < listing->n_data; i++) {
-        const Signet__Role__Data *d = listing->data[i];
-        if (!d->is_private || !label_parse(&l, d->label, strlen(d->label)) || l.kind == LABEL_KEY)
-            continue;
-        struct ring_fact *f = &k->facts[k->n_facts];
-        f->kind = l.kind;
-        f->at = l.at;
-        snprintf(f->kid, sizeof f->kid, "%s", l.kid);
-        memcpy(k->fact_rings[k->n_facts++], l.ring, sizeof l.ring);
-    }
-    return true;
 }
 
 static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, struct err *e)
@@ -272,11 +283,11 @@ static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, stru
     for (size_t i = 0; i < k->n_held; i++)
         k->held[i]->n_missing++;
     for (size_t i = 0; i < listing->n_keys; i++)
-        if (!add(k, listing->keys[i], now, e))
+        if (!add(k, listing->keys[i], e))
             return false;
-    miss(k);
+    miss(k, now);
     held_compare(k->held, k->n_held, k->listed->config);
-    return take_facts(k, listing, e);
+    return facts_take(k, listing, e);
 }
 
 static void list_done(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
@@ -314,41 +325,75 @@ static void list_done(void *owner, struct job *j, const Signet__Role__Message *m
 static bool is_proof_owed(const struct keys *k)
 {
     for (size_t i = 0; i < k->n_held; i++)
-        if (held_usable(k->held[i]) && k->held[i]->proof == PROOF_NONE)
+        if (held_is_owed(k->held[i]))
             return true;
     return false;
 }
 
+/* Which keys this process has itself seen retired for long enough. */
+static void watch_retired(struct keys *k, int64_t now)
+{
+    int64_t steady_ms = clock_steady_ms();
+
+    for (size_t i = 0; i < k->n_views; i++)
+        for (size_t n = 0; n < ring_size(k->views[i].ring); n++) {
+            struct held *h = by_id(k, ring_key(k->views[i].ring, n)->ref);
+            enum key_state state = ring_state(k->views[i].ring, n, now);
+            if (!h)
+                continue;
+            if (state != KEY_RETIRED && state != KEY_EXPIRED)
+                h->retired_ms = 0;
+            else if (h->retired_ms == 0)
+                h->retired_ms = steady_ms;
+            h->watched = h->retired_ms && steady_ms - h->retired_ms >= ring_watch(k->views[i].ring, n, now) * 1000;
+        }
+}
+
+/* An empty ring's first key is on its way. */
+static bool is_begun(const struct keys *k)
+{
+    for (size_t i = 0; i < k->n_views; i++)
+        if (ring_size(k->views[i].ring) == 0 && keys_changing(k, k->views[i].config->settings.name))
+            return true;
+    return false;
+}
+
+static void use_listed(struct keys *k)
+{
+    if (k->conf == k->listed)
+        return;
+    views_clear(k);                            /* they point into the old one */
+    conf_unref(k->conf);
+    k->conf = conf_ref(k->listed);
+}
+
 void keys_settled(struct keys *k)
 {
+    int64_t now = clock_now();
     struct err e;
 
-    if (k->conf != k->listed) {
-        views_clear(k);                        /* they point into the old one */
-        conf_unref(k->conf);
-        k->conf = conf_ref(k->listed);
-    }
-    if (!views_build(k, clock_now(), &e)) {
+    use_listed(k);
+    if (!views_build(k, now, &e)) {
         list_failed(k, &e);
         return;
     }
-    bool first = k->listed_ms == 0;
-    k->listed_ms = clock_mono_ms();
-    views_refresh(k, clock_now());
+    bool first = k->listed_ms == 0, owed = is_proof_owed(k);
+    k->listed_ms = clock_steady_ms();
+    views_refresh(k, now);
+    watch_retired(k, now);
     if (first)
         log_info("the token's keys are read: %zu", k->n_held);
     k->n_settled = k->n_listings;
     waiters_call(k, NULL);
-    making_next(k, clock_now());
-    views_tell(k, clock_now());
-    bool owed = is_proof_owed(k);
-    if (owed && k->list_at_ms > clock_mono_ms() + LIST_RETRY_MS)
-        k->list_at_ms = clock_mono_ms() + LIST_RETRY_MS;
-    if (!k->making && !owed && !k->serving) {
+    rotate_settled(k, now);
+    change_next(k, now);
+    views_tell(k, now);
+    if (owed && k->list_at_ms > clock_steady_ms() + LIST_RETRY_MS)
+        list_in(k, LIST_RETRY_MS);
+    if (!owed && !is_begun(k) && !k->serving) {
         k->serving = true;
         k->on_serving(k->ctx);
     }
-    keys_schedule(k);
 }
 
 /* --- its life ------------------------------------------------------------------------------------------ */
@@ -362,9 +407,9 @@ struct keys *keys_new(struct event_base *base, struct pool *signers, struct pool
         return NULL;
     *k = (struct keys){ .base = base, .signers = signers, .verifiers = verifiers, .account = { .uid = (uid_t)-1 },
                         .on_serving = on_serving, .ctx = ctx };
-    k->timer = evtimer_new(base, on_timer, k);
-    if (!k->timer) {
-        free(k);
+    k->tick = event_new(base, -1, EV_PERSIST, on_tick, k);
+    if (!k->tick || event_add(k->tick, &(struct timeval){ 0, TICK_MS * 1000 }) < 0) {
+        keys_free(k);
         return NULL;
     }
     return k;
@@ -375,7 +420,8 @@ void keys_free(struct keys *k)
     if (!k)
         return;
     views_clear(k);
-    making_clear(k);
+    changes_clear(k);
+    facts_clear(k);
     for (size_t i = 0; i < k->n_held; i++)
         held_free(k->held[i]);
     while (k->waiters) {
@@ -384,9 +430,8 @@ void keys_free(struct keys *k)
         free(w);
     }
     free(k->held);
-    free(k->facts);
-    free(k->fact_rings);
-    event_free(k->timer);
+    if (k->tick)
+        event_free(k->tick);
     conf_unref(k->conf);
     conf_unref(k->listed);
     conf_unref(k->wanted);
@@ -424,6 +469,15 @@ void keys_wrong(struct keys *k, uint64_t id)
     log_error("the token gave a signature that is not key '%s''s (ring '%s'), time %u: it was not released%s", h->kid,
               h->ring, h->n_wrong, h->n_wrong >= HELD_MAX_WRONG ? "; this daemon uses it no more until its restart" : "");
     keys_refresh(k);
+}
+
+const struct held *keys_named(const struct keys *k, const char *kid, struct err *e)
+{
+    for (size_t i = 0; i < k->n_held; i++)
+        if (k->held[i]->ring[0] && held_is_named(k->held[i], kid))
+            return k->held[i];
+    err_set(e, ERR_UNKNOWN_KEY, "no ring has a key '%.128s': signet key list", kid);
+    return NULL;
 }
 
 size_t keys_count(const struct keys *k)

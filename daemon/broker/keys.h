@@ -36,8 +36,8 @@ bool keys_fresh(struct keys *k, const char *ring, struct err *e);
 
 /* The key that signs for a ring at `now`, borrowed until the loop's next turn; NULL and why not. */
 struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct err *e);
-/* A published key of an HMAC ring: by kid, or (kid NULL) the `nth`, newest first; NULL: none. */
-struct held *keys_published(struct keys *k, const char *ring, const char *kid, size_t nth, int64_t now);
+/* A ring's HMAC key that verifies: by kid, or (kid NULL) the `nth` for that algorithm, newest first; NULL: none. */
+struct held *keys_published(struct keys *k, const char *ring, const char *kid, const struct alg *alg, size_t nth, int64_t now);
 /* A signature that `id` made was not its own. */
 void keys_wrong(struct keys *k, uint64_t id);
 
@@ -47,7 +47,10 @@ struct keys_page {
     const char *rings[KEYS_PAGE];    /* of each key, in its order */
     size_t n;
 };
-struct keys_set { const struct keys_page *pages; size_t n_pages; uint64_t version; uint32_t max_age_s; };
+struct keys_set { const struct keys_page *pages; size_t n_pages; uint64_t version; uint32_t max_age_s, changes_in_s; };
+/* Whether a ring has HMAC keys that verify, or makes such; and any that are in a key set. */
+bool keys_has_secrets(const struct keys *k, const char *ring, int64_t now);
+bool keys_has_public(const struct keys *k, const char *ring);
 /* As keys_fresh, of all rings that are in it. */
 bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e);
 
@@ -57,6 +60,7 @@ const struct held *keys_at(const struct keys *k, size_t i);
 const struct held *keys_by_id(const struct keys *k, uint64_t id);
 struct keys_view {               /* of one key at a moment */
     const char *state;           /* "active", …; "foreign" */
+    int64_t activates_at;        /* with promotions */
     int64_t retires_at, ends_at; /* 0: not known */
     bool published;
 };
@@ -64,20 +68,49 @@ struct keys_view keys_view(const struct keys *k, const struct held *h, int64_t n
 /* The ring's next key, and when; NULL: none. */
 const struct held *keys_next(const struct keys *k, const char *ring, int64_t now);
 size_t keys_n_published(const struct keys *k, const char *ring, int64_t now);
-/* ring_foresee of that ring; NULL too where it is too new to have been read. Freed by the caller. */
-struct ring_life *keys_foresee(const struct keys *k, const char *ring, int64_t now, int64_t *until, size_t *out_n,
-                               struct err *e);
+/* A ring's arithmetic, borrowed until the loop's next turn; NULL too where it is too new to have been read. */
+const struct ring *keys_ring(const struct keys *k, const char *ring, struct err *e);
+/* A key by its kid, or its CKA_ID in hexadecimal; NULL with UNKNOWN_KEY. Foreign ones are not found. */
+const struct held *keys_named(const struct keys *k, const char *kid, struct err *e);
+/* The token is known to keep no facts. */
+bool keys_no_facts(const struct keys *k);
+/* Labels of data objects named like facts of rings that are not signet's. */
+char *const *keys_foreign_facts(const struct keys *k, size_t *out_n);
+/* Why the ring's last change failed; ERR_NONE: it did not. */
+const struct err *keys_trouble(const struct keys *k, const char *ring);
+/* notices.c: calls `tell` with each sentence that an operator should know of clock, token and rings. */
+void keys_notices(const struct keys *k, int64_t now, void (*tell)(void *ctx, const char *text), void *ctx);
 /* What the key attributes prove, in a sentence. */
 const char *keys_custody(const struct keys *k, bool tpm2_pkcs11);
 
+/* A change of the token, of one ring. */
+enum change_kind {
+    CHANGE_GENERATE,             /* a key that signs from `at`; 0: at once in an empty ring, else it is the ring's next */
+    CHANGE_IMPORT,               /* the same of a secret */
+    CHANGE_FACT,
+    CHANGE_DESTROY,              /* key */
+    CHANGE_DUE,                  /* what ring_next says, when it begins; nothing: that is well too */
+};
+struct keys_change {
+    enum change_kind kind;
+    int64_t at;
+    struct ring_fact fact;
+    uint64_t key;
+    bool private_only;
+    const void *secret; size_t secret_len;
+};
 /*
- * A new key for a ring, active at once in an empty one, else its next; an
- * imported secret where `secret` is not NULL. `done` is called once, later:
- * `id` of the key, or why not. keys_forget(owner): not any more.
+ * Queues it: one is made at a time. `done` is called once, later, when it is
+ * listed and proved: the `id` of the key made or destroyed (0: neither), or why
+ * not. keys_forget(owner): not any more.
  */
 typedef void keys_made(void *owner, uint64_t id, const struct err *e);
-bool keys_make(struct keys *k, const char *ring, const void *secret, size_t len, keys_made *done, void *owner,
-               struct err *e);
+bool keys_change(struct keys *k, const char *ring, const struct keys_change *want, keys_made *done, void *owner,
+                 struct err *e);
+/* Whether one of that ring waits or is being made. */
+bool keys_changing(const struct keys *k, const char *ring);
+/* The key is revoked for this process from now on, whether or not the token can be told. */
+bool keys_revoke(struct keys *k, const char *ring, const char *kid, int64_t holds_at, struct err *e);
 /* Calls `done` (id 0) when the next listing was read and proved. */
 bool keys_wait(struct keys *k, keys_made *done, void *owner, struct err *e);
 void keys_forget(struct keys *k, void *owner);

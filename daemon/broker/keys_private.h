@@ -1,4 +1,8 @@
-/* keys_private: what keys (listing, proof), ring_read and rings_view (who signs, what is published) and making share. */
+/*
+ * keys_private: what keys (listing, proof), facts, ring_read and rings_view
+ * (who signs, what is published), change (of the token) and rotate (what
+ * becomes due) share.
+ */
 #ifndef SIGNET_BROKER_KEYS_PRIVATE_H
 #define SIGNET_BROKER_KEYS_PRIVATE_H
 
@@ -14,10 +18,13 @@ struct ring_view {
     bool raw;                        /* serves a raw profile: unpublished unless told */
     char *jwks;                      /* as verifiers have it; NULL: nothing */
     int64_t changes_at;              /* Unix seconds */
-    bool making;                     /* a key is being generated or imported, or is to be */
-    struct err trouble;              /* of the last making */
-    unsigned n_failed;               /* makings, in a row */
-    int64_t retry_ms;                /* monotonic: not begun anew before */
+    int64_t facts_max_ms;            /* how old a listing may be */
+    /* what becomes due */
+    int64_t next_at;                 /* Unix seconds; INT64_MAX: nothing is foreseen */
+    int64_t due_ms;                  /* steady: since it is due, when it is done, other daemons permitting; 0: not due */
+    struct err trouble;              /* of the last change */
+    unsigned n_failed;               /* changes, in a row */
+    int64_t retry_ms;                /* steady: not begun anew before */
     struct err told;                 /* why it does not sign, as the log has it */
 };
 
@@ -29,6 +36,12 @@ struct waiter {
     uint64_t after;                  /* listings begun before; NOT_YET: it is still being made */
 };
 
+struct fact {
+    struct ring_fact f;
+    char ring[RING_MAX_NAME + 1];
+    unsigned n_missing;              /* listings in a row without it */
+};
+
 struct keys {
     struct event_base *base;
     struct pool *signers, *verifiers;
@@ -36,20 +49,22 @@ struct keys {
     struct conf *wanted;             /* the latest: what listings are asked for */
     struct conf *listed;             /* of the listing being proved */
     struct conf *conf;               /* in use: views point into it */
-    struct event *timer;             /* the next listing, or the next change of a ring */
-    int64_t list_at_ms, listed_ms;   /* monotonic; listed_ms 0: never */
+    struct event *tick;
+    int64_t list_at_ms, listed_ms;   /* steady; listed_ms 0: never */
     bool listing;
+    int64_t due_listed_ms;           /* steady: when one was last asked for because something is due */
     uint64_t n_listings;             /* begun so far; the one being read and proved is the last */
     uint64_t n_settled;              /* the last of them that was read and proved */
-    uint64_t made_after;             /* the listing begun last when a key was made: only a later one knows it */
-    struct making *makings;          /* to be made, in order; one at a time: listings meanwhile see halves */
-    bool making;
+    uint64_t made_after;             /* the listing begun last when a change was made: only a later one knows it */
+    struct change *changes;          /* to be made, in order; one at a time: listings meanwhile see halves */
+    struct change *changing;
     size_t n_proving;
     struct held **held;
     size_t n_held;
-    struct ring_fact *facts;
-    char (*fact_rings)[RING_MAX_NAME + 1];
+    struct fact *facts;
     size_t n_facts;
+    char **foreign_facts;
+    size_t n_foreign_facts;
     struct ring_view *views;
     size_t n_views;
     struct waiter *waiters, *calling;
@@ -58,6 +73,8 @@ struct keys {
     bool serving;                    /* on_serving was called */
     void (*on_serving)(void *ctx);
     void *ctx;
+    struct { bool known, trying, keeps_facts, destroys; char lacks[200]; } powers;    /* the token's */
+    struct { bool known; int64_t ahead_ms, set_ms, by_ms; } clock;   /* wall less steady; when (steady) it was set, and by how much */
     /* the public set */
     struct keys_page *pages;
     size_t n_pages;
@@ -67,9 +84,18 @@ struct keys {
 
 /* Who our own jobs are for. */
 struct work_for keys_work(struct keys *k, uint32_t timeout_ms, job_done *done, void *owner);
-void keys_schedule(struct keys *k);
-/* All listed and proved: rings are made anew, waiters told, empty rings begun. */
+/* All listed and proved: rings are made anew, waiters told, what is due begun. */
 void keys_settled(struct keys *k);
+
+/* facts.c: what is revoked stays so here, whatever a later listing says */
+bool facts_take(struct keys *k, const Signet__Role__Keys *listing, struct err *e);
+bool facts_add(struct keys *k, const char *ring, const struct ring_fact *f, struct err *e);
+void facts_clear(struct keys *k);
+/* One that a ring must have on the token and has not, or NULL. */
+const struct fact *facts_lost(const struct keys *k, const char *ring);
+/* The labels of the promotions of a key; freed with labels_free. */
+char **facts_of_key(const struct keys *k, const char *ring, const char *kid, size_t *out_n);
+void labels_free(char **labels, size_t n);
 
 /* ring_read.c: a ring of what is held, and of what should be. */
 struct ring *ring_read(const struct keys *k, const struct ring_config *config, int64_t now, struct err *e);
@@ -78,15 +104,25 @@ struct ring *ring_read(const struct keys *k, const struct ring_config *config, i
 bool views_build(struct keys *k, int64_t now, struct err *e);
 void views_clear(struct keys *k);
 struct ring_view *view_of(const struct keys *k, const char *ring);
+/* The state of a held key; false: it is in no ring. */
+bool views_state(const struct keys *k, const struct held *h, int64_t now, enum key_state *out);
 /* Whatever a moment changed: signers, key sets, pages. */
 void views_refresh(struct keys *k, int64_t now);
+/* The same whatever was reckoned before: the clock was set, or a fact is known before it is listed. */
+void views_refresh_all(struct keys *k, int64_t now);
 int64_t views_change_at(const struct keys *k);
 /* To the log, once each: the rings that do not sign, and those that do again. */
 void views_tell(struct keys *k, int64_t now);
 
-/* making.c */
-void making_next(struct keys *k, int64_t now);   /* begins one if none is under way and all before are listed */
-void making_clear(struct keys *k);
+/* change.c: the token is changed by one thing at a time, each listed before the next begins */
+/* `w` NULL: begun by ourselves. False: no memory. */
+bool change_add(struct keys *k, const char *ring, const struct keys_change *want, struct waiter *w);
+void change_next(struct keys *k, int64_t now);   /* begins one if none is under way and all before are listed */
+void changes_clear(struct keys *k);
 void waiters_call(struct keys *k, const struct err *e);
+
+/* rotate.c: what is due is done, once other daemons had their chance */
+void rotate_tick(struct keys *k, int64_t now);       /* lists anew before */
+void rotate_settled(struct keys *k, int64_t now);    /* begins it */
 
 #endif

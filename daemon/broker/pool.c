@@ -124,6 +124,7 @@ static uint64_t answered_id(const Signet__Role__Message *m)
     case SIGNET__ROLE__MESSAGE__OF_WORK_DONE: return m->work_done->id;
     case SIGNET__ROLE__MESSAGE__OF_KEYS:      return m->keys->id;
     case SIGNET__ROLE__MESSAGE__OF_CHANGED:   return m->changed->id;
+    case SIGNET__ROLE__MESSAGE__OF_POWERS:    return m->powers->id;
     case SIGNET__ROLE__MESSAGE__OF_VERIFIED:  return m->verified->id;
     case SIGNET__ROLE__MESSAGE__OF_CHECKED:   return m->checked->id;
     default:                                  return 0;

@@ -1,14 +1,16 @@
 /* What the arithmetic of a ring is told: the keys that are held, and those that the configuration names. */
 #include "daemon/broker/keys_private.h"
 
+#include "daemon/base/clock.h"
+
 #include <string.h>
 
-static struct ring_key key_of(const struct held *h)
+static struct ring_key key_of(const struct held *h, int64_t now)
 {
     struct ring_key key = {
         .activates_at = h->activates_at, .max_ttl = h->max_ttl, .skew = h->skew, .max_age = h->max_age,
-        .seen_since = h->seen_since, .origin = h->origin, .proved = h->proof == PROOF_DONE,
-        .has_private = h->has_private, .gone = h->gone, .ref = h->id,
+        .seen_since = now - (clock_steady_ms() - h->seen_ms) / 1000, .origin = h->origin, .proved = h->proof == PROOF_DONE,
+        .has_private = h->has_private, .verifies = h->jwk != NULL, .watched = h->watched, .gone = h->gone, .ref = h->id,
     };
 
     memcpy(key.kid, h->kid, sizeof h->kid);
@@ -64,6 +66,7 @@ static size_t first_outside(const struct config *c, const struct ring_config *ri
 struct ring *ring_read(const struct keys *k, const struct ring_config *config, int64_t now, struct err *e)
 {
     const char *name = config->settings.name;
+    struct ring_settings settings = config->settings;
     size_t n = 0, n_facts = 0, outside = first_outside(k->conf->config, config);
     CLEANUP(freep) struct ring_key *keys = calloc(k->n_held + config->n_outside + 1, sizeof *keys);
     CLEANUP(freep) struct ring_fact *facts = calloc(k->n_facts + 1, sizeof *facts);
@@ -74,11 +77,12 @@ struct ring *ring_read(const struct keys *k, const struct ring_config *config, i
     }
     for (size_t i = 0; i < k->n_held; i++)
         if (strcmp(k->held[i]->ring, name) == 0 && k->held[i]->is_private)
-            keys[n++] = key_of(k->held[i]);
+            keys[n++] = key_of(k->held[i], now);
     for (size_t i = 0; i < config->n_outside; i++)
         n += is_absent(k, &config->outside[i], outside + i, now, &keys[n]);
     for (size_t i = 0; i < k->n_facts; i++)
-        if (strcmp(k->fact_rings[i], name) == 0)
-            facts[n_facts++] = k->facts[i];
-    return ring_new(&config->settings, keys, n, facts, n_facts, e);
+        if (strcmp(k->facts[i].ring, name) == 0)
+            facts[n_facts++] = k->facts[i].f;
+    settings.no_facts = keys_no_facts(k);
+    return ring_new(&settings, keys, n, facts, n_facts, e);
 }

@@ -4,6 +4,7 @@
 #include "daemon/base/log.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_JWKS (512u * 1024)          /* bytes of one ring's set or one page: 64 keys of 16384 bits have 190 KiB */
@@ -67,6 +68,7 @@ bool views_build(struct keys *k, int64_t now, struct err *e)
         ring_free(k->views[i].ring);
         k->views[i].ring = ring;
         k->views[i].changes_at = 0;
+        k->views[i].facts_max_ms = ring_facts_max_age(ring, now) * 1000;
     }
     return true;
 }
@@ -77,6 +79,18 @@ struct ring_view *view_of(const struct keys *k, const char *ring)
         if (strcmp(k->views[i].config->settings.name, ring) == 0)
             return &k->views[i];
     return NULL;
+}
+
+bool views_state(const struct keys *k, const struct held *h, int64_t now, enum key_state *out)
+{
+    const struct ring_view *v = h->ring[0] ? view_of(k, h->ring) : NULL;
+
+    for (size_t i = 0; v && v->ring && i < ring_size(v->ring); i++)
+        if (ring_key(v->ring, i)->ref == h->id) {
+            *out = ring_state(v->ring, i, now);
+            return true;
+        }
+    return false;
 }
 
 int64_t views_change_at(const struct keys *k)
@@ -171,9 +185,10 @@ static bool refresh_view(struct keys *k, struct ring_view *v, int64_t now)
     return true;
 }
 
+/* Its public keys are for everyone; while its algorithm changes over it may have secret ones beside them. */
 static bool is_public(const struct ring_view *v)
 {
-    return v->config->alg->family != ALG_HMAC && (!v->raw || v->config->publish);
+    return (!v->raw || v->config->publish) && (v->config->alg->family != ALG_HMAC || v->jwks);
 }
 
 /* The page that the next key goes into. */
@@ -249,14 +264,27 @@ static uint64_t version_of(const struct keys *k)
     return version;
 }
 
-static uint32_t max_age(const struct keys *k)
+static uint32_t max_age(const struct keys *k, int64_t now)
 {
     int64_t least = 30 * 86400;
 
     for (size_t i = 0; i < k->n_views; i++)
-        if (is_public(&k->views[i]) && k->views[i].config->settings.max_age < least)
-            least = k->views[i].config->settings.max_age;
+        if (is_public(&k->views[i]) && ring_copy_max_age(k->views[i].ring, now) < least)
+            least = ring_copy_max_age(k->views[i].ring, now);
     return (uint32_t)least;
+}
+
+static uint32_t changes_in(const struct keys *k, int64_t now)
+{
+    int64_t soonest = INT64_MAX;
+
+    for (size_t i = 0; i < k->n_views; i++) {
+        int64_t at = is_public(&k->views[i]) ? ring_set_changes_at(k->views[i].ring, now) : INT64_MAX;
+        soonest = at < soonest ? at : soonest;
+    }
+    if (soonest <= now)
+        return 1;                    /* it is due */
+    return soonest == INT64_MAX ? 0 : soonest - now > UINT32_MAX ? UINT32_MAX : (uint32_t)(soonest - now);
 }
 
 void views_refresh(struct keys *k, int64_t now)
@@ -270,26 +298,28 @@ void views_refresh(struct keys *k, int64_t now)
         return;
     make_pages(k, now);
     k->version = version_of(k);
-    k->max_age_s = max_age(k);
+    k->max_age_s = max_age(k, now);
+}
+
+void views_refresh_all(struct keys *k, int64_t now)
+{
+    for (size_t i = 0; i < k->n_views; i++)
+        k->views[i].changes_at = k->views[i].next_at = 0;
+    views_refresh(k, now);
 }
 
 /* --- what counts -------------------------------------------------------------------------------------------- */
 
-/*
- * Too old a listing neither signs nor verifies nor is published; a ring that
- * never rotates has all the time until a key is made.
- */
+/* Too old a listing neither signs nor verifies nor is published. */
 static bool facts_fresh(const struct keys *k, const struct ring_view *v, struct err *e)
 {
-    const struct ring_settings *s = &v->config->settings;
-    int64_t age_ms = clock_mono_ms() - k->listed_ms, most = ring_facts_max_age(s);
+    int64_t age_ms = clock_steady_ms() - k->listed_ms;
 
-    if (most < 3 * s->refresh)
-        most = 3 * s->refresh;
-    if (age_ms <= most * 1000)
+    if (age_ms <= v->facts_max_ms)
         return true;
-    return err_set(e, ERR_TOKEN_UNREACHABLE, "the token could not be listed for %lld s, longer than the ring's promises"
-                   " allow: %s", (long long)(age_ms / 1000), k->trouble.text);
+    return err_set(e, ERR_TOKEN_UNREACHABLE, "the token could not be listed for %lld s, longer than the %lld s that the"
+                   " promises of ring '%s' allow: %s", (long long)(age_ms / 1000), (long long)(v->facts_max_ms / 1000),
+                   v->config->settings.name, k->trouble.text);
 }
 
 static void view_is_new(const char *ring, struct err *e)
@@ -329,7 +359,7 @@ bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e)
             return false;
     if (views_change_at(k) <= now)
         views_refresh(k, now);
-    *out = (struct keys_set){ k->pages, k->n_pages, k->version, k->max_age_s };
+    *out = (struct keys_set){ k->pages, k->n_pages, k->version, k->max_age_s, changes_in(k, now) };
     return true;
 }
 
@@ -362,7 +392,7 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
 
     if (!key) {
         bool unlisted = k->made_after >= k->n_settled;
-        if (v && ring_size(v->ring) == 0 && (v->making || unlisted)) {
+        if (v && ring_size(v->ring) == 0 && (keys_changing(k, ring) || unlisted)) {
             err_set(e, ERR_STARTING, "ring '%s' has no key yet: its first one is being made", ring);
             e->retry_after_ms = 500;
         } else if (v && ring_size(v->ring) == 0 && v->trouble.reason != ERR_NONE) {
@@ -400,23 +430,46 @@ void views_tell(struct keys *k, int64_t now)
     }
 }
 
-struct held *keys_published(struct keys *k, const char *ring, const char *kid, size_t nth, int64_t now)
+struct held *keys_published(struct keys *k, const char *ring, const char *kid, const struct alg *alg, size_t nth, int64_t now)
 {
     const struct ring_view *v = view_of(k, ring);
 
     for (size_t i = v && v->ring ? ring_size(v->ring) : 0; i-- > 0;) {
         const struct held *h = published_at(k, v, i, now);
-        if (h && (kid ? strcmp(h->kid, kid) == 0 : nth-- == 0))
+        if (!h || h->alg->family != ALG_HMAC)
+            continue;
+        if (kid ? strcmp(h->kid, kid) == 0 : h->alg == alg && nth-- == 0)
             return (struct held *)h;
     }
     return NULL;
+}
+
+bool keys_has_secrets(const struct keys *k, const char *ring, int64_t now)
+{
+    const struct ring_view *v = view_of(k, ring);
+
+    if (v && v->config->alg->family == ALG_HMAC)
+        return true;
+    for (size_t i = 0; v && v->ring && i < ring_size(v->ring); i++) {
+        const struct held *h = published_at(k, v, i, now);
+        if (h && h->alg->family == ALG_HMAC)
+            return true;
+    }
+    return false;
+}
+
+bool keys_has_public(const struct keys *k, const char *ring)
+{
+    const struct ring_view *v = view_of(k, ring);
+
+    return v && v->jwks;
 }
 
 /* --- for people ------------------------------------------------------------------------------------------------ */
 
 struct keys_view keys_view(const struct keys *k, const struct held *h, int64_t now)
 {
-    struct keys_view out = { .state = "foreign" };
+    struct keys_view out = { .state = "foreign", .activates_at = h->activates_at };
     const struct ring_view *v = h->ring[0] ? view_of(k, h->ring) : NULL;
 
     for (size_t i = 0; v && v->ring && i < ring_size(v->ring); i++) {
@@ -424,9 +477,10 @@ struct keys_view keys_view(const struct keys *k, const struct held *h, int64_t n
             continue;
         int64_t retires = ring_retires_at(v->ring, i), ends = ring_ends_at(v->ring, i);
         out.state = key_state_name(ring_state(v->ring, i, now));
+        out.activates_at = ring_key(v->ring, i)->activates_at;
         out.retires_at = retires == INT64_MAX ? 0 : retires;
         out.ends_at = ends == INT64_MAX ? 0 : ends;
-        out.published = is_public(v) && ring_published(v->ring, i, now);
+        out.published = h->jwk && is_public(v) && ring_published(v->ring, i, now);
     }
     return out;
 }
@@ -434,11 +488,9 @@ struct keys_view keys_view(const struct keys *k, const struct held *h, int64_t n
 const struct held *keys_next(const struct keys *k, const char *ring, int64_t now)
 {
     const struct ring_view *v = view_of(k, ring);
+    const struct ring_key *next = v && v->ring ? ring_coming_key(v->ring, now) : NULL;
 
-    for (size_t i = 0; v && v->ring && i < ring_size(v->ring); i++)
-        if (ring_state(v->ring, i, now) == KEY_NEXT)
-            return keys_by_id(k, ring_key(v->ring, i)->ref);
-    return NULL;
+    return next ? keys_by_id(k, next->ref) : NULL;
 }
 
 size_t keys_n_published(const struct keys *k, const char *ring, int64_t now)
@@ -446,20 +498,47 @@ size_t keys_n_published(const struct keys *k, const char *ring, int64_t now)
     const struct ring_view *v = view_of(k, ring);
     size_t n = 0;
 
-    for (size_t i = 0; v && v->ring && is_public(v) && i < ring_size(v->ring); i++)
-        n += ring_published(v->ring, i, now);
+    for (size_t i = 0; v && v->ring && is_public(v) && i < ring_size(v->ring); i++) {
+        const struct held *h = published_at(k, v, i, now);
+        n += h && h->jwk;
+    }
     return n;
 }
 
-struct ring_life *keys_foresee(const struct keys *k, const char *ring, int64_t now, int64_t *until, size_t *out_n,
-                               struct err *e)
+const struct ring *keys_ring(const struct keys *k, const char *ring, struct err *e)
 {
     const struct ring_view *v = view_of(k, ring);
 
     if (!keys_ready(k, e))
         return NULL;
     if (v && v->ring)
-        return ring_foresee(v->ring, now, until, out_n, e);
+        return v->ring;
     view_is_new(ring, e);
     return NULL;
+}
+
+char *const *keys_foreign_facts(const struct keys *k, size_t *out_n)
+{
+    *out_n = k->n_foreign_facts;
+    return k->foreign_facts;
+}
+
+const struct err *keys_trouble(const struct keys *k, const char *ring)
+{
+    static const struct err none;
+    const struct ring_view *v = view_of(k, ring);
+
+    return v ? &v->trouble : &none;
+}
+
+bool keys_revoke(struct keys *k, const char *ring, const char *kid, int64_t holds_at, struct err *e)
+{
+    struct ring_fact f = { .kind = LABEL_REVOKED, .at = holds_at };
+    int64_t now = clock_now();
+
+    snprintf(f.kid, sizeof f.kid, "%s", kid);
+    if (!facts_add(k, ring, &f, e) || !views_build(k, now, e))
+        return false;
+    views_refresh(k, now);
+    return true;
 }

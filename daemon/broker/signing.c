@@ -317,6 +317,9 @@ static void finish(struct signing *s)
         return;
     }
     s->rq->broker->counters.signed_tokens++;
+    struct held *key = (struct held *)keys_by_id(s->rq->broker->keys, s->key);
+    if (key)
+        held_signed(key, s->profile->name);
     s->state = SG_WHOLE;
 }
 

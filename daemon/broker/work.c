@@ -14,6 +14,8 @@ struct work {
     struct buf input, second;            /* signing input, token or secret; signature */
     uint8_t *spki; size_t spki_len;
     char *text;                          /* label or audience */
+    char **labels; size_t n_labels;      /* of facts */
+    bool private_only;
     uint64_t *others; size_t n_others;   /* keys */
     struct conf *conf;
     const struct profile *profile;
@@ -40,6 +42,9 @@ static void work_free(struct job *j)
     free(w->spki);
     free(w->text);
     free(w->others);
+    for (size_t i = 0; i < w->n_labels; i++)
+        free(w->labels[i]);
+    free(w->labels);
     conf_unref(w->conf);
     free(w);
 }
@@ -187,6 +192,76 @@ struct job *work_import(const struct work_for *f, const struct alg *alg, const c
     for (size_t i = 0; w && w->others && i < n_others; i++)
         w->others[w->n_others++] = others[i];
     return if_whole(w, w && w->text && w->others);
+}
+
+static bool send_destroy(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    struct work *w = (struct work *)j;
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Destroy destroy = SIGNET__ROLE__DESTROY__INIT;
+
+    destroy.id = j->id;
+    destroy.key = w->key;
+    destroy.private_only = w->private_only;
+    destroy.facts = w->labels;
+    destroy.n_facts = w->n_labels;
+    m.of_case = OF(DESTROY);
+    m.destroy = &destroy;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_destroy(const struct work_for *f, uint64_t key, bool private_only, char *const *facts, size_t n_facts)
+{
+    struct work *w = work_new(f, NULL, 0, send_destroy);
+
+    if (!w)
+        return NULL;
+    w->key = key;
+    w->private_only = private_only;
+    w->labels = calloc(n_facts + 1, sizeof *w->labels);
+    bool whole = w->labels != NULL;
+    while (whole && w->n_labels < n_facts) {
+        w->labels[w->n_labels] = strdup(facts[w->n_labels]);
+        whole = w->labels[w->n_labels++] != NULL;
+    }
+    return if_whole(w, whole);
+}
+
+static bool send_write_fact(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__WriteFact fact = SIGNET__ROLE__WRITE_FACT__INIT;
+
+    fact.id = j->id;
+    fact.label = ((struct work *)j)->text;
+    m.of_case = OF(WRITE_FACT);
+    m.write_fact = &fact;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_write_fact(const struct work_for *f, const char *label)
+{
+    struct work *w = work_new(f, NULL, 0, send_write_fact);
+
+    if (w)
+        w->text = strdup(label);
+    return if_whole(w, w && w->text);
+}
+
+static bool send_try_powers(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__TryPowers powers = SIGNET__ROLE__TRY_POWERS__INIT;
+
+    powers.id = j->id;
+    m.of_case = OF(TRY_POWERS);
+    m.try_powers = &powers;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_try_powers(const struct work_for *f)
+{
+    return if_whole(work_new(f, NULL, 0, send_try_powers), true);
 }
 
 /* --- verifiers --------------------------------------------------------------------------- */

@@ -32,6 +32,12 @@ struct job *work_list(const struct work_for *f);
 struct job *work_generate(const struct work_for *f, const struct alg *alg, uint32_t rsa_bits, const char *label);
 struct job *work_import(const struct work_for *f, const struct alg *alg, const char *label,
                         const void *secret, size_t len, const uint64_t *others, size_t n_others);
+/* A key's end, and that of the facts with these labels, which meant it alone: Changed. */
+struct job *work_destroy(const struct work_for *f, uint64_t key, bool private_only, char *const *facts, size_t n_facts);
+/* A fact: Changed. */
+struct job *work_write_fact(const struct work_for *f, const char *label);
+/* What the token lets us write: Powers. */
+struct job *work_try_powers(const struct work_for *f);
 
 /* The row of an algorithm in jose's table, as role messages name it. */
 uint32_t work_alg_row(const struct alg *a);

@@ -14,16 +14,6 @@ struct walk {
     int64_t began, at, until;
 };
 
-static int64_t longest_max_age(const struct ring *r, int64_t at)
-{
-    int64_t longest = r->s.max_age;
-
-    for (size_t i = 0; i < r->n; i++)
-        if (ring_published(r, i, at) && r->places[i].key.max_age > longest)
-            longest = r->places[i].key.max_age;
-    return longest;
-}
-
 static bool walk_begin(struct walk *w, const struct ring *r, struct err *e)
 {
     w->ring = *r;
@@ -37,10 +27,11 @@ static bool walk_begin(struct walk *w, const struct ring *r, struct err *e)
                                  .ends_at = INT64_MAX, .private_destroyed_at = INT64_MAX, .destroyed_at = INT64_MAX };
         if (l->state == KEY_NEXT) {
             l->published_at = l->key.seen_since;
-            l->longest_max_age = longest_max_age(r, w->at);
+            l->longest_max_age = ring_longest_max_age(r, w->at);
         }
         w->ring.places[i] = r->places[i];
         w->ring.places[i].key.ref = i;
+        w->ring.places[i].key.watched = true;
     }
     return true;
 }
@@ -56,12 +47,12 @@ static void generate(struct walk *w, int64_t activates_at)
     const struct ring_settings *s = &w->ring.s;
     struct ring_key key = {
         .activates_at = activates_at, .max_ttl = s->max_ttl, .skew = s->skew, .max_age = s->max_age, .seen_since = w->at,
-        .origin = KEY_GENERATED, .proved = true, .has_private = true,
+        .origin = KEY_GENERATED, .proved = true, .has_private = true, .watched = true,
     };
 
     w->lives[w->n] = (struct ring_life){
         .key = key, .state = KEY_NEXT, .to_come = true, .published_at = w->at,
-        .longest_max_age = longest_max_age(&w->ring, w->at), .retires_at = INT64_MAX, .ends_at = INT64_MAX,
+        .longest_max_age = ring_longest_max_age(&w->ring, w->at), .retires_at = INT64_MAX, .ends_at = INT64_MAX,
         .private_destroyed_at = INT64_MAX, .destroyed_at = INT64_MAX,
     };
     key.ref = w->n++;

@@ -9,29 +9,6 @@
 
 static const struct ring_next nothing = { RING_NOTHING, INT64_MAX, 0, NULL };
 
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* Daemons that act apart then choose the same second. */
-static int64_t rounded_up(int64_t t, int64_t step)
-{
-    return step > 0 ? (t + step - 1) / step * step : t;
-}
-
-/* publish_ahead, or what the published keys' own promises ask for, whichever is longer. */
-static int64_t publish_ahead(const struct ring *r, int64_t now)
-{
-    const struct ring_settings *s = &r->s;
-    int64_t ahead = s->publish_ahead;
-
-    for (size_t i = 0; i < r->n; i++)
-        if (ring_published(r, i, now))
-            ahead = most(ahead, r->places[i].key.max_age + s->refresh + s->skew + s->generation_time);
-    return ahead;
-}
-
 /* The active key cannot sign: the standby steps in, or the panic button's work goes on. */
 static struct ring_next rescue(const struct ring *r, int64_t now)
 {
@@ -42,14 +19,18 @@ static struct ring_next rescue(const struct ring *r, int64_t now)
     if (active < 0)
         return nothing;
     const struct ring_place *p = &r->places[active];
-    bool broken = p->revoked || p->key.gone;
-    if (broken && coming >= 0 && (p->revoked || r->s.standby))
+    bool broken = p->revoked || p->key.gone, may_promote = coming >= 0 && !r->s.no_facts;
+    if (broken && may_promote && (p->revoked || r->s.standby))
         return (struct ring_next){ RING_PROMOTE, now, 0, &r->places[coming].key };
-    if (p->revoked && coming < 0)
-        return (struct ring_next){ RING_GENERATE, now, most(now, p->key.activates_at + 1), NULL };
+    if ((p->revoked || (broken && r->s.standby)) && !may_promote)
+        return (struct ring_next){ RING_GENERATE, now, ring_most(now, p->key.activates_at + 1), NULL };
     return nothing;
 }
 
+/*
+ * A refresh sooner than it must: within it each daemon takes its time at
+ * random, lists again, and mostly finds that another has made the key.
+ */
 static struct ring_next rotate(const struct ring *r, int64_t now)
 {
     const struct ring_settings *s = &r->s;
@@ -57,14 +38,9 @@ static struct ring_next rotate(const struct ring *r, int64_t now)
 
     if (s->rotate_every == 0 || active < 0 || ring_coming(r, now) >= 0)
         return nothing;
-    int64_t turn = r->places[active].key.activates_at + s->rotate_every, ahead = publish_ahead(r, now);
-    int64_t due = s->standby ? now : turn - ahead;
-    int64_t activates_at = rounded_up(most(turn, most(due, now) + ahead), s->refresh);
-    /* After every place that is held already by one that cannot sign. */
-    for (size_t i = (size_t)active + 1; i < r->n; i++)
-        if (r->places[i].revoked && r->places[i].key.activates_at >= activates_at)
-            activates_at = rounded_up(r->places[i].key.activates_at + 1, s->refresh);
-    return (struct ring_next){ RING_GENERATE, due, activates_at, NULL };
+    int64_t turn = r->places[active].key.activates_at + s->rotate_every;
+    int64_t due = s->standby ? now : turn - ring_ahead(r, now) - s->refresh;
+    return (struct ring_next){ RING_GENERATE, due, ring_turn(r, ring_most(due, now)), NULL };
 }
 
 /* Of two keys that two daemons made for one moment the larger kid goes, while nobody can have used either. */
@@ -77,6 +53,25 @@ static bool is_spare_twin(const struct ring *r, size_t i, int64_t now)
     const struct ring_place *q = &r->places[i + 1];
     return q->key.activates_at == p->key.activates_at && q->key.proved && !q->revoked && !q->key.gone &&
            q->key.origin == KEY_GENERATED && p->key.proved;
+}
+
+/* Gone, it would leave its place to the one after: an older key then ends later. */
+static int64_t ends_for_all(const struct ring *r, size_t i)
+{
+    int64_t at = ring_ends_at(r, i), successor = ring_retires_at(r, i);
+
+    for (size_t k = 0; k < i; k++)
+        if (r->places[k].on_token && !r->places[k].revoked)
+            at = ring_most(at, successor + r->places[k].key.max_ttl + r->places[k].key.skew);
+    return at;
+}
+
+/* Whether its retirement is more than one clock's word. */
+static int64_t vouched_at(const struct ring *r, size_t i, int64_t now)
+{
+    if (ring_behind_gap(r, i, now))
+        return INT64_MAX;
+    return r->places[i].key.watched ? 0 : i + 2 < r->n ? r->places[i + 2].key.activates_at : INT64_MAX;
 }
 
 /* When a key that signet made may go; INT64_MAX: never by itself. */
@@ -99,7 +94,7 @@ static int64_t destroyed_at(const struct ring *r, size_t i, int64_t now)
     if (state == KEY_NEXT)
         return is_spare_twin(r, i, now) ? now : INT64_MAX;
     if (state == KEY_RETIRED || state == KEY_EXPIRED)
-        return ring_ends_at(r, i) + r->s.destroy_after;
+        return ring_most(ends_for_all(r, i) + r->s.destroy_after, vouched_at(r, i, now));
     return INT64_MAX;
 }
 
@@ -116,7 +111,7 @@ static struct ring_next sweep(const struct ring *r, int64_t now)
         if (r->s.destroy_retired_private && p->on_token && p->key.has_private && p->key.origin == KEY_GENERATED &&
             ring_state(r, i, now) == KEY_RETIRED) {
             /* A signature begun before the turn may still be under way. */
-            int64_t drained = ring_retires_at(r, i) + r->s.refresh + r->s.skew;
+            int64_t drained = ring_most(ring_retires_at(r, i) + r->s.refresh + r->s.skew, vouched_at(r, i, now));
             if (drained < best.at)
                 best = (struct ring_next){ RING_DESTROY_PRIVATE, drained, 0, &p->key };
         }
@@ -135,5 +130,17 @@ struct ring_next ring_next(const struct ring *r, int64_t now)
     if (end.at <= now)
         return end;
     best = rotation.at <= end.at ? rotation : end;
+    return best;
+}
+
+int64_t ring_set_changes_at(const struct ring *r, int64_t now)
+{
+    struct ring_next next = ring_next(r, now);
+    int64_t best = next.action == RING_GENERATE || next.action == RING_PROMOTE ? next.at : INT64_MAX;
+
+    for (size_t i = 0; i < r->n; i++) {
+        int64_t ends = ring_published(r, i, now) ? ring_ends_at(r, i) : INT64_MAX;
+        best = ends < best ? ends : best;
+    }
     return best;
 }

@@ -22,6 +22,11 @@ void ring_sort(struct ring *r)
     qsort(r->places, r->n, sizeof *r->places, by_activation);
 }
 
+int64_t ring_most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static struct ring_place *place_of(struct ring *r, const char *kid)
 {
     for (size_t i = 0; i < r->n; i++)
@@ -41,9 +46,10 @@ static void apply(struct ring *r, const struct ring_fact *f)
     }
     if (!p) {
         p = &r->places[r->n++];
-        *p = (struct ring_place){ .key = { .activates_at = f->at } };
+        *p = (struct ring_place){ 0 };
         strcpy(p->key.kid, f->kid);
     }
+    p->key.activates_at = f->at;         /* one that never signed holds nobody up */
     p->revoked = true;
 }
 
@@ -109,7 +115,7 @@ bool ring_too_far(const struct ring *r, size_t i, int64_t now)
     /* A rotation that is late begins from its own now: that is no wrong clock. */
     if (r->places[active].key.activates_at + s->rotate_every > base)
         base = r->places[active].key.activates_at + s->rotate_every;
-    return r->places[i].key.activates_at > base + s->publish_ahead + s->refresh + s->skew;
+    return r->places[i].key.activates_at > base + ring_ahead(r, now) + s->refresh + s->skew;
 }
 
 ptrdiff_t ring_coming(const struct ring *r, int64_t now)
@@ -120,6 +126,13 @@ ptrdiff_t ring_coming(const struct ring *r, int64_t now)
             return (ptrdiff_t)i;
     }
     return -1;
+}
+
+const struct ring_key *ring_coming_key(const struct ring *r, int64_t now)
+{
+    ptrdiff_t i = ring_coming(r, now);
+
+    return i < 0 ? NULL : &r->places[i].key;
 }
 
 int64_t ring_retires_at(const struct ring *r, size_t i)
@@ -153,8 +166,13 @@ bool ring_published(const struct ring *r, size_t i, int64_t now)
     const struct ring_place *p = &r->places[i];
     enum key_state state = ring_state(r, i, now);
 
-    return p->key.proved && !p->key.gone && (state == KEY_ACTIVE || state == KEY_RETIRED ||
-                                             (state == KEY_NEXT && !ring_too_far(r, i, now)));
+    if (p->key.gone)
+        return false;
+    /* Verifying needs only the public half: the other may have been destroyed. */
+    if (state == KEY_RETIRED && p->key.verifies && !p->key.has_private)
+        return true;
+    return p->key.proved && (state == KEY_ACTIVE || state == KEY_RETIRED ||
+                             (state == KEY_NEXT && !ring_too_far(r, i, now)));
 }
 
 static void explain(const struct ring *r, const struct ring_key *k, const char *heal, struct err *e)
@@ -206,9 +224,4 @@ int64_t ring_changes_at(const struct ring *r, int64_t now)
         best = sooner(best, ring_ends_at(r, i), now);
     }
     return best;
-}
-
-int64_t ring_facts_max_age(const struct ring_settings *s)
-{
-    return s->publish_ahead - s->max_age - s->skew;
 }

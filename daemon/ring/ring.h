@@ -20,6 +20,7 @@ struct ring_settings {
     int64_t publish_ahead, max_ttl, skew, max_age, refresh, destroy_after;
     int64_t generation_time;       /* how long making a key may take */
     bool standby, create, destroy_retired_private;
+    bool no_facts;                 /* the token keeps none: nothing can be promoted, what is revoked is only destroyed */
 };
 
 enum key_origin { KEY_GENERATED, KEY_IMPORTED, KEY_OUTSIDE };
@@ -29,16 +30,18 @@ struct ring_key {
     char kid[RING_MAX_KID + 1];        /* empty: not known */
     int64_t activates_at;
     int64_t max_ttl, skew, max_age;    /* its promises, whatever the settings say now */
-    int64_t seen_since;                /* when this daemon first saw it; for orphans */
+    int64_t seen_since;                /* when this daemon first saw it, by a clock that never jumps */
     enum key_origin origin;
     bool proved;                       /* both halves, and a test signature verified */
     bool has_private;
+    bool verifies;                     /* its public half is there and can be read */
+    bool watched;                      /* this process has seen it retired for as long as ring_watch says */
     bool gone;                         /* was there, is not any more: holds its place still */
     struct err trouble;                /* why it cannot sign, naming it; ERR_NONE: not known */
     uint64_t ref;                      /* the caller's name for it */
 };
 
-/* An exception on the token: LABEL_REVOKED or LABEL_PROMOTE. */
+/* An exception on the token: LABEL_REVOKED (at: the place it holds; 0: it never signed) or LABEL_PROMOTE. */
 struct ring_fact {
     enum label_kind kind;
     char kid[RING_MAX_KID + 1];
@@ -80,8 +83,35 @@ const struct ring_key *ring_signer(const struct ring *r, int64_t now, struct err
 /* The earliest moment after `now` at which any state changes; INT64_MAX: none. */
 int64_t ring_changes_at(const struct ring *r, int64_t now);
 
+/* The same of the key set, as far as is foreseen: a key is made, brought forward or ends. */
+int64_t ring_set_changes_at(const struct ring *r, int64_t now);
+
+/*
+ * How long before its activation a key is published: publish_ahead, or longer
+ * where keys were made under longer promises that are still out.
+ */
+int64_t ring_ahead(const struct ring *r, int64_t now);
 /* How old facts may be: older ones neither sign nor are served. */
-int64_t ring_facts_max_age(const struct ring_settings *s);
+int64_t ring_facts_max_age(const struct ring *r, int64_t now);
+/* For how long a copy of the key set may be used: never longer than its keys promise. */
+int64_t ring_copy_max_age(const struct ring *r, int64_t now);
+
+/* The key that signs next, borrowed; NULL: none that counts. */
+const struct ring_key *ring_coming_key(const struct ring *r, int64_t now);
+/* When a key that is made now signs: at once where nothing does, else at the ring's turn, or when all can have it. */
+int64_t ring_turn(const struct ring *r, int64_t now);
+/* The soonest safe activation of the next key, or (NULL) of one that is made now. */
+int64_t ring_soonest(const struct ring *r, const struct ring_key *next, int64_t now);
+/* When every verifier that honours max-age has that key, or (NULL) one that is made now. */
+int64_t ring_known_at(const struct ring *r, const struct ring_key *next, int64_t now);
+/*
+ * Against a clock that is wrong: for how long a process has itself seen a key
+ * retired, on a clock that never jumps, before it destroys it; or two keys have
+ * had their turn since.
+ */
+int64_t ring_watch(const struct ring *r, size_t i, int64_t now);
+/* A turn before it came so late that a clock may have been wrong: the key stays until a person destroys it. */
+bool ring_behind_gap(const struct ring *r, size_t i, int64_t now);
 
 enum ring_action {
     RING_NOTHING,

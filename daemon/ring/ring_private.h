@@ -26,6 +26,9 @@ void ring_sort(struct ring *r);
 
 /* The index of the last place whose time has come; -1: none. */
 ptrdiff_t ring_active(const struct ring *r, int64_t now);
+int64_t ring_most(int64_t a, int64_t b);
+/* How long a copy of the key set that is out may be used, by the longest of what keys and settings promise. */
+int64_t ring_longest_max_age(const struct ring *r, int64_t now);
 /* The index of the first proved key to come that counts; -1: none. */
 ptrdiff_t ring_coming(const struct ring *r, int64_t now);
 

@@ -283,10 +283,43 @@ static void do_import(struct desk *d, Message *in, struct reply r)
 
 static void do_destroy(struct desk *d, Message *in, struct reply r)
 {
+    const Signet__Role__Destroy *m = in->destroy;
     struct err e;
-    bool ok = has_token(d, &e) && token_destroy(d->token, in->destroy->key, &e);
+    bool ok = has_token(d, &e) && token_destroy(d->token, m->key, m->private_only, &e);
 
-    changed(d, in->destroy->id, in->destroy->key, ok, &e, r);
+    for (size_t i = 0; ok && i < m->n_facts; i++)
+        ok = token_forget_fact(d->token, m->facts[i], &e);
+    changed(d, m->id, m->key, ok, &e, r);
+}
+
+static void do_write_fact(struct desk *d, Message *in, struct reply r)
+{
+    struct err e;
+    bool ok = has_token(d, &e) && token_write_fact(d->token, in->write_fact->label, &e);
+
+    changed(d, in->write_fact->id, 0, ok, &e, r);
+}
+
+static void do_try_powers(struct desk *d, Message *in, struct reply r)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Powers powers = SIGNET__ROLE__POWERS__INIT;
+    Signet__Role__Why why;
+    struct token_powers got = { 0 };
+    struct err e = { 0 }, lacks = { 0 };
+
+    powers.id = in->try_powers->id;
+    if (has_token(d, &e) && token_try_powers(d->token, &got, &lacks, &e)) {
+        powers.keeps_facts = got.keeps_facts;
+        powers.destroys = got.destroys;
+        powers.lacks = lacks.text;
+    } else {
+        powers.why = why_of(&why, &e);
+    }
+    m.of_case = OF(POWERS);
+    m.powers = &powers;
+    r.answer(r.ctx, &m);
+    note_loss(d, &e);
 }
 
 static void do_arm(struct desk *d, Message *in, struct reply r)
@@ -305,7 +338,8 @@ static const struct {
     void (*act)(struct desk *d, Message *m, struct reply r);
 } acts[] = {
     { OF(WORK), do_work }, { OF(LIST), do_list }, { OF(GENERATE), do_generate }, { OF(IMPORT), do_import },
-    { OF(DESTROY), do_destroy }, { OF(ARM), do_arm },
+    { OF(DESTROY), do_destroy }, { OF(ARM), do_arm }, { OF(WRITE_FACT), do_write_fact },
+    { OF(TRY_POWERS), do_try_powers },
 };
 
 bool desk_hear(struct desk *d, Message *m, desk_answer *answer, void *ctx)

@@ -133,6 +133,17 @@ static CK_RV read_custody(struct token *t, struct object *o)
     return rv;
 }
 
+/* Of a half that is left alone it still tells whether the token made it. */
+static CK_RV read_local(struct token *t, struct object *o)
+{
+    CK_ATTRIBUTE local = { CKA_LOCAL, &o->local, sizeof o->local };
+    CK_RV rv = read_attributes(t, o->handle, &local, 1);
+
+    if (local.ulValueLen != sizeof o->local)
+        o->local = CK_FALSE;
+    return rv;
+}
+
 static CK_RV read_object(struct token *t, struct object *o)
 {
     CK_RV rv = read_common(t, o);
@@ -141,20 +152,24 @@ static CK_RV read_object(struct token *t, struct object *o)
         rv = read_public_parts(t, o);
     if (rv == CKR_OK && (o->class == CKO_PRIVATE_KEY || o->class == CKO_SECRET_KEY))
         rv = read_custody(t, o);
+    if (rv == CKR_OK && o->class == CKO_PUBLIC_KEY)
+        rv = read_local(t, o);
     return rv;
 }
 
-static bool find_handles(struct token *t, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE **out, size_t *out_n, struct err *e)
+bool find_handles(struct token *t, CK_OBJECT_CLASS class, const char *label, CK_OBJECT_HANDLE **out, size_t *out_n,
+                  struct err *e)
 {
     CK_BBOOL yes = CK_TRUE;
-    CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof class }, { CKA_TOKEN, &yes, sizeof yes } };
-    CK_ULONG got = 1;
+    CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof class }, { CKA_TOKEN, &yes, sizeof yes },
+                                { CKA_LABEL, (void *)(uintptr_t)label, label ? strlen(label) : 0 } };
+    CK_ULONG got = 1, n_wanted = label ? 3 : 2;
     size_t n = 0;
-    CK_RV rv = t->f->C_FindObjectsInit(t->anchor, template, ARRAY_LEN(template));
+    CK_RV rv = t->f->C_FindObjectsInit(t->anchor, template, n_wanted);
 
     if (rv == CKR_OPERATION_ACTIVE) {        /* a search that was broken off */
         t->f->C_FindObjectsFinal(t->anchor);
-        rv = t->f->C_FindObjectsInit(t->anchor, template, ARRAY_LEN(template));
+        rv = t->f->C_FindObjectsInit(t->anchor, template, n_wanted);
     }
     if (rv != CKR_OK)
         return ckr_err(e, rv, "C_FindObjectsInit");
@@ -205,7 +220,7 @@ static bool find_class(struct token *t, CK_OBJECT_CLASS class, struct found *f, 
     CLEANUP(freep) CK_OBJECT_HANDLE *handles = NULL;
     size_t n = 0;
 
-    if (!find_handles(t, class, &handles, &n, e))
+    if (!find_handles(t, class, NULL, &handles, &n, e))
         return false;
     for (size_t i = 0; i < n; i++) {
         struct object o = { .handle = handles[i], .class = class };
@@ -313,6 +328,7 @@ static void fill_public(struct held *h, const struct object *p)
 
     h->public_half = p->handle;
     h->k.has_public = true;
+    h->k.local = p->local;
     h->modulus_len = p->modulus_len;
     if (c && strcmp(c->kty, h->k.kty) == 0) {
         h->k.crv = c->crv;
@@ -461,6 +477,16 @@ void token_listing_clear(struct token_listing *l)
     free(l->keys);
     free(l->data);
     *l = (struct token_listing){ 0 };
+}
+
+bool token_relist(struct token *t, struct err *e)
+{
+    struct token_listing l;
+
+    if (!token_list(t, &l, e))
+        return false;
+    token_listing_clear(&l);
+    return true;
 }
 
 struct held *held_find(struct token *t, uint64_t id, struct err *e)

@@ -49,27 +49,6 @@ static void put_no_other_use(struct template *public, struct template *private)
     put_bool(public, CKA_VERIFY_RECOVER, false);
 }
 
-/* One fact is true only when it is on the disk: SoftHSM never syncs. */
-static void settle(const struct token *t)
-{
-    if (t->info.software)
-        sync();
-}
-
-/*
- * Also before each write: SoftHSM takes its own write for the last change of
- * the token, and never shows this process what another wrote since it looked.
- */
-static bool relist(struct token *t, struct err *e)
-{
-    struct token_listing l;
-
-    if (!token_list(t, &l, e))
-        return false;
-    token_listing_clear(&l);
-    return true;
-}
-
 static struct held *held_by_cka_id(struct token *t, const uint8_t id[ID_LEN])
 {
     for (size_t i = 0; i < t->n_held; i++)
@@ -78,7 +57,7 @@ static struct held *held_by_cka_id(struct token *t, const uint8_t id[ID_LEN])
     return NULL;
 }
 
-static bool destroy(struct token *t, const struct held *h, struct err *e)
+static bool destroy(struct token *t, const struct held *h, bool private_only, struct err *e)
 {
     /* A TPM's slots leak with each object destroyed, unless nobody was logged in since it was used. */
     if (t->info.tpm2_pkcs11 && !login_renew(t, e))
@@ -86,16 +65,17 @@ static bool destroy(struct token *t, const struct held *h, struct err *e)
     if (t->armed_alg && !login_reopen_signing(t, e))
         return false;
     CK_RV rv = h->k.has_private ? t->f->C_DestroyObject(t->anchor, h->private_half) : CKR_OK;
-    if (rv == CKR_OK && h->k.has_public)
+    /* Another daemon may be at the same. */
+    if ((rv == CKR_OK || rv == CKR_OBJECT_HANDLE_INVALID) && h->k.has_public && !private_only)
         rv = t->f->C_DestroyObject(t->anchor, h->public_half);
-    settle(t);
-    return rv == CKR_OK || ckr_err(e, rv, "C_DestroyObject");
+    token_settle(t);
+    return rv == CKR_OK || rv == CKR_OBJECT_HANDLE_INVALID || ckr_err(e, rv, "C_DestroyObject");
 }
 
 static bool prove_new(struct token *t, const uint8_t id[ID_LEN], const struct alg *alg, uint64_t *out_id,
                       struct err *e)
 {
-    if (!relist(t, e))
+    if (!token_relist(t, e))
         return false;
     struct held *h = held_by_cka_id(t, id);
     if (!h)
@@ -112,8 +92,8 @@ static bool prove_new(struct token *t, const uint8_t id[ID_LEN], const struct al
                            : !h->k.has_private ? "it has no private half"
                                                : "its public half cannot be read";
         /* Halves that do not fit are two entries. */
-        for (int i = 0; i < 2 && (h = held_by_cka_id(t, id)) && destroy(t, h, &ignored); i++)
-            relist(t, &ignored);
+        for (int i = 0; i < 2 && (h = held_by_cka_id(t, id)) && destroy(t, h, false, &ignored); i++)
+            token_relist(t, &ignored);
         if (err_code(why.reason) == CODE_UNAVAILABLE) {
             *e = why;
             return err_wrap(e, "the new key could not be tried, and was destroyed again");
@@ -213,7 +193,7 @@ bool token_generate(struct token *t, const struct alg *alg, unsigned rsa_bits, c
     CK_RV rv;
 
     if (!new_id(id, label, e) || (secret && !tpm_has_no_secrets(t, "addkey --algorithm=hmac:sha256", e)) ||
-        !has_mechanism(t, alg, e) || !relist(t, e))
+        !has_mechanism(t, alg, e) || !token_relist(t, e))
         return false;
     put_name(&public, label, id);
     put_bool(&public, CKA_VERIFY, true);
@@ -225,7 +205,7 @@ bool token_generate(struct token *t, const struct alg *alg, unsigned rsa_bits, c
         rv = rsa ? generate_rsa(t, rsa_bits, &public, &private) : generate_curve(t, alg, &public, &private);
     if (rv != CKR_OK)
         return ckr_err(e, rv, secret ? "C_GenerateKey" : "C_GenerateKeyPair");
-    settle(t);
+    token_settle(t);
     return prove_new(t, id, alg, out_id, e);
 }
 
@@ -240,7 +220,7 @@ bool token_import_hmac(struct token *t, const struct alg *alg, const char *label
 
     if (alg->family != ALG_HMAC || len == 0)
         return err_set(e, ERR_BAD_REQUEST, "only HMAC secrets of at least one byte are imported");
-    if (!new_id(id, label, e) || !tpm_has_no_secrets(t, "import --algorithm=hmac", e) || !relist(t, e))
+    if (!new_id(id, label, e) || !tpm_has_no_secrets(t, "import --algorithm=hmac", e) || !token_relist(t, e))
         return false;
     struct buf value;
     /* HMAC itself pads keys with zeros up to the block: the same key, long enough for SoftHSM, and told from others. */
@@ -258,34 +238,16 @@ bool token_import_hmac(struct token *t, const struct alg *alg, const char *label
     buf_clear(&value);
     if (rv != CKR_OK)
         return ckr_err(e, rv, "C_CreateObject");
-    settle(t);
+    token_settle(t);
     return prove_new(t, id, alg, out_id, e);
 }
 
-bool token_destroy(struct token *t, uint64_t id, struct err *e)
+bool token_destroy(struct token *t, uint64_t id, bool private_only, struct err *e)
 {
-    struct held *h = relist(t, e) ? held_find(t, id, e) : NULL;
-
-    return h && destroy(t, h, e) && relist(t, e);
-}
-
-bool token_write_fact(struct token *t, const char *label, struct err *e)
-{
-    CK_OBJECT_CLASS class = CKO_DATA;
-    struct template template = { 0 };
-    CK_OBJECT_HANDLE made;
-
-    if (!relist(t, e))
+    if (!token_relist(t, e))
         return false;
-    put(&template, CKA_CLASS, &class, sizeof class);
-    put_bool(&template, CKA_TOKEN, true);
-    put_bool(&template, CKA_PRIVATE, true);
-    put(&template, CKA_LABEL, label, strlen(label));
-    put(&template, CKA_APPLICATION, "signet", 6);
-    put(&template, CKA_VALUE, "1", 1);           /* tpm2-pkcs11 wants it not empty */
-    CK_RV rv = t->f->C_CreateObject(t->anchor, template.a, template.n, &made);
-    if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_CreateObject");
-    settle(t);
-    return true;
+    struct held *h = held_find(t, id, e);
+    if (!h)
+        return e->reason == ERR_KEY_HANDLE_INVALID;      /* gone already */
+    return destroy(t, h, private_only, e) && token_relist(t, e);
 }

@@ -93,8 +93,16 @@ bool token_import_hmac(struct token *t, const struct alg *alg, const char *label
                        const uint8_t *secret, size_t len, uint64_t *out_id, struct err *e);
 /* Whether key `id` is known to hold this very secret: it makes the same HMAC. */
 bool token_has_secret(struct token *t, uint64_t id, const struct alg *alg, const uint8_t *secret, size_t len);
-bool token_destroy(struct token *t, uint64_t id, struct err *e);
-/* A private CKO_DATA object: a fact, sync(2)ed. */
+/* With both halves, or the private one alone; synced. One that is not there any more is destroyed. */
+bool token_destroy(struct token *t, uint64_t id, bool private_only, struct err *e);
+/* A private CKO_DATA object: a fact, synced. One that is there already is not written twice. */
 bool token_write_fact(struct token *t, const char *label, struct err *e);
+/* Those of this label; none is no mistake. */
+bool token_forget_fact(struct token *t, const char *label, struct err *e);
+
+/* What a token lets us write, tried with a fact that means nothing. */
+struct token_powers { bool keeps_facts, destroys; };
+/* False: a failure that says nothing of the token's powers. `why`: what it said to what it cannot. */
+bool token_try_powers(struct token *t, struct token_powers *out, struct err *why, struct err *e);
 
 #endif

@@ -66,7 +66,19 @@ bool login_for_key(struct token *t, struct err *e);        /* CKA_ALWAYS_AUTHENT
 bool login_reopen_signing(struct token *t, struct err *e);
 
 /* find.c */
+/* Handles of a class's token objects, of that label where one is given; freed by the caller in any case. */
+bool find_handles(struct token *t, CK_OBJECT_CLASS class, const char *label, CK_OBJECT_HANDLE **out, size_t *out_n,
+                  struct err *e);
+/*
+ * Lists anew. Also before each write: SoftHSM takes its own write for the last
+ * change of the token, and never shows this process what another wrote since it
+ * looked.
+ */
+bool token_relist(struct token *t, struct err *e);
 struct held *held_find(struct token *t, uint64_t id, struct err *e);
+
+/* facts.c: what was written is true only when it is on the disk: SoftHSM never syncs */
+void token_settle(const struct token *t);
 
 /* mechanisms.c */
 struct chosen *chosen_for(struct token *t, const struct alg *alg);

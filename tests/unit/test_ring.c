@@ -56,7 +56,8 @@ static const struct ring_settings plain = {
 
 static struct ring_key key(const char *kid, int64_t at)
 {
-    struct ring_key k = { .activates_at = at, .max_ttl = 20, .skew = 2, .max_age = 10, .proved = true, .has_private = true };
+    struct ring_key k = { .activates_at = at, .max_ttl = 20, .skew = 2, .max_age = 10, .proved = true, .has_private = true,
+                          .verifies = true, .watched = true };
     snprintf(k.kid, sizeof k.kid, "%s", kid);
     return k;
 }
@@ -228,13 +229,14 @@ static void rotation_is_planned_ahead(void)
     struct ring_key k[] = { key("a", 100), key("b", 200), key("c", 300) };
     struct ring *r = ring_of(&s, k, 1, NULL, 0);
 
-    check_next("not yet", ring_next(r, 100), RING_GENERATE, 170, 200, "");
-    check_next("due", ring_next(r, 170), RING_GENERATE, 170, 200, "");
-    check_next("late: never sooner than publish_ahead", ring_next(r, 191), RING_GENERATE, 170, 225, "");
+    check_next("not yet", ring_next(r, 100), RING_GENERATE, 165, 200, "");
+    check_next("due", ring_next(r, 165), RING_GENERATE, 165, 200, "");
+    check_next("who takes a refresh for it chooses the same second", ring_next(r, 170), RING_GENERATE, 165, 200, "");
+    check_next("late: never sooner than publish_ahead", ring_next(r, 191), RING_GENERATE, 165, 225, "");
     ring_free(r);
     r = ring_of(&s, k, 2, NULL, 0);
     check_next("done: nothing until the turn", ring_next(r, 180), RING_NOTHING, INT64_MAX, 0, "");
-    unit_same_int("the turn after that is planned first", ring_next(r, 200).at, 270);
+    unit_same_int("the turn after that is planned first", ring_next(r, 200).at, 265);
     ring_free(r);
     s.rotate_every = 0;
     r = ring_of(&s, k, 2, NULL, 0);
@@ -252,7 +254,7 @@ static void rotation_is_planned_ahead(void)
     s = plain;
     k[0].max_age = 60;      /* an older, longer promise */
     r = ring_of(&s, k, 1, NULL, 0);
-    check_next("a published key's promise counts", ring_next(r, 100), RING_GENERATE, 200 - 70, 200, "");
+    check_next("a published key's promise counts", ring_next(r, 100), RING_GENERATE, 200 - 70 - 5, 200, "");
     ring_free(r);
 }
 
@@ -319,6 +321,139 @@ static void only_what_signet_made_is_destroyed(void)
     ring_free(r);
 }
 
+static void promises_that_are_out_hold_whatever_the_settings_say_now(void)
+{
+    struct ring_settings s = plain;                          /* jwks_max_age 10, skew 2, ahead 30 */
+    struct ring_key k[] = { key("a", 100), key("b", 200), key("c", 300) };
+
+    k[0].max_age = 60;
+    k[0].skew = 4;
+    struct ring *r = ring_of(&s, k, 2, NULL, 0);
+    unit_same_int("ahead: 60 + refresh 5 + skew 4 + making 3", ring_ahead(r, 210), 72);
+    unit_same_int("facts may be as old as nobody is harmed", ring_facts_max_age(r, 210), 72 - 60 - 4);
+    unit_same_int("too far by the longer measure", ring_too_far(r, 1, 150), 0);
+    unit_same_int("its copies are out after its end still", ring_ahead(r, 200 + 24 + 59), 72);
+    unit_same_int("and then no more", ring_ahead(r, 200 + 24 + 60), 30);
+    unit_same_int("a copy lives as the setting says", ring_copy_max_age(r, 210), 10);
+    ring_free(r);
+    s.max_age = 3000;
+    r = ring_of(&s, k, 2, NULL, 0);
+    unit_same_int("but never longer than a key promised", ring_copy_max_age(r, 210), 60);
+    unit_same_int("the older one past its end", ring_copy_max_age(r, 230), 10);
+    ring_free(r);
+}
+
+static void the_soonest_change_waits_for_whoever_did_not_hear(void)
+{
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+    struct ring *r = ring_of(&plain, k, 1, NULL, 0);
+
+    unit_same_int("made now", ring_soonest(r, NULL, 120), 150);
+    unit_same_int("in steps of refresh", ring_soonest(r, NULL, 121), 155);
+    unit_same_int("known: 10 + 5 + 2, and making it 3", ring_known_at(r, NULL, 120), 140);
+    ring_free(r);
+    k[1].seen_since = 119;
+    r = ring_of(&plain, k, 2, NULL, 0);
+    unit_same_int("there already: ahead of that", ring_soonest(r, ring_coming_key(r, 120), 120), 150);
+    unit_same_int("known", ring_known_at(r, ring_coming_key(r, 120), 120), 136);
+    unit_same_int("long there: until old facts are gone, 30 - 10 - 2, and skew 2", ring_soonest(r, ring_coming_key(r, 150), 150), 170);
+    ring_free(r);
+    k[0].gone = true;
+    r = ring_of(&plain, k, 1, NULL, 0);
+    unit_same_int("where nothing signs a new key does at once", ring_turn(r, 150), 150);
+    ring_free(r);
+}
+
+static void a_revoked_key_that_never_signed_holds_no_place(void)
+{
+    struct ring_key k[] = { key("a", 100), key("b", 200), key("c", 205) };
+    struct ring_fact f[] = { fact(LABEL_REVOKED, "b", 0) };
+    struct ring *r = ring_of(&plain, k, 3, f, 1);
+    struct err e;
+
+    unit_same_str("the one before goes on", ring_signer(r, 202, &e)->kid, "a");
+    unit_same_str("up to the next", ring_signer(r, 205, &e)->kid, "c");
+    check_next("and it goes", ring_next(r, 150), RING_DESTROY, 150, 0, "b");
+    ring_free(r);
+}
+
+static void a_token_without_facts_gets_a_new_key_in_place_of_a_promoted_one(void)
+{
+    struct ring_settings s = plain;
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+    struct ring_fact f[] = { fact(LABEL_REVOKED, "a", 100) };
+
+    s.no_facts = true;
+    struct ring *r = ring_of(&s, k, 2, f, 1);
+    check_next("revoked", ring_next(r, 150), RING_GENERATE, 150, 150, "");
+    ring_free(r);
+    s.standby = true;
+    k[0].gone = true;
+    r = ring_of(&s, k, 2, NULL, 0);
+    check_next("gone, with a standby", ring_next(r, 150), RING_GENERATE, 150, 150, "");
+    ring_free(r);
+}
+
+/* "a" was active until 200 and may go at 200 + 22 + 50. */
+static void a_wrong_clock_destroys_nothing_early(void)
+{
+    struct ring_key k[] = { key("a", 100), key("b", 200), key("c", 300), key("late", 900) };
+
+    k[0].watched = false;
+    struct ring *r = ring_of(&plain, k, 3, NULL, 0);
+    unit_same_int("not yet", ring_next(r, 299).at, 300);
+    check_next("two turns later it may have been off all the time", ring_next(r, 300), RING_DESTROY, 300, 0, "a");
+    unit_same_int("it is watched for ahead + max_ttl + skew", ring_watch(r, 0, 299), 30 + 22);
+    ring_free(r);
+    k[0].watched = true;
+    k[1] = k[3];
+    r = ring_of(&plain, k, 2, NULL, 0);
+    CU_ASSERT_TRUE(ring_behind_gap(r, 0, 1000));
+    CU_ASSERT_PTR_NOT_EQUAL(ring_next(r, 1000).key, ring_key(r, 0));
+    CU_ASSERT_FALSE(ring_behind_gap(r, 0, 100 + 2 * 100 + 50));
+    CU_ASSERT_TRUE(ring_behind_gap(r, 0, 100 + 2 * 100 + 50 + 1));
+    ring_free(r);
+}
+
+static void a_destroyed_key_moves_nobody_s_end(void)
+{
+    struct ring_key k[] = { key("mine", 100), key("b", 200), key("c", 300) };
+
+    k[0].origin = KEY_IMPORTED;
+    k[0].max_ttl = 150;
+    struct ring *r = ring_of(&plain, k, 3, NULL, 0);
+    unit_same_int("expired", ring_state(r, 0, 360), KEY_EXPIRED);
+    /* Without "b" the imported one retires at 300, and ends at 300 + 150 + 2. */
+    check_next("so it stays until then", ring_next(r, 502), RING_GENERATE, 365, 535, "");
+    ring_free(r);
+    struct ring_settings never = plain;
+    never.rotate_every = 0;
+    r = ring_of(&never, k, 3, NULL, 0);
+    check_next("its own end would be sooner", ring_next(r, 330), RING_DESTROY, 452 + 50, 0, "b");
+    ring_free(r);
+}
+
+static void a_retired_key_verifies_without_its_private_half(void)
+{
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+
+    k[0].proved = k[0].has_private = false;
+    struct ring *r = ring_of(&plain, k, 2, NULL, 0);
+    unit_same_int("retired", ring_published(r, 0, 210), 1);
+    unit_same_int("never before its time was over", ring_published(r, 0, 150), 0);
+    ring_free(r);
+}
+
+static void the_set_changes_when_a_key_is_made_or_ends(void)
+{
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+    struct ring *r = ring_of(&plain, k, 2, NULL, 0);
+
+    unit_same_int("the end of the first", ring_set_changes_at(r, 180), 222);
+    unit_same_int("and of a successor to be made", ring_set_changes_at(r, 230), 265);
+    ring_free(r);
+}
+
 static const struct { const char *name; struct ring_settings s; const char *want; } check_case[] = {
     { "sound", { .rotate_every = 100, .publish_ahead = 30, .max_ttl = 20, .skew = 2, .max_age = 10, .refresh = 5 }, NULL },
     { "never rotated", { .max_ttl = 20 }, NULL },
@@ -349,12 +484,12 @@ static void what_is_to_come_is_foreseen(void)
     struct ring *r = ring_new(&plain, keys, 2, NULL, 0, &e);
     struct ring_life *l = ring_foresee(r, 1010, &until, &n, &e);
 
-    /* Due 30 before the turn, at 1100 and 1200; a token of a key lives 22 past its retirement, 50 more until it goes. */
+    /* Due 30 + 5 before the turn, at 1100 and 1200; a token of a key lives 22 past its retirement, 50 more until it goes. */
     static const struct { bool to_come; int64_t published, activates, retires, ends, destroyed; } want[] = {
         { false, 0, 900, 1000, 1022, 1072 },
         { false, 0, 1000, 1100, 1122, 1172 },
-        { true, 1070, 1100, 1200, 1222, INT64_MAX },
-        { true, 1170, 1200, INT64_MAX, INT64_MAX, INT64_MAX },
+        { true, 1065, 1100, 1200, 1222, INT64_MAX },
+        { true, 1165, 1200, INT64_MAX, INT64_MAX, INT64_MAX },
     };
     unit_same_int("the second activation to come ends the view", until, 1200);
     CU_ASSERT_EQUAL_FATAL(n, sizeof want / sizeof *want);
@@ -428,6 +563,15 @@ static const struct unit_case cases[] = {
     { "a restart makes no key, but create begins a ring", a_restart_makes_no_key_but_create_begins_a_ring },
     { "a standby steps in", a_standby_steps_in },
     { "only what signet made is destroyed", only_what_signet_made_is_destroyed },
+    { "promises that are out hold, whatever the settings say now", promises_that_are_out_hold_whatever_the_settings_say_now },
+    { "the soonest change waits for whoever did not hear", the_soonest_change_waits_for_whoever_did_not_hear },
+    { "a revoked key that never signed holds no place", a_revoked_key_that_never_signed_holds_no_place },
+    { "a token without facts gets a new key in place of a promoted one",
+      a_token_without_facts_gets_a_new_key_in_place_of_a_promoted_one },
+    { "a wrong clock destroys nothing early", a_wrong_clock_destroys_nothing_early },
+    { "a destroyed key moves nobody's end", a_destroyed_key_moves_nobody_s_end },
+    { "a retired key verifies without its private half", a_retired_key_verifies_without_its_private_half },
+    { "the set changes when a key is made or ends", the_set_changes_when_a_key_is_made_or_ends },
     { "settings that cannot keep their promise are refused", settings_that_cannot_keep_their_promise_are_refused },
 };
 

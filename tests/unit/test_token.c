@@ -251,14 +251,42 @@ static void facts_and_destroyed_keys(void)
     unit_same_str("fact", before.data[0].label, "signet:web:revoked:abc:100");
     CU_ASSERT(before.data[0].is_private);
     token_arm(t, id, alg("ES256"));
-    CU_ASSERT(token_destroy(t, id, &e));
+    CU_ASSERT(token_write_fact(t, "signet:web:revoked:abc:100", &e));
+    CU_ASSERT(token_destroy(t, id, true, &e));
+    CU_ASSERT_FATAL(token_list(t, &after, &e));
+    unit_same_int("a fact is written once", (long long)after.n_data, 1);
+    const struct token_key *half = key_in(&after, id);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(half);
+    unit_same_int("the private half is gone", half->has_private, false);
+    unit_same_int("the public one verifies", half->has_public && half->spki, true);
+    unit_same_int("and is known as the token's own", half->local, true);
+    token_listing_clear(&after);
+    CU_ASSERT(token_destroy(t, id, false, &e));
+    CU_ASSERT(token_forget_fact(t, "signet:web:revoked:abc:100", &e));
     CU_ASSERT_FATAL(token_list(t, &after, &e));
     unit_same_int("keys", (long long)after.n_keys, (long long)before.n_keys - 1);
+    unit_same_int("facts", (long long)after.n_data, 0);
     CU_ASSERT(key_in(&after, id) == NULL);
-    CU_ASSERT(!token_destroy(t, id, &e));
-    unit_same_str("again", err_reason_name(e.reason), "KEY_HANDLE_INVALID");
+    CU_ASSERT(token_destroy(t, id, false, &e));          /* another was first: it is destroyed */
+    CU_ASSERT(token_forget_fact(t, "signet:web:revoked:abc:100", &e));
     token_listing_clear(&before);
     token_listing_clear(&after);
+}
+
+static void powers_are_tried_and_leave_nothing(void)
+{
+    CLEANUP(token_freep) struct token *t = opened();
+    struct token_listing l = { 0 };
+    struct token_powers got = { 0 };
+    struct err why = { 0 }, e = { 0 };
+
+    CU_ASSERT(token_write_fact(t, "signet:trial", &e));  /* that a killed daemon left */
+    CU_ASSERT(token_try_powers(t, &got, &why, &e));
+    unit_same_int("keeps facts", got.keeps_facts, true);
+    unit_same_int("destroys", got.destroys, true);
+    CU_ASSERT_FATAL(token_list(t, &l, &e));
+    unit_same_int("nothing is left", (long long)l.n_data, 0);
+    token_listing_clear(&l);
 }
 
 /* A child that, told an id, destroys that key in a process of its own. */
@@ -271,7 +299,7 @@ static void destroyer(int from, int to)
 
     if (read(from, &id, sizeof id) == sizeof id) {
         struct token *t = opened();
-        ok = token_list(t, &l, &e) && token_destroy(t, id, &e);
+        ok = token_list(t, &l, &e) && token_destroy(t, id, false, &e);
         token_listing_clear(&l);
         token_free(t);
     }
@@ -343,6 +371,7 @@ static const struct unit_case cases[] = {
     { "a padded secret is told from a whole one", a_padded_secret_is_told_from_a_whole_one },
     { "misuse is refused with its reason", misuse_is_refused_with_its_reason },
     { "facts are written, keys destroyed", facts_and_destroyed_keys },
+    { "powers are tried, and leave nothing", powers_are_tried_and_leave_nothing },
     { "a key destroyed elsewhere is noticed", a_key_destroyed_elsewhere_is_noticed },
     { "what cannot be opened is named", what_cannot_be_opened_is_named },
 };

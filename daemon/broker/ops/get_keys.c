@@ -25,11 +25,12 @@ static bool begin(struct request *rq, struct err *e)
 {
     const struct config *c = rq->conf->config;
     uint32_t page = rq->msg->get_keys->page;
+    int64_t now = clock_now();
     Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
     Signet__V1__GetKeysReply keys = SIGNET__V1__GET_KEYS_REPLY__INIT;
     struct keys_set set;
 
-    if (!keys_set(rq->broker->keys, clock_now(), &set, e))
+    if (!keys_set(rq->broker->keys, now, &set, e))
         return false;
     if (page > 0 && page >= set.n_pages)
         return err_set(e, ERR_BAD_REQUEST, "the key set has %zu pages, and page %u was asked for", set.n_pages, page);
@@ -39,6 +40,7 @@ static bool begin(struct request *rq, struct err *e)
         return err_set(e, ERR_NO_MEMORY, "no memory for the profiles");
     for (size_t i = 0; page == 0 && i < c->n_profiles; i++) {
         profile_info(&infos[i], c, &c->profiles[i]);
+        infos[i].has_secret_keys = keys_has_secrets(rq->broker->keys, c->profiles[i].ring, now);
         each[i] = &infos[i];
         keys.n_profiles = i + 1;
     }
@@ -50,6 +52,7 @@ static bool begin(struct request *rq, struct err *e)
     }
     keys.version = set.version;
     keys.max_age_s = set.max_age_s;
+    keys.changes_in_s = set.changes_in_s;
     keys.n_pages = set.n_pages ? (uint32_t)set.n_pages : 1;
     r.result_case = SIGNET__V1__REPLY__RESULT_GET_KEYS;
     r.get_keys = &keys;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define MAX_RINGS 256u               /* as the configuration allows */
+#define MAX_NOTICES 100u             /* more is read by nobody */
 
 struct status {
     Signet__V1__GetStatusReply reply;
@@ -14,8 +15,9 @@ struct status {
     struct err why;
     Signet__V1__MechanismStatus mechanisms[POOL_MAX_ALGS], *each_mechanism[POOL_MAX_ALGS];
     Signet__V1__RingStatus rings[MAX_RINGS], *each_ring[MAX_RINGS];
-    Signet__V1__Error ring_troubles[MAX_RINGS];
-    struct err ring_whys[MAX_RINGS];
+    struct ring_troubles troubles[MAX_RINGS];
+    char *notices[MAX_NOTICES];
+    size_t n_notices;
     Signet__V1__SignerStatus signers[POOL_MAX_PEERS], *each_signer[POOL_MAX_PEERS];
     Signet__V1__CounterStatus counters[16], *each_counter[16];
 };
@@ -49,11 +51,25 @@ static void fill_token(struct status *st, const struct broker *b)
     st->reply.token = &st->token;
 }
 
-void ring_status(Signet__V1__RingStatus *out, Signet__V1__Error *trouble, struct err *why, const struct broker *b,
-                 const struct ring_config *c, int64_t now)
+/* Signed with a key of another algorithm than the ring's: it is changing over. */
+static uint64_t signed_otherwise(const struct keys *k, const struct ring_config *c)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < keys_count(k); i++) {
+        const struct held *h = keys_at(k, i);
+        if (strcmp(h->ring, c->settings.name) == 0 && h->alg && h->alg != c->alg)
+            n += h->n_signed;
+    }
+    return n;
+}
+
+void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, const struct broker *b, const struct ring_config *c,
+                 int64_t now)
 {
     const char *name = c->settings.name;
-    const struct held *signer = keys_signer(b->keys, name, now, why), *next = keys_next(b->keys, name, now);
+    const struct held *signer = keys_signer(b->keys, name, now, &t->why), *next = keys_next(b->keys, name, now);
+    const struct err *rotation = keys_trouble(b->keys, name);
 
     signet__v1__ring_status__init(out);
     out->name = words(name);
@@ -61,19 +77,25 @@ void ring_status(Signet__V1__RingStatus *out, Signet__V1__Error *trouble, struct
     out->n_published = (uint32_t)keys_n_published(b->keys, name, now);
     if (next) {
         out->next_kid = words(next->kid);
-        out->next_activates_at = next->activates_at;
+        out->next_activates_at = keys_view(b->keys, next, now).activates_at;
+    }
+    out->signed_old_alg = signed_otherwise(b->keys, c);
+    if (rotation->reason != ERR_NONE) {
+        request_error(&t->rotation, rotation);
+        out->rotation_trouble = &t->rotation;
     }
     if (signer) {
         out->active_kid = words(signer->kid);
+        out->active_alg = words(signer->alg->name);
         return;
     }
-    request_error(trouble, why);
-    out->trouble = trouble;
+    request_error(&t->trouble, &t->why);
+    out->trouble = &t->trouble;
 }
 
 static void fill_ring(struct status *st, size_t i, const struct broker *b, const struct ring_config *c, int64_t now)
 {
-    ring_status(&st->rings[i], &st->ring_troubles[i], &st->ring_whys[i], b, c, now);
+    ring_status(&st->rings[i], &st->troubles[i], b, c, now);
     st->each_ring[i] = &st->rings[i];
 }
 
@@ -125,6 +147,22 @@ static void fill_counters(struct status *st, const struct broker *b)
     st->reply.n_counters = ARRAY_LEN(all);
 }
 
+static void add_notice(void *ctx, const char *text)
+{
+    struct status *st = ctx;
+
+    if (st->n_notices < MAX_NOTICES && (st->notices[st->n_notices] = strdup(text)))
+        st->n_notices++;
+}
+
+static void status_free(struct status *st)
+{
+    for (size_t i = 0; st && i < st->n_notices; i++)
+        free(st->notices[i]);
+    free(st);
+}
+DEFINE_CLEANUP(struct status, status_free)
+
 static bool is_ready(const struct broker *b, struct err *e)
 {
     return pool_serves(&b->signers, e) && pool_serves(&b->verifiers, e) && keys_ready(b->keys, e);
@@ -136,7 +174,7 @@ static bool begin(struct request *rq, struct err *e)
     const struct config *c = rq->conf->config;
     int64_t now = clock_now();
     Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
-    CLEANUP(freep) struct status *st = calloc(1, sizeof *st);
+    CLEANUP(status_freep) struct status *st = calloc(1, sizeof *st);
 
     if (!st)
         return err_set(e, ERR_NO_MEMORY, "no memory for the status");
@@ -158,6 +196,9 @@ static bool begin(struct request *rq, struct err *e)
         fill_counters(st, b);
         st->reply.config_generation = rq->conf->generation;
         st->reply.pid = (uint32_t)getpid();
+        keys_notices(b->keys, now, add_notice, st);
+        st->reply.notices = st->notices;
+        st->reply.n_notices = st->n_notices;
     }
     r.result_case = SIGNET__V1__REPLY__RESULT_GET_STATUS;
     r.get_status = &st->reply;

@@ -26,6 +26,25 @@ static char *jwk_text(const struct held *h)
     return out;
 }
 
+static void fill_uses(Signet__V1__KeyInfo *out, const struct held *h)
+{
+    Signet__V1__KeyUse *uses = calloc(h->n_uses + 1, sizeof *uses), **each = calloc(h->n_uses + 1, sizeof *each);
+
+    for (size_t i = 0; uses && each && i < h->n_uses; i++) {
+        signet__v1__key_use__init(&uses[i]);
+        uses[i].profile = h->uses[i].profile;
+        uses[i].signatures = h->uses[i].n;
+        each[i] = &uses[i];
+        out->n_uses = i + 1;
+    }
+    if (!uses || !each || !out->n_uses) {
+        free(uses);
+        free(each);
+        return;
+    }
+    out->uses = each;                /* the first of them begins what `uses` is */
+}
+
 void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct held *h, int64_t now)
 {
     struct keys_view v = keys_view(b->keys, h, now);
@@ -39,7 +58,7 @@ void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct hel
     out->label = (char *)(uintptr_t)h->label;
     out->id = id ? id : out->id;
     out->jwk = jwk ? jwk : out->jwk;
-    out->activates_at = h->activates_at;
+    out->activates_at = v.activates_at;
     out->retires_at = v.retires_at;
     out->ends_at = v.ends_at;
     out->published = v.published;
@@ -52,6 +71,8 @@ void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct hel
     out->proved = h->proof == PROOF_DONE;
     out->custody = (char *)(uintptr_t)held_custody(h, b->token.tpm2_pkcs11);
     out->trouble = (char *)(uintptr_t)(h->gone ? "it is gone from the token" : h->trouble.text);
+    out->signatures = h->n_signed;
+    fill_uses(out, h);
 }
 
 void key_info_clear(Signet__V1__KeyInfo *i)
@@ -60,6 +81,9 @@ void key_info_clear(Signet__V1__KeyInfo *i)
         free(i->id);
     if (i->jwk != protobuf_c_empty_string)
         free(i->jwk);
+    if (i->n_uses)
+        free(i->uses[0]);
+    free(i->uses);
 }
 
 static bool begin(struct request *rq, struct err *e)
@@ -81,6 +105,7 @@ static bool begin(struct request *rq, struct err *e)
     }
     list.keys = each;
     list.n_keys = n;
+    list.foreign_facts = (char **)(uintptr_t)keys_foreign_facts(b->keys, &list.n_foreign_facts);
     r.result_case = SIGNET__V1__REPLY__RESULT_LIST_KEYS;
     r.list_keys = &list;
     request_reply(rq, &r);

@@ -8,7 +8,7 @@
 #define MAX_SECRET 4096u             /* bytes */
 
 /* Making may wait for a listing, takes its own time, and is listed and proved after. */
-static uint32_t deadline(const struct request *rq)
+uint32_t op_change_deadline(const struct request *rq)
 {
     return 2 * rq->conf->config->token.generate_timeout_ms;
 }
@@ -42,14 +42,25 @@ static void made(void *owner, uint64_t id, const struct err *e)
     key_info_clear(&info);
 }
 
-static void leave(struct request *rq)
+void op_leave_change(struct request *rq)
 {
     keys_forget(rq->broker->keys, rq);
 }
 
+bool op_ring_is_free(const struct request *rq, const char *ring, struct err *e)
+{
+    if (!keys_changing(rq->broker->keys, ring))
+        return true;
+    err_set(e, ERR_RING_BUSY, "ring '%.32s' is being changed this moment: try again", ring);
+    e->retry_after_ms = 500;
+    return false;
+}
+
 static bool generate_begin(struct request *rq, struct err *e)
 {
-    return keys_make(rq->broker->keys, rq->msg->generate_key->ring, NULL, 0, made, rq, e);
+    const struct keys_change want = { .kind = CHANGE_GENERATE };
+
+    return keys_change(rq->broker->keys, rq->msg->generate_key->ring, &want, made, rq, e);
 }
 
 static bool import_begin(struct request *rq, struct err *e)
@@ -58,14 +69,15 @@ static bool import_begin(struct request *rq, struct err *e)
 
     if (secret->len == 0 || secret->len > MAX_SECRET)
         return err_set(e, ERR_BAD_REQUEST, "a secret has 1 to %u bytes, this one has %zu", MAX_SECRET, secret->len);
-    bool begun = keys_make(rq->broker->keys, rq->msg->import_key->ring, secret->data, secret->len, made, rq, e);
+    const struct keys_change want = { .kind = CHANGE_IMPORT, .secret = secret->data, .secret_len = secret->len };
+    bool begun = keys_change(rq->broker->keys, rq->msg->import_key->ring, &want, made, rq, e);
     OPENSSL_cleanse(secret->data, secret->len);      /* before the key is made, listed and proved */
     return begun;
 }
 
 const struct op op_generate_key = {
-    SIGNET__V1__REQUEST__OP_GENERATE_KEY, "generate_key", true, deadline, generate_begin, leave, op_nothing,
+    SIGNET__V1__REQUEST__OP_GENERATE_KEY, "generate_key", true, op_change_deadline, generate_begin, op_leave_change, op_nothing,
 };
 const struct op op_import_key = {
-    SIGNET__V1__REQUEST__OP_IMPORT_KEY, "import_key", true, deadline, import_begin, leave, op_nothing,
+    SIGNET__V1__REQUEST__OP_IMPORT_KEY, "import_key", true, op_change_deadline, import_begin, op_leave_change, op_nothing,
 };

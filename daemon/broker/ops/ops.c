@@ -3,7 +3,7 @@
 static const struct op *const ops[] = {
     &op_sign, &op_sign_batch, &op_preview, &op_verify, &op_get_keys, &op_list_profiles, &op_get_status,
     &op_list_keys, &op_generate_key, &op_import_key, &op_reload, &op_list_rings,
-    &op_plan_ring,
+    &op_plan_ring, &op_rotate_ring, &op_revoke_key, &op_destroy_key,
 };
 
 const struct op *op_find(Signet__V1__Request__OpCase c)

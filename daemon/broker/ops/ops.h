@@ -26,7 +26,8 @@ struct op {
 const struct op *op_find(Signet__V1__Request__OpCase c);
 
 extern const struct op op_sign, op_sign_batch, op_verify, op_get_keys, op_get_status, op_list_keys, op_generate_key,
-    op_import_key, op_reload, op_preview, op_list_profiles, op_list_rings, op_plan_ring;
+    op_import_key, op_reload, op_preview, op_list_profiles, op_list_rings, op_plan_ring, op_rotate_ring,
+    op_revoke_key, op_destroy_key;
 
 /* For those who answer at once. */
 uint32_t op_usual_deadline(const struct request *rq);
@@ -38,9 +39,26 @@ void reload_ended(struct broker *b, const Signet__Role__ReloadDone *m);
 /* get_keys.c: what anyone may know of a profile, borrowed from the configuration. */
 void profile_info(Signet__V1__ProfileInfo *out, const struct config *c, const struct profile *p);
 
-/* get_status.c: how a ring is; `why` and `trouble` are what it points at where it does not sign. */
-void ring_status(Signet__V1__RingStatus *out, Signet__V1__Error *trouble, struct err *why, const struct broker *b,
-                 const struct ring_config *c, int64_t now);
+/* get_status.c: how a ring is; what it points at lies in `t`. */
+struct ring_troubles { struct err why; Signet__V1__Error trouble, rotation; };
+void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, const struct broker *b, const struct ring_config *c,
+                 int64_t now);
+
+/* rings.c: a ring by name, or UNKNOWN_RING with those that there are. */
+const struct ring_config *op_find_ring(const struct config *c, const char *name, struct err *e);
+
+/* make_key.c: how long a change of the token may take, with the listings before and after. */
+uint32_t op_change_deadline(const struct request *rq);
+/* Who waits for a change of the token has left. */
+void op_leave_change(struct request *rq);
+
+/* make_key.c: no other change of the ring is under way; else RING_BUSY. */
+bool op_ring_is_free(const struct request *rq, const char *ring, struct err *e);
+
+/* destroy_key.c: when the last living token of a key ends, if it signs no more; 0: none needs it. */
+int64_t op_tokens_until(const struct ring *ring, const struct ring_settings *s, const struct held *h, int64_t now);
+/* What is told of a key, whatever becomes of it; freed by protobuf's function. NULL: no memory. */
+Signet__V1__KeyInfo *op_key_copy(const struct broker *b, const struct held *h);
 
 /* list_keys.c */
 void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct held *h, int64_t now);

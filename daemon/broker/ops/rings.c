@@ -10,8 +10,7 @@
 struct infos {
     Signet__V1__RingInfo *each, **list;
     Signet__V1__RingStatus *statuses;
-    Signet__V1__Error *troubles;
-    struct err *whys;
+    struct ring_troubles *troubles;
     char **profiles;
     size_t n, n_profiles;
 };
@@ -22,7 +21,6 @@ static void infos_clear(struct infos *in)
     free(in->list);
     free(in->statuses);
     free(in->troubles);
-    free(in->whys);
     free(in->profiles);
 }
 
@@ -31,9 +29,9 @@ static bool infos_init(struct infos *in, size_t n, size_t n_profiles, struct err
     *in = (struct infos){
         .each = calloc(n + 1, sizeof *in->each), .list = calloc(n + 1, sizeof *in->list),
         .statuses = calloc(n + 1, sizeof *in->statuses), .troubles = calloc(n + 1, sizeof *in->troubles),
-        .whys = calloc(n + 1, sizeof *in->whys), .profiles = calloc(n_profiles + 1, sizeof *in->profiles),
+        .profiles = calloc(n_profiles + 1, sizeof *in->profiles),
     };
-    return (in->each && in->list && in->statuses && in->troubles && in->whys && in->profiles) ||
+    return (in->each && in->list && in->statuses && in->troubles && in->profiles) ||
            err_set(e, ERR_NO_MEMORY, "no memory for %zu rings", n);
 }
 
@@ -44,7 +42,7 @@ static void infos_add(struct infos *in, const struct request *rq, const struct r
     Signet__V1__RingInfo *out = in->list[in->n] = &in->each[in->n];
 
     signet__v1__ring_info__init(out);
-    ring_status(&in->statuses[in->n], &in->troubles[in->n], &in->whys[in->n], rq->broker, ring, now);
+    ring_status(&in->statuses[in->n], &in->troubles[in->n], rq->broker, ring, now);
     out->status = &in->statuses[in->n];
     out->profiles = in->profiles + in->n_profiles;
     for (size_t i = 0; i < c->n_profiles; i++)
@@ -85,7 +83,7 @@ static bool list_begin(struct request *rq, struct err *e)
 
 /* --- the plan -------------------------------------------------------------------------------- */
 
-static const struct ring_config *find_ring(const struct config *c, const char *name, struct err *e)
+const struct ring_config *op_find_ring(const struct config *c, const char *name, struct err *e)
 {
     char names[160] = "";            /* as many as a sentence holds */
     const char *more = "";
@@ -149,7 +147,7 @@ static bool plan_begin(struct request *rq, struct err *e)
 {
     const struct config *c = rq->conf->config;
     const Signet__V1__PlanRingRequest *m = rq->msg->plan_ring;
-    const struct ring_config *ring = find_ring(c, m->ring, e);
+    const struct ring_config *ring = op_find_ring(c, m->ring, e);
     int64_t now = clock_now(), until = m->until;
     Signet__V1__PlanRingReply plan = SIGNET__V1__PLAN_RING_REPLY__INIT;
     CLEANUP(infos_clear) struct infos in = { 0 };
@@ -160,7 +158,8 @@ static bool plan_begin(struct request *rq, struct err *e)
     if (until && (until < now || until > LABEL_MAX_TIME))
         return err_set(e, ERR_BAD_REQUEST, "a plan goes from now to the end of year 9999, and %lld was asked for",
                        (long long)until);
-    CLEANUP(freep) struct ring_life *lives = keys_foresee(rq->broker->keys, m->ring, now, &until, &n, e);
+    const struct ring *there = keys_ring(rq->broker->keys, m->ring, e);
+    CLEANUP(freep) struct ring_life *lives = there ? ring_foresee(there, now, &until, &n, e) : NULL;
     if (!lives || !infos_init(&in, 1, c->n_profiles, e))
         return false;
     infos_add(&in, rq, ring, now);

@@ -186,7 +186,7 @@ static bool try_key(struct verify_state *v, struct err *e)
     struct broker *b = v->rq->broker;
     const char *kid = v->jws.kid;
     struct held *key = kid && strlen(kid) > RING_MAX_KID
-                           ? NULL : keys_published(b->keys, v->profile->ring, kid, v->nth, clock_now());
+                           ? NULL : keys_published(b->keys, v->profile->ring, kid, v->jws.alg, v->nth, clock_now());
 
     if (!key && v->nth > 0)
         return err_set(e, ERR_BAD_SIGNATURE, "the signature is that of no key of the profile");
@@ -199,23 +199,35 @@ static bool try_key(struct verify_state *v, struct err *e)
     }
     if (v->jws.alg != key->alg)
         return err_set(e, ERR_ALG_NOT_ALLOWED, "the token says %.20s, the key is for %s", v->jws.alg_name, key->alg->name);
+    if (v->jws.signature.len != key->alg->hash_len)
+        return err_set(e, ERR_BAD_SIGNATURE, "a signature of %zu bytes; %s has %zu", v->jws.signature.len, key->alg->name,
+                       key->alg->hash_len);
     v->alg = key->alg;
     memcpy(v->kid, key->kid, sizeof v->kid);
     struct work_for f = work_for(v, mac_made);
     return submit(v, &b->signers, work_sign(&f, key->id, key->alg, v->jws.signing_input, v->jws.signing_input_len), e);
 }
 
+/* The ring's algorithm, or while it changes over that of its keys: the key that is found says which. */
 static bool begin_hmac(struct verify_state *v, struct err *e)
 {
-    const struct alg *alg = config_ring(v->rq->conf->config, v->profile->ring)->alg;
-    const struct verify_rules rules = { .algs = &alg, .n_algs = 1 };
+    const struct alg *algs[] = { config_ring(v->rq->conf->config, v->profile->ring)->alg, v->jws.alg };
+    bool changing = v->jws.alg && v->jws.alg->family == ALG_HMAC &&
+                    keys_published(v->rq->broker->keys, v->profile->ring, NULL, v->jws.alg, 0, clock_now());
+    const struct verify_rules rules = { .algs = algs, .n_algs = changing ? 2 : 1 };
 
-    if (!verify_alg_allowed(&v->jws, &rules, e))
+    return verify_alg_allowed(&v->jws, &rules, e) && try_key(v, e);
+}
+
+/* A ring that changes over between secrets and public keys has both: the token's kind says which are asked. */
+static bool is_for_secrets(const struct verify_state *v)
+{
+    const struct keys *k = v->rq->broker->keys;
+    const char *ring = v->profile->ring;
+
+    if (!keys_has_secrets(k, ring, clock_now()))
         return false;
-    if (v->jws.signature.len != alg->hash_len)
-        return err_set(e, ERR_BAD_SIGNATURE, "a signature of %zu bytes; %s has %zu", v->jws.signature.len, alg->name,
-                       alg->hash_len);
-    return try_key(v, e);
+    return !keys_has_public(k, ring) || (v->jws.alg && v->jws.alg->family == ALG_HMAC);
 }
 
 /* --- the operation ------------------------------------------------------------------------------------ */
@@ -247,7 +259,7 @@ static bool begin(struct request *rq, struct err *e)
         return false;
     if (!audience_ok(v->profile, ask->audience, e) || !keys_fresh(rq->broker->keys, v->profile->ring, e))
         return false;
-    if (config_ring(rq->conf->config, v->profile->ring)->alg->family == ALG_HMAC)
+    if (is_for_secrets(v))
         return begin_hmac(v, e);
     struct work_for f = work_for(v, verified);
     return submit(v, &rq->broker->verifiers, work_verify(&f, rq->conf, v->profile, ask->token.data, ask->token.len,

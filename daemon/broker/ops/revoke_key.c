@@ -1,0 +1,178 @@
+/*
+ * revoke_key: the panic button. From its first moment this daemon neither
+ * signs with the key nor publishes it; then the token is told (for the other
+ * daemons, and whatever a backup brings back), another key takes over, and the
+ * bad one is destroyed: each step one that the ring asks for by itself, so that
+ * a daemon killed anywhere in between goes on from the facts.
+ */
+#include "daemon/broker/ops/ops.h"
+
+#include "daemon/base/clock.h"
+#include "daemon/base/log.h"
+
+#include <string.h>
+
+#define MAX_STEPS 8u                 /* promote or generate, destroy; more is a ring that does not come to rest */
+
+struct revocation {
+    char ring[RING_MAX_NAME + 1], kid[RING_MAX_KID + 1];
+    uint64_t key;
+    Signet__V1__KeyInfo *was;
+    bool was_active, recorded, promoted;
+    int64_t tokens_until;
+    struct err trouble;              /* what could not be done; ERR_NONE: nothing */
+    unsigned n_steps;
+};
+
+static void step(struct request *rq);
+
+/* --- the report --------------------------------------------------------------------------------------- */
+
+static int64_t known_at(const struct ring *ring, const struct ring_key *signer, int64_t now)
+{
+    return signer ? ring_known_at(ring, signer, now) : 0;
+}
+
+static void answer(struct request *rq)
+{
+    const struct revocation *rv = rq->state;
+    struct keys *keys = rq->broker->keys;
+    int64_t now = clock_now();
+    Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
+    Signet__V1__RevokeKeyReply revoke = SIGNET__V1__REVOKE_KEY_REPLY__INIT;
+    Signet__V1__Error trouble;
+    Signet__V1__KeyInfo successor;
+    struct err why = { 0 };
+    const struct ring *ring = keys_ring(keys, rv->ring, &why);
+    const struct ring_key *signer = ring ? ring_signer(ring, now, &why) : NULL;
+    const struct held *held = signer ? keys_by_id(keys, signer->ref) : NULL, *bad = keys_by_id(keys, rv->key);
+
+    revoke.key = rv->was;
+    if (held) {
+        key_info(&successor, rq->broker, held, now);
+        revoke.successor = &successor;
+        revoke.known_at = known_at(ring, signer, now);
+    }
+    revoke.promoted = rv->promoted;
+    revoke.tokens_until = rv->tokens_until;
+    revoke.destroyed = !bad || bad->n_missing || bad->gone;
+    revoke.recorded = rv->recorded;
+    if (rv->trouble.reason != ERR_NONE || !held) {
+        request_error(&trouble, rv->trouble.reason != ERR_NONE ? &rv->trouble : &why);
+        revoke.trouble = &trouble;
+    }
+    r.result_case = SIGNET__V1__REPLY__RESULT_REVOKE_KEY;
+    r.revoke_key = &revoke;
+    request_reply(rq, &r);
+    if (held)
+        key_info_clear(&successor);
+}
+
+/* --- step by step ----------------------------------------------------------------------------------------- */
+
+static void stepped(void *owner, uint64_t id, const struct err *e)
+{
+    struct request *rq = owner;
+    struct revocation *rv = rq->state;
+
+    if (e) {
+        rv->trouble = *e;
+        answer(rq);                  /* the ring tries it again by itself */
+        return;
+    }
+    step(rq);
+}
+
+/* Whether what the ring asks for next belongs to this. */
+static bool is_ours(const struct revocation *rv, const struct ring_next *next)
+{
+    return next->action == RING_PROMOTE || (next->action == RING_GENERATE && rv->was_active) ||
+           (next->action == RING_DESTROY && strcmp(next->key->kid, rv->kid) == 0);
+}
+
+static void step(struct request *rq)
+{
+    struct revocation *rv = rq->state;
+    struct keys *keys = rq->broker->keys;
+    int64_t now = clock_now();
+    const struct ring *ring = keys_ring(keys, rv->ring, &rv->trouble);
+    struct ring_next next = ring ? ring_next(ring, now) : (struct ring_next){ .at = INT64_MAX };
+
+    if (next.at > now || !is_ours(rv, &next) || rv->n_steps++ == MAX_STEPS) {
+        answer(rq);
+        return;
+    }
+    rv->promoted |= next.action == RING_PROMOTE;
+    if (!keys_change(keys, rv->ring, &(struct keys_change){ .kind = CHANGE_DUE }, stepped, rq, &rv->trouble))
+        answer(rq);
+}
+
+/* A token that cannot be told: what it can do is done, and the report says what follows. */
+static void recorded(void *owner, uint64_t id, const struct err *e)
+{
+    struct request *rq = owner;
+    struct revocation *rv = rq->state;
+
+    rv->recorded = !e;
+    if (e) {
+        log_error("ring '%s': that key '%s' is revoked could not be recorded on the token: %s: %s: other daemons do not know"
+                  " it, and a restored backup brings the key back", rv->ring, rv->kid, err_reason_name(e->reason), e->text);
+        rv->trouble = *e;
+    }
+    step(rq);
+}
+
+/* --- the beginning ------------------------------------------------------------------------------------------ */
+
+static bool find(struct request *rq, struct revocation *rv, int64_t *out_holds_at, struct err *e)
+{
+    struct keys *keys = rq->broker->keys;
+    const struct held *h = keys_ready(keys, e) ? keys_named(keys, rq->msg->revoke_key->kid, e) : NULL;
+    const struct ring_config *c = h ? config_ring(rq->conf->config, h->ring) : NULL;
+    const struct ring *ring = c ? keys_ring(keys, h->ring, e) : NULL;
+    int64_t now = clock_now();
+
+    if (!h || !ring)
+        return h && !c ? err_set(e, ERR_UNKNOWN_RING, "the configuration has no ring '%s'", h->ring) : false;
+    if (!h->kid[0])
+        return err_set(e, ERR_UNKNOWN_KEY, "a key without a kid signed nothing: signet key destroy it");
+    struct keys_view view = keys_view(keys, h, now);
+    memcpy(rv->ring, h->ring, sizeof rv->ring);
+    memcpy(rv->kid, h->kid, sizeof rv->kid);
+    rv->key = h->id;
+    rv->was_active = strcmp(view.state, key_state_name(KEY_ACTIVE)) == 0;
+    rv->tokens_until = op_tokens_until(ring, &c->settings, h, now);
+    /* One whose time never came holds nobody up. */
+    *out_holds_at = view.activates_at > now ? 0 : view.activates_at;
+    return (rv->was = op_key_copy(rq->broker, h)) || err_set(e, ERR_NO_MEMORY, "no memory for another request");
+}
+
+static bool begin(struct request *rq, struct err *e)
+{
+    struct keys *keys = rq->broker->keys;
+    struct revocation *rv = calloc(1, sizeof *rv);
+    int64_t holds_at = 0;
+
+    rq->state = rv;
+    if (!rv)
+        return err_set(e, ERR_NO_MEMORY, "no memory for another request");
+    if (!find(rq, rv, &holds_at, e) || !keys_revoke(keys, rv->ring, rv->kid, holds_at, e))
+        return false;
+    log_warning("ring '%s': uid %u revokes key '%s': it is not used or published from now on", rv->ring,
+                (unsigned)rq->caller.uid, rv->kid);
+    struct keys_change want = { .kind = CHANGE_FACT, .fact = { .kind = LABEL_REVOKED, .at = holds_at } };
+    memcpy(want.fact.kid, rv->kid, sizeof rv->kid);
+    return keys_change(keys, rv->ring, &want, recorded, rq, e);
+}
+
+static void state_free(struct request *rq)
+{
+    struct revocation *rv = rq->state;
+
+    signet__v1__key_info__free_unpacked(rv->was, NULL);
+    free(rv);
+}
+
+const struct op op_revoke_key = {
+    SIGNET__V1__REQUEST__OP_REVOKE_KEY, "revoke_key", true, op_change_deadline, begin, op_leave_change, state_free,
+};

@@ -1,0 +1,125 @@
+/* What keys promised, and what follows for the others: how far ahead, how old, how soon. */
+#include "daemon/ring/ring_private.h"
+
+/* Daemons that act apart then choose the same second. */
+static int64_t rounded_up(int64_t t, int64_t step)
+{
+    return step > 0 ? (t + step - 1) / step * step : t;
+}
+
+/* Whether copies of a key set with this key in it may still be in use; a key to come is in none yet, or will be soon. */
+static bool is_promise_out(const struct ring *r, size_t i, int64_t now)
+{
+    const struct ring_place *p = &r->places[i];
+    int64_t ends = ring_ends_at(r, i);
+
+    return (p->key.proved || p->key.verifies) && !p->revoked && (ends == INT64_MAX || ends + p->key.max_age > now);
+}
+
+int64_t ring_longest_max_age(const struct ring *r, int64_t now)
+{
+    int64_t longest = r->s.max_age;
+
+    for (size_t i = 0; i < r->n; i++)
+        if (is_promise_out(r, i, now))
+            longest = ring_most(longest, r->places[i].key.max_age);
+    return longest;
+}
+
+static int64_t longest_skew(const struct ring *r, int64_t now)
+{
+    int64_t longest = r->s.skew;
+
+    for (size_t i = 0; i < r->n; i++)
+        if (is_promise_out(r, i, now))
+            longest = ring_most(longest, r->places[i].key.skew);
+    return longest;
+}
+
+int64_t ring_ahead(const struct ring *r, int64_t now)
+{
+    const struct ring_settings *s = &r->s;
+
+    return ring_most(s->publish_ahead, ring_longest_max_age(r, now) + s->refresh + longest_skew(r, now) + s->generation_time);
+}
+
+int64_t ring_facts_max_age(const struct ring *r, int64_t now)
+{
+    return ring_ahead(r, now) - ring_longest_max_age(r, now) - longest_skew(r, now);
+}
+
+int64_t ring_copy_max_age(const struct ring *r, int64_t now)
+{
+    int64_t promised = 0;
+
+    for (size_t i = 0; i < r->n; i++)
+        if (ring_published(r, i, now))
+            promised = ring_most(promised, r->places[i].key.max_age);
+    return promised && promised < r->s.max_age ? promised : r->s.max_age;
+}
+
+/* --- when a key may sign ------------------------------------------------------------------------- */
+
+int64_t ring_turn(const struct ring *r, int64_t now)
+{
+    ptrdiff_t active = ring_active(r, now);
+    int64_t at = now + ring_ahead(r, now);
+    struct err e;
+
+    if (active < 0 && ring_coming(r, now) < 0)
+        return now;
+    if (active >= 0 && !ring_signer(r, now, &e))
+        return ring_most(now, r->places[active].key.activates_at + 1);
+    if (active >= 0 && r->s.rotate_every)
+        at = ring_most(at, r->places[active].key.activates_at + r->s.rotate_every);
+    at = rounded_up(at, r->s.refresh);
+    /* After every place that is held already by one that cannot sign. */
+    for (size_t i = (size_t)(active + 1); i < r->n; i++)
+        if (r->places[i].revoked && r->places[i].key.activates_at >= at)
+            at = rounded_up(r->places[i].key.activates_at + 1, r->s.refresh);
+    return at;
+}
+
+/*
+ * Daemons that could not list the token go on with what they have for as long
+ * as facts may be old: until then one may sign with the key before, or give out
+ * a set without the next.
+ */
+int64_t ring_soonest(const struct ring *r, const struct ring_key *next, int64_t now)
+{
+    int64_t spread = now + ring_facts_max_age(r, now) + longest_skew(r, now);
+
+    return rounded_up(next ? ring_most(spread, next->seen_since + ring_ahead(r, now)) : now + ring_ahead(r, now),
+                      r->s.refresh);
+}
+
+int64_t ring_known_at(const struct ring *r, const struct ring_key *next, int64_t now)
+{
+    return (next ? next->seen_since : now) + ring_longest_max_age(r, now) + r->s.refresh + longest_skew(r, now) +
+           (next ? 0 : r->s.generation_time);
+}
+
+/* --- against wrong clocks ---------------------------------------------------------------------------- */
+
+/* A next key may be there already: it has its turn within ring_ahead of being made. */
+int64_t ring_watch(const struct ring *r, size_t i, int64_t now)
+{
+    const struct ring_key *k = &r->places[i].key;
+
+    return ring_ahead(r, now) + k->max_ttl + k->skew;
+}
+
+static bool is_gap(const struct ring_settings *s, int64_t from, int64_t to)
+{
+    return s->rotate_every && to - from > 2 * s->rotate_every + s->destroy_after;
+}
+
+bool ring_behind_gap(const struct ring *r, size_t i, int64_t now)
+{
+    ptrdiff_t active = ring_active(r, now);
+
+    for (size_t k = i; (ptrdiff_t)k < active; k++)
+        if (is_gap(&r->s, r->places[k].key.activates_at, r->places[k + 1].key.activates_at))
+            return true;
+    return active >= 0 && is_gap(&r->s, r->places[active].key.activates_at, now);
+}
