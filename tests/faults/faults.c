@@ -7,18 +7,14 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum function {
-#define X(name) F_##name,
-    FAULT_FUNCTIONS(X)
-#undef X
-    N_FUNCTIONS
-};
-
-static struct fault *control;            /* N_FUNCTIONS of them */
+static struct faults *control;
+static int control_fd = -1;              /* for its lock */
 static CK_FUNCTION_LIST *real, ours;
 static uint8_t last_signature[4096];
 static CK_ULONG last_len;
@@ -28,13 +24,40 @@ static void sleep_ms(uint64_t ms)
     nanosleep(&(struct timespec){ (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 }, NULL);
 }
 
-/* What is wrong with this call, FAULT_NONE mostly. */
-static enum fault_kind due(enum function f)
+/* Nothing of the daemon runs on: not the supervisor, which would replace us, nor another that knows what we did. */
+static _Noreturn void kill_all(void)
 {
-    struct fault *c = &control[f];
+    flock(control_fd, LOCK_EX);          /* nobody is inside C_Login */
+    kill(0, SIGKILL);
+    for (;;)
+        pause();
+}
+
+/* What the sequence of all calls has at this one; it has its number from here. */
+static enum fault_kind due_in_sequence(enum fault_function f)
+{
+    struct fault_sequence *s = &control->sequence;
+
+    if (!s->armed || f == FAULT_OF_C_Login)
+        return FAULT_NONE;
+    uint64_t n = atomic_fetch_add(&s->n_calls, 1) + 1;
+    s->called[n % FAULT_REMEMBERED] = f;
+    if (n != s->at)
+        return FAULT_NONE;
+    s->n_done++;
+    return (enum fault_kind)s->kind;
+}
+
+/* What is wrong with this call, FAULT_NONE mostly. */
+static enum fault_kind due(enum fault_function f)
+{
+    struct fault *c = &control->of[f];
+    enum fault_kind in_sequence = due_in_sequence(f);
     uint64_t n = atomic_fetch_add(&c->n_calls, 1) + 1;
     uint32_t kind = c->kind, every = c->every;
 
+    if (in_sequence != FAULT_NONE)
+        return in_sequence;
     if (kind == FAULT_NONE || (every > 1 && n % every != 0))
         return FAULT_NONE;
     for (uint64_t left = c->left; left > 0;)
@@ -46,11 +69,11 @@ static enum fault_kind due(enum function f)
 }
 
 /* Does what can be done before the call. True: *out_rv is all there is to it. */
-static bool before(enum function f, enum fault_kind kind, CK_RV *out_rv)
+static bool before(enum fault_function f, enum fault_kind kind, CK_RV *out_rv)
 {
     switch (kind) {
-    case FAULT_DELAY:  sleep_ms(control[f].value); return false;
-    case FAULT_RETURN: *out_rv = (CK_RV)control[f].value; return true;
+    case FAULT_DELAY:  sleep_ms(control->of[f].value); return false;
+    case FAULT_RETURN: *out_rv = (CK_RV)control->of[f].value; return true;
     case FAULT_HANG:
         for (;;)
             pause();
@@ -58,28 +81,64 @@ static bool before(enum function f, enum fault_kind kind, CK_RV *out_rv)
         raise(SIGSEGV);
         _exit(139);
     case FAULT_ABORT:  abort();
+    case FAULT_KILL_BEFORE: kill_all();
     default:           return false;
     }
+}
+
+static CK_RV after(enum fault_kind kind, CK_RV rv)
+{
+    if (kind == FAULT_KILL_AFTER)
+        kill_all();
+    return rv;
 }
 
 #define WRAP(name, params, args) \
     static CK_RV name##_ params \
     { \
+        enum fault_kind kind = due(FAULT_OF_##name); \
         CK_RV rv; \
-        return before(F_##name, due(F_##name), &rv) ? rv : real->name args; \
+        return before(FAULT_OF_##name, kind, &rv) ? rv : after(kind, real->name args); \
     }
 
 WRAP(C_Initialize, (CK_VOID_PTR init), (init))
+WRAP(C_Finalize, (CK_VOID_PTR reserved), (reserved))
+WRAP(C_GetInfo, (CK_INFO_PTR i), (i))
+WRAP(C_GetSlotList, (CK_BBOOL present, CK_SLOT_ID_PTR s, CK_ULONG_PTR n), (present, s, n))
+WRAP(C_GetSlotInfo, (CK_SLOT_ID s, CK_SLOT_INFO_PTR i), (s, i))
 WRAP(C_GetTokenInfo, (CK_SLOT_ID s, CK_TOKEN_INFO_PTR i), (s, i))
+WRAP(C_GetMechanismList, (CK_SLOT_ID s, CK_MECHANISM_TYPE_PTR m, CK_ULONG_PTR n), (s, m, n))
+WRAP(C_GetMechanismInfo, (CK_SLOT_ID s, CK_MECHANISM_TYPE m, CK_MECHANISM_INFO_PTR i), (s, m, i))
 WRAP(C_OpenSession, (CK_SLOT_ID s, CK_FLAGS f, CK_VOID_PTR a, CK_NOTIFY n, CK_SESSION_HANDLE_PTR h), (s, f, a, n, h))
-WRAP(C_Login, (CK_SESSION_HANDLE s, CK_USER_TYPE u, CK_UTF8CHAR_PTR p, CK_ULONG n), (s, u, p, n))
+WRAP(C_CloseSession, (CK_SESSION_HANDLE s), (s))
+WRAP(C_GetSessionInfo, (CK_SESSION_HANDLE s, CK_SESSION_INFO_PTR i), (s, i))
+WRAP(C_Logout, (CK_SESSION_HANDLE s), (s))
 WRAP(C_FindObjectsInit, (CK_SESSION_HANDLE s, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, t, n))
 WRAP(C_FindObjects, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE_PTR o, CK_ULONG m, CK_ULONG_PTR n), (s, o, m, n))
+WRAP(C_FindObjectsFinal, (CK_SESSION_HANDLE s), (s))
 WRAP(C_GetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, o, t, n))
 WRAP(C_GenerateKeyPair, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR a, CK_ULONG na, CK_ATTRIBUTE_PTR b,
                          CK_ULONG nb, CK_OBJECT_HANDLE_PTR pub, CK_OBJECT_HANDLE_PTR priv), (s, m, a, na, b, nb, pub, priv))
+WRAP(C_GenerateKey, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR t, CK_ULONG n, CK_OBJECT_HANDLE_PTR o),
+     (s, m, t, n, o))
 WRAP(C_CreateObject, (CK_SESSION_HANDLE s, CK_ATTRIBUTE_PTR t, CK_ULONG n, CK_OBJECT_HANDLE_PTR o), (s, t, n, o))
 WRAP(C_DestroyObject, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o), (s, o))
+WRAP(C_SetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, o, t, n))
+
+static CK_RV C_Login_(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG len)
+{
+    enum fault_kind kind = due(FAULT_OF_C_Login);
+    CK_RV rv;
+
+    if (kind == FAULT_KILL_BEFORE || kind == FAULT_KILL_AFTER)
+        kind = FAULT_NONE;
+    if (before(FAULT_OF_C_Login, kind, &rv))
+        return rv;
+    flock(control_fd, LOCK_SH);
+    rv = real->C_Login(s, user, pin, len);
+    flock(control_fd, LOCK_UN);
+    return rv;
+}
 
 /* A private key of the token that is not this one. */
 static CK_OBJECT_HANDLE another(CK_SESSION_HANDLE near, CK_OBJECT_HANDLE key)
@@ -106,22 +165,22 @@ static CK_OBJECT_HANDLE another(CK_SESSION_HANDLE near, CK_OBJECT_HANDLE key)
 
 static CK_RV C_SignInit_(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE key)
 {
-    enum fault_kind kind = due(F_C_SignInit);
+    enum fault_kind kind = due(FAULT_OF_C_SignInit);
     CK_RV rv;
 
-    if (before(F_C_SignInit, kind, &rv))
+    if (before(FAULT_OF_C_SignInit, kind, &rv))
         return rv;
-    return real->C_SignInit(s, m, kind == FAULT_OTHER_KEY ? another(s, key) : key);
+    return after(kind, real->C_SignInit(s, m, kind == FAULT_OTHER_KEY ? another(s, key) : key));
 }
 
 static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-    enum fault_kind kind = due(F_C_Sign);
+    enum fault_kind kind = due(FAULT_OF_C_Sign);
     CK_RV rv;
 
-    if (before(F_C_Sign, kind, &rv))
+    if (before(FAULT_OF_C_Sign, kind, &rv))
         return rv;
-    rv = real->C_Sign(s, in, len, out, out_len);
+    rv = after(kind, real->C_Sign(s, in, len, out, out_len));
     if (rv != CKR_OK || *out_len == 0 || *out_len > sizeof last_signature)
         return rv;
     if (kind == FAULT_STALE && last_len == *out_len) {
@@ -137,18 +196,20 @@ static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_
     return rv;
 }
 
+/* False too where the file's layout is another than ours. */
 static bool map_control(void)
 {
     const char *path = getenv("SIGNET_FAULTS_CONTROL");
-    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
-    void *at = fd < 0 ? MAP_FAILED : mmap(NULL, N_FUNCTIONS * sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct stat st;
 
-    if (fd >= 0)
-        close(fd);
-    if (at == MAP_FAILED)
+    if (control)
+        return true;
+    control_fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    if (control_fd < 0 || fstat(control_fd, &st) != 0 || st.st_size != sizeof *control)
         return false;
-    control = at;
-    return true;
+    void *at = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, control_fd, 0);
+    control = at == MAP_FAILED ? NULL : at;
+    return control;
 }
 
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list);

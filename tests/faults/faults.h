@@ -3,6 +3,13 @@
  * file of this layout that both map ($SIGNET_FAULTS_CONTROL). The module that
  * is wrapped: $SIGNET_FAULTS_MODULE. All numbers native; every process that
  * has the module loaded obeys, and counts.
+ *
+ * tests/system/faults.py reads the names of this file, so that each stands
+ * once.
+ *
+ * The real C_Login runs under a shared flock of the control file: who holds an
+ * exclusive one knows that nobody is inside it. SoftHSM's token does not
+ * survive a kill there, so none of the module's own falls there either.
  */
 #ifndef SIGNET_TESTS_FAULTS_H
 #define SIGNET_TESTS_FAULTS_H
@@ -21,12 +28,31 @@ enum fault_kind {
     FAULT_HANG,
     FAULT_SEGV,
     FAULT_ABORT,
+    FAULT_KILL_BEFORE,   /* SIGKILL for the whole process group: the daemon, where it leads its session */
+    FAULT_KILL_AFTER,
 };
 
-/* In this order in the file; functions not named pass. */
-#define FAULT_FUNCTIONS(X) \
-    X(C_Initialize) X(C_GetTokenInfo) X(C_OpenSession) X(C_Login) X(C_FindObjectsInit) X(C_FindObjects) \
-    X(C_GetAttributeValue) X(C_SignInit) X(C_Sign) X(C_GenerateKeyPair) X(C_CreateObject) X(C_DestroyObject)
+/* In this order in the file, reading ones first; functions not named pass. */
+#define FAULT_READING(X) \
+    X(C_Initialize) X(C_Finalize) X(C_GetInfo) X(C_GetSlotList) X(C_GetSlotInfo) X(C_GetTokenInfo) \
+    X(C_GetMechanismList) X(C_GetMechanismInfo) X(C_OpenSession) X(C_CloseSession) X(C_GetSessionInfo) X(C_Login) \
+    X(C_Logout) X(C_FindObjectsInit) X(C_FindObjects) X(C_FindObjectsFinal) X(C_GetAttributeValue) X(C_SignInit) \
+    X(C_Sign)
+#define FAULT_CHANGING(X) \
+    X(C_GenerateKeyPair) X(C_GenerateKey) X(C_CreateObject) X(C_DestroyObject) X(C_SetAttributeValue)
+#define FAULT_FUNCTIONS(X) FAULT_READING(X) FAULT_CHANGING(X)
+
+/* One sequence of all calls but C_Login's, of all processes, while it is armed. */
+#define FAULT_REMEMBERED 1024u
+
+struct fault_sequence {
+    _Atomic uint32_t armed;
+    _Atomic uint32_t kind;       /* what is done at the call of the number `at`, counted from 1 */
+    _Atomic uint64_t at;
+    _Atomic uint64_t n_calls;
+    _Atomic uint64_t n_done;
+    _Atomic uint32_t called[FAULT_REMEMBERED];     /* the nth call's function, by its place above, at n % FAULT_REMEMBERED */
+};
 
 struct fault {
     _Atomic uint32_t kind;
@@ -35,6 +61,18 @@ struct fault {
     _Atomic uint64_t left;       /* how often it is still done */
     _Atomic uint64_t n_calls;    /* of the function, in all processes */
     _Atomic uint64_t n_done;     /* the fault */
+};
+
+enum fault_function {
+#define X(name) FAULT_OF_##name,
+    FAULT_FUNCTIONS(X)
+#undef X
+    N_FAULT_FUNCTIONS
+};
+
+struct faults {
+    struct fault_sequence sequence;
+    struct fault of[N_FAULT_FUNCTIONS];
 };
 
 #endif

@@ -3,6 +3,7 @@
 Whatever a test starts here is waited for by the daemon's own word (sd_notify) or by an end that must come, each
 with a limit; nothing sleeps. What ASan, UBSan or LSan wrote into a daemon's log fails the test that stops it.
 """
+import contextlib
 import fcntl
 import glob
 import json
@@ -169,14 +170,19 @@ def npm_packages(source):
 
 class Daemon:
     """signetd on a place; socket and token are the rig's. `module_leaks`: what a signer has not freed at its end is
-    the module's; leaks of the other roles and every other finding fail the test as ever."""
+    the module's; leaks of the other roles and every other finding fail the test as ever. Where a place has several,
+    each has a `name`; `env` is what this one alone is told."""
     program = [SIGNETD]
 
-    def __init__(self, place, rings, profiles, daemon="", token="", module_leaks=False):
-        self.place, self.process, self.module_leaks = place, None, module_leaks
-        self.socket, self.admin = place.dir / "s.sock", place.dir / "a.sock"
-        self.config = place.dir / "signetd.conf"
-        self.log = place.dir / "log"
+    def __init__(self, place, rings, profiles, daemon="", token="", module_leaks=False, name="", env=None):
+        self.place, self.process, self.module_leaks, self.name = place, None, module_leaks, name
+        self.env = env or {}
+        prefix = f"{name}-" if name else ""
+        self.socket, self.admin = place.dir / f"{prefix}s.sock", place.dir / f"{prefix}a.sock"
+        self.config = place.dir / f"{prefix}signetd.conf"
+        self.log = place.dir / f"{prefix}log"
+        self.notify = place.dir / f"{prefix}notify"
+        self.sanitizer_log = place.dir / f"{prefix}sanitizer"
         self.write(rings, profiles, daemon, token)
 
     def write(self, rings, profiles, daemon="", token=""):
@@ -190,14 +196,14 @@ class Daemon:
     def start(self, env=None):
         """Starts it and waits until it says that it is ready."""
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        path = self.place.dir / "notify"
-        path.unlink(missing_ok=True)
-        notify.bind(str(path))
+        self.notify.unlink(missing_ok=True)
+        notify.bind(str(self.notify))
         notify.settimeout(PATIENCE)
         log = open(self.log, "ab")
         self.process = subprocess.Popen([*self.program, "--config", str(self.config)], stdin=subprocess.DEVNULL,
                                         stdout=log, stderr=log, start_new_session=True,
-                                        env={**self.place.env, **self.sanitizer(), **(env or {}), "NOTIFY_SOCKET": str(path)})
+                                        env={**self.place.env, **self.sanitizer(), **self.env, **(env or {}),
+                                             "NOTIFY_SOCKET": str(self.notify)})
         log.close()
         try:
             with notify:
@@ -210,11 +216,11 @@ class Daemon:
 
     def sanitizer(self):
         """A file for each process that has something to report, sanitizer.PID, instead of the common log."""
-        return {"ASAN_OPTIONS": f"exitcode=0:log_path={self.place.dir}/sanitizer"} if self.module_leaks else {}
+        return {"ASAN_OPTIONS": f"exitcode=0:log_path={self.sanitizer_log}"} if self.module_leaks else {}
 
     def reports(self, signers):
         """What the sanitizers found, less the leaks of these signers. Each report is told once."""
-        files = list(self.place.dir.glob("sanitizer.*"))
+        files = list(self.place.dir.glob(f"{self.sanitizer_log.name}.*"))
         found = {int(p.suffix[1:]): p.read_text(errors="replace") for p in files}
         for p in files:
             p.unlink()
@@ -246,6 +252,17 @@ class Daemon:
             self.process.wait(PATIENCE)
             until("its roles are gone", lambda: not any(cmdline(pid) for pid in roles))
 
+    def kill_at_once(self):
+        """The whole process group, as a machine's end would: the caller sees to it that nobody is inside C_Login."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.is_gone()
+
+    def is_gone(self):
+        """Waits for the end of what was killed, every process of it."""
+        self.process.wait(PATIENCE)
+        until("its process group is gone", lambda: not group_lives(self.process.pid))
+
     def cli(self, *args, stdin=b"", uid=None, groups=(), want=0):
         """`signet ARGS`, as another uid where one is named. Asserts the exit status; returns (stdout, stderr)."""
         argv = [SIGNET, *map(str, args)]
@@ -273,6 +290,16 @@ class Daemon:
             if role:
                 found.setdefault(role[1], []).append(pid)
         return found
+
+
+def group_lives(group):
+    """Whether any process of it still does something; who is dead and not yet waited for does not."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
 
 
 def as_user(uid, groups=()):

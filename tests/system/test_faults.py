@@ -1,22 +1,14 @@
 """A token that misbehaves: nothing wrong leaves the daemon, nobody waits for ever, and it comes back by itself."""
 import concurrent.futures
 import json
-import mmap
 import os
 import signal
-import struct
-import time
 import unittest
 
 import jwt
 
-from rig import BUILD, Daemon, PATIENCE, Place, main, profile, ring, softhsm_module, until
-
-FUNCTIONS = ["C_Initialize", "C_GetTokenInfo", "C_OpenSession", "C_Login", "C_FindObjectsInit", "C_FindObjects",
-             "C_GetAttributeValue", "C_SignInit", "C_Sign", "C_GenerateKeyPair", "C_CreateObject", "C_DestroyObject"]
-KINDS = ["none", "delay", "return", "flip", "cut", "stale", "other_key", "hang", "segv", "abort"]
-ENTRY = struct.Struct("=IIQQQQ")         # tests/faults/faults.h: kind, every, value, left, n_calls, n_done
-FOREVER = 2 ** 63
+import faults
+from rig import Daemon, Place, main, profile, ring, until
 
 CKR = {"CKR_HOST_MEMORY": 0x2, "CKR_GENERAL_ERROR": 0x5, "CKR_FUNCTION_FAILED": 0x6, "CKR_DEVICE_ERROR": 0x30,
        "CKR_DEVICE_MEMORY": 0x31, "CKR_DEVICE_REMOVED": 0x32, "CKR_KEY_HANDLE_INVALID": 0x60,
@@ -26,27 +18,6 @@ CKR = {"CKR_HOST_MEMORY": 0x2, "CKR_GENERAL_ERROR": 0x5, "CKR_FUNCTION_FAILED": 
 CKR_MECHANISM_INVALID = 0x70
 
 
-class Control:
-    def __init__(self, path):
-        path.write_bytes(bytes(ENTRY.size * len(FUNCTIONS)))
-        self.file = open(path, "r+b")
-        self.map = mmap.mmap(self.file.fileno(), 0)
-
-    def close(self):
-        self.map.close()
-        self.file.close()
-
-    def __getitem__(self, function):
-        return dict(zip(("kind", "every", "value", "left", "calls", "done"),
-                        ENTRY.unpack_from(self.map, ENTRY.size * FUNCTIONS.index(function))))
-
-    def set(self, function, kind, left=FOREVER, value=0, every=1):
-        at = ENTRY.size * FUNCTIONS.index(function)
-        calls, done = ENTRY.unpack_from(self.map, at)[4:]
-        ENTRY.pack_into(self.map, at, 0, every, value, left, calls, done)
-        struct.pack_into("=I", self.map, at, KINDS.index(kind))
-
-
 class Faults(unittest.TestCase):
     def start(self, *settings, signers=2, rings="", profiles="", pin=None, token="", first={}):
         """`first`: {function: fault}, from the daemon's first call on."""
@@ -54,24 +25,20 @@ class Faults(unittest.TestCase):
         self.addCleanup(place.remove)
         if pin:
             place.write_pin(pin)
-        self.control = Control(place.dir / "control")
+        self.control = faults.wrap(place)
         self.addCleanup(self.control.close)
         for function, fault in first.items():
             self.control.set(function, **fault)
-        place.env = {**place.env, "SIGNET_FAULTS_MODULE": softhsm_module(),
-                     "SIGNET_FAULTS_CONTROL": str(place.dir / "control")}
         self.daemon = Daemon(place, ring("web", "ES256", "create: yes", *settings) + rings,
                              profile("web", "web", "shop", "claims: {allowed: any}") + profiles,
                              token=f"  signers: {signers}\n{token}")
-        self.daemon.config.write_text(self.daemon.config.read_text().replace(
-            softhsm_module(), str((BUILD / "tests/faults/faults.so").resolve())))
         self.addCleanup(self.daemon.kill)
         # A crash that was asked for is no finding.
         self.daemon.start({"ASAN_OPTIONS": "handle_segv=0:handle_abort=0"})
         self.signers = set(self.daemon.roles().get("signer", []))
 
     def tearDown(self):
-        for function in FUNCTIONS:
+        for function in faults.FUNCTIONS:
             self.control.set(function, "none")
         self.daemon.stop()
 

@@ -1,0 +1,99 @@
+"""faults: tests/faults, the module that does wrong on command, from Python: its names are read from faults.h."""
+import contextlib
+import ctypes
+import fcntl
+import mmap
+import pathlib
+import re
+
+from rig import BUILD
+
+HEADER = (pathlib.Path(__file__).resolve().parent.parent / "faults/faults.h").read_text()
+FOREVER = 2 ** 63
+
+
+def names_in(macro):
+    body = re.search(rf"#define {macro}\(X\)((?:[^\n]*\\\n)*[^\n]*)", HEADER)[1]
+    return re.findall(r"X\((C_\w+)\)", body)
+
+
+CHANGING = names_in("FAULT_CHANGING")            # the calls that change the token
+FUNCTIONS = names_in("FAULT_READING") + CHANGING
+KINDS = [kind.lower() for kind in re.findall(r"^    FAULT_(\w+),", HEADER, re.M)]
+REMEMBERED = int(re.search(r"#define FAULT_REMEMBERED (\d+)u", HEADER)[1])
+MODULE = str((BUILD / "tests/faults/faults.so").resolve())
+
+
+class Sequence(ctypes.Structure):
+    _fields_ = [("armed", ctypes.c_uint32), ("kind", ctypes.c_uint32), ("at", ctypes.c_uint64), ("n_calls", ctypes.c_uint64),
+                ("n_done", ctypes.c_uint64), ("called", ctypes.c_uint32 * REMEMBERED)]
+
+
+class Fault(ctypes.Structure):
+    _fields_ = [("kind", ctypes.c_uint32), ("every", ctypes.c_uint32), ("value", ctypes.c_uint64), ("left", ctypes.c_uint64),
+                ("n_calls", ctypes.c_uint64), ("n_done", ctypes.c_uint64)]
+
+
+class Layout(ctypes.Structure):
+    _fields_ = [("sequence", Sequence), ("of", Fault * len(FUNCTIONS))]
+
+
+class Control:
+    """The file that tells the module what to do wrong, and what it answers."""
+
+    def __init__(self, path):
+        path.write_bytes(bytes(ctypes.sizeof(Layout)))
+        self.file = open(path, "r+b")
+        self.map = mmap.mmap(self.file.fileno(), 0)
+        self.layout = Layout.from_buffer(self.map)
+
+    def close(self):
+        del self.layout                          # it holds the map
+        self.map.close()
+        self.file.close()
+
+    def __getitem__(self, function):
+        f = self.layout.of[FUNCTIONS.index(function)]
+        return {"kind": f.kind, "every": f.every, "value": f.value, "left": f.left, "calls": f.n_calls, "done": f.n_done}
+
+    def set(self, function, kind, left=FOREVER, value=0, every=1):
+        f = self.layout.of[FUNCTIONS.index(function)]
+        f.kind = KINDS.index("none")             # whoever calls meanwhile meets no half of it
+        f.every, f.value, f.left = every, value, left
+        f.kind = KINDS.index(kind)
+
+    def arm(self, kind="none", at=0):
+        """Counts all calls from now on, C_Login's excepted; `kind` is done at the `at`th."""
+        s = self.layout.sequence
+        s.armed = 0
+        s.kind, s.at, s.n_calls, s.n_done = KINDS.index(kind), at, 0, 0
+        s.armed = 1
+
+    def disarm(self):
+        """Was it done? Then at the last of the calls."""
+        self.layout.sequence.armed = 0
+        return self.layout.sequence.n_done > 0
+
+    def calls(self):
+        """The names of the calls of the sequence, in their order; the first are forgotten where there were more than
+        are REMEMBERED."""
+        s = self.layout.sequence
+        n = s.n_calls
+        return [FUNCTIONS[s.called[i % REMEMBERED]] for i in range(max(1, n - REMEMBERED + 1), n + 1)]
+
+    @contextlib.contextmanager
+    def nobody_logs_in(self):
+        """A kill within it is not inside C_Login, which SoftHSM's token does not survive."""
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self.file, fcntl.LOCK_UN)
+
+
+def wrap(place):
+    """From now on the daemons of this place have the module that does wrong in front of their own."""
+    control = Control(place.dir / "control")
+    place.env = {**place.env, "SIGNET_FAULTS_MODULE": place.module, "SIGNET_FAULTS_CONTROL": str(place.dir / "control")}
+    place.module = MODULE
+    return control
