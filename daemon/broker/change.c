@@ -99,6 +99,7 @@ static int64_t retry_in_ms(struct ring_view *v, const struct err *e)
 static void note(struct change *c, struct ring_view *v, const struct err *e)
 {
     int64_t in_ms = e ? retry_in_ms(v, e) : 0;
+    char span[CLOCK_TEXT];
 
     if (!e) {
         v->trouble = (struct err){ 0 };
@@ -113,8 +114,8 @@ static void note(struct change *c, struct ring_view *v, const struct err *e)
     }
     /* The same again and again is told once. */
     if (strcmp(e->text, v->trouble.text) != 0)
-        log_error("ring '%s': not done: %s: %s: %s; tried again in %lld s, and later if that fails as well", c->ring, c->what,
-                  err_reason_name(e->reason), e->text, (long long)(in_ms + 999) / 1000);
+        log_error("ring '%s': not done: %s: %s: %s; tried again in %s, and later if that fails as well", c->ring, c->what,
+                  err_reason_name(e->reason), e->text, clock_write_span(span, (in_ms + 999) / 1000));
     v->trouble = *e;
     v->retry_ms = clock_steady_ms() + in_ms;
 }
@@ -268,7 +269,7 @@ static bool resolve(struct change *c, const struct ring_view *v, int64_t now)
         c->want = (struct keys_change){ .kind = CHANGE_GENERATE, .at = next.activates_at };
         return true;
     case RING_PROMOTE:
-        c->want = (struct keys_change){ .kind = CHANGE_FACT, .fact = { .kind = LABEL_PROMOTE, .at = now } };
+        c->want = (struct keys_change){ .kind = CHANGE_FACT, .fact = { .kind = LABEL_PROMOTE, .at = next.activates_at } };
         memcpy(c->want.fact.kid, next.key->kid, sizeof next.key->kid);
         return true;
     case RING_DESTROY:

@@ -12,10 +12,6 @@
 #define CLOCK_LOOK_MS 200              /* for two clocks to be read beside each other */
 #define CLOCK_SET_MS 2000              /* more than this at once is no slewing */
 
-static const char proof_text[] = "signet proves that this key signs";   /* no JWT: it has no dot */
-
-struct proving { struct keys *keys; uint64_t id; };
-
 static void list_done(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e);
 
 /* --- when ------------------------------------------------------------------------------------ */
@@ -119,105 +115,11 @@ void keys_refresh(struct keys *k)
     event_active(k->tick, EV_TIMEOUT, 0);
 }
 
-/* --- proof --------------------------------------------------------------------------------------- */
-
-static struct held *by_id(const struct keys *k, uint64_t id)
-{
-    for (size_t i = 0; i < k->n_held; i++)
-        if (k->held[i]->id == id)
-            return k->held[i];
-    return NULL;
-}
-
-static void proved(struct proving *p, enum proof how, const struct err *why)
-{
-    struct keys *k = p->keys;
-    struct held *h = by_id(k, p->id);
-
-    if (h) {
-        h->proof = how;
-        if (how == PROOF_FAILED) {
-            h->trouble = *why;
-            log_error("key '%s' of ring '%s' cannot prove that it signs: %s: %s", h->kid, h->ring,
-                      err_reason_name(why->reason), why->text);
-        }
-    }
-    free(p);
-    if (--k->n_proving == 0)
-        keys_settled(k);
-}
-
-/* What says nothing of the key: it is tried again with the next listing. */
-static bool is_passing(enum err_reason r)
-{
-    return err_code(r) == CODE_UNAVAILABLE || err_code(r) == CODE_DEADLINE_EXCEEDED || r == ERR_INTERNAL ||
-           r == ERR_NO_MEMORY;
-}
-
-static void proof_checked(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
-{
-    struct err why;
-
-    if (m && m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->good) {
-        proved(owner, PROOF_DONE, NULL);
-    } else if (!m) {
-        proved(owner, PROOF_NONE, e);
-    } else {
-        err_set(&why, ERR_KEY_UNPROVED, "its test signature does not verify with its public half");
-        proved(owner, PROOF_FAILED, &why);
-    }
-}
-
-static void proof_signed(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
-{
-    struct proving *p = owner;
-    struct held *h = by_id(p->keys, p->id);
-    struct err why;
-
-    if (!m || !h || m->of_case != SIGNET__ROLE__MESSAGE__OF_WORK_DONE) {
-        proved(p, PROOF_NONE, e);
-        return;
-    }
-    const Signet__Role__WorkDone *done = m->work_done;
-    if (done->why) {
-        channel_why(done->why, &why);
-        proved(p, is_passing(why.reason) ? PROOF_NONE : PROOF_FAILED, &why);
-        return;
-    }
-    if (h->alg->family == ALG_HMAC) {       /* no public half to ask */
-        err_set(&why, ERR_KEY_UNPROVED, "its test signature has %zu bytes", done->signature.len);
-        proved(p, done->signature.len == h->alg->hash_len ? PROOF_DONE : PROOF_FAILED, &why);
-        return;
-    }
-    struct work_for f = keys_work(p->keys, LIST_GRACE_MS, proof_checked, p);
-    struct job *check = work_check(&f, h->alg, h->spki, h->spki_len, proof_text, sizeof proof_text - 1,
-                                   done->signature.data, done->signature.len);
-    if (!check || !pool_submit(p->keys->verifiers, check, &why))
-        proved(p, PROOF_NONE, &why);
-}
-
-static bool prove(struct keys *k, struct held *h)
-{
-    struct proving *p = calloc(1, sizeof *p);
-    struct work_for f = keys_work(k, token_config(k)->timeout_ms, proof_signed, p);
-    struct job *j = p ? work_sign(&f, h->id, h->alg, proof_text, sizeof proof_text - 1) : NULL;
-    struct err e;
-
-    if (!j || !pool_submit(k->signers, j, &e)) {
-        free(p);
-        return false;
-    }
-    *p = (struct proving){ k, h->id };
-    h->proof = PROOF_RUNNING;
-    k->n_proving++;
-    return true;
-}
-
 /* --- listing --------------------------------------------------------------------------------------- */
 
 static bool add(struct keys *k, const Signet__Role__Key *key, struct err *e)
 {
-    struct held *h = by_id(k, key->id);
+    struct held *h = held_by_id(k, key->id);
 
     if (h) {
         held_update(h, key);
@@ -316,7 +218,7 @@ static void list_done(void *owner, struct job *j, const Signet__Role__Message *m
     k->n_proving++;                            /* ours, until all are begun */
     for (size_t i = 0; i < k->n_held; i++)
         if (held_usable(k->held[i]) && k->held[i]->proof != PROOF_DONE && k->held[i]->proof != PROOF_RUNNING)
-            prove(k, k->held[i]);
+            proof_begin(k, k->held[i]);
     if (--k->n_proving == 0)
         keys_settled(k);
 }
@@ -337,7 +239,7 @@ static void watch_retired(struct keys *k, int64_t now)
 
     for (size_t i = 0; i < k->n_views; i++)
         for (size_t n = 0; n < ring_size(k->views[i].ring); n++) {
-            struct held *h = by_id(k, ring_key(k->views[i].ring, n)->ref);
+            struct held *h = held_by_id(k, ring_key(k->views[i].ring, n)->ref);
             enum key_state state = ring_state(k->views[i].ring, n, now);
             if (!h)
                 continue;
@@ -461,7 +363,7 @@ bool keys_ready(const struct keys *k, struct err *e)
 
 void keys_wrong(struct keys *k, uint64_t id)
 {
-    struct held *h = by_id(k, id);
+    struct held *h = held_by_id(k, id);
 
     if (!h)
         return;
@@ -492,7 +394,7 @@ const struct held *keys_at(const struct keys *k, size_t i)
 
 const struct held *keys_by_id(const struct keys *k, uint64_t id)
 {
-    return by_id(k, id);
+    return held_by_id(k, id);
 }
 
 const char *keys_custody(const struct keys *k, bool tpm2_pkcs11)

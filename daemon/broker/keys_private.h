@@ -1,7 +1,8 @@
 /*
- * keys_private: what keys (listing, proof), facts, ring_read and rings_view
- * (who signs, what is published), change (of the token) and rotate (what
- * becomes due) share.
+ * keys_private: what the files behind keys.h share. keys lists; proof tries;
+ * facts remembers; ring_read makes rings of it; rings_view says who signs, key_set
+ * what is published; change changes the token; rotate does what becomes due;
+ * notices says what a person should know.
  */
 #ifndef SIGNET_BROKER_KEYS_PRIVATE_H
 #define SIGNET_BROKER_KEYS_PRIVATE_H
@@ -87,6 +88,11 @@ struct work_for keys_work(struct keys *k, uint32_t timeout_ms, job_done *done, v
 /* All listed and proved: rings are made anew, waiters told, what is due begun. */
 void keys_settled(struct keys *k);
 
+/* proof.c */
+struct held *held_by_id(const struct keys *k, uint64_t id);
+/* Counts in n_proving until it is known; the last one calls keys_settled. False: nobody could take it. */
+bool proof_begin(struct keys *k, struct held *h);
+
 /* facts.c: what is revoked stays so here, whatever a later listing says */
 bool facts_take(struct keys *k, const Signet__Role__Keys *listing, struct err *e);
 bool facts_add(struct keys *k, const char *ring, const struct ring_fact *f, struct err *e);
@@ -106,13 +112,21 @@ void views_clear(struct keys *k);
 struct ring_view *view_of(const struct keys *k, const char *ring);
 /* The state of a held key; false: it is in no ring. */
 bool views_state(const struct keys *k, const struct held *h, int64_t now, enum key_state *out);
+int64_t views_change_at(const struct keys *k);
+/* To the log, once each: the rings that do not sign, and those that do again. */
+void views_tell(struct keys *k, int64_t now);
+
+/* key_set.c */
 /* Whatever a moment changed: signers, key sets, pages. */
 void views_refresh(struct keys *k, int64_t now);
 /* The same whatever was reckoned before: the clock was set, or a fact is known before it is listed. */
 void views_refresh_all(struct keys *k, int64_t now);
-int64_t views_change_at(const struct keys *k);
-/* To the log, once each: the rings that do not sign, and those that do again. */
-void views_tell(struct keys *k, int64_t now);
+void key_set_clear(struct keys *k);
+uint32_t key_set_changes_in(const struct keys *k, int64_t now);
+/* The ring's key in place i where it is published; NULL: it is not. Of an HMAC key that means that it verifies. */
+const struct held *view_published(const struct keys *k, const struct ring_view *v, size_t i, int64_t now);
+/* Its public keys are for everyone; while its algorithm changes over it may have secret ones beside them. */
+bool view_is_public(const struct ring_view *v);
 
 /* change.c: the token is changed by one thing at a time, each listed before the next begins */
 /* `w` NULL: begun by ourselves. False: no memory. */

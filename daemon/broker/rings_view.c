@@ -3,11 +3,8 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-
-#define MAX_JWKS (512u * 1024)          /* bytes of one ring's set or one page: 64 keys of 16384 bits have 190 KiB */
 
 /* --- building ------------------------------------------------------------------------------------- */
 
@@ -19,15 +16,6 @@ static bool serves_raw(const struct config *c, const char *ring)
     return false;
 }
 
-static void pages_clear(struct keys *k)
-{
-    for (size_t i = 0; i < k->n_pages; i++)
-        free(k->pages[i].jwks);
-    free(k->pages);
-    k->pages = NULL;
-    k->n_pages = 0;
-}
-
 void views_clear(struct keys *k)
 {
     for (size_t i = 0; i < k->n_views; i++) {
@@ -37,7 +25,7 @@ void views_clear(struct keys *k)
     free(k->views);
     k->views = NULL;
     k->n_views = 0;
-    pages_clear(k);
+    key_set_clear(k);
     k->version = 0;
 }
 
@@ -103,211 +91,6 @@ int64_t views_change_at(const struct keys *k)
     return soonest;
 }
 
-/* --- what is published --------------------------------------------------------------------------------- */
-
-static const struct held *published_at(const struct keys *k, const struct ring_view *v, size_t i, int64_t now)
-{
-    return ring_published(v->ring, i, now) ? keys_by_id(k, ring_key(v->ring, i)->ref) : NULL;
-}
-
-static bool append_key(struct buf *out, const struct held *h)
-{
-    bool first = out->len == 0;
-
-    return buf_append_str(out, first ? "{\"keys\":[" : ",") && jwk_write(h->jwk, out);
-}
-
-/* The text, finished; NULL: empty or no memory. */
-static char *finish(struct buf *out)
-{
-    char *text = NULL;
-
-    if (out->len && buf_append(out, "]}", 3))
-        text = strdup((const char *)out->data);
-    buf_clear(out);
-    return text;
-}
-
-static char *jwks_of(const struct keys *k, const struct ring_view *v, int64_t now)
-{
-    struct buf out;
-    bool ok = true;
-
-    buf_init(&out, MAX_JWKS);
-    for (size_t i = 0; ok && i < ring_size(v->ring); i++) {
-        const struct held *h = published_at(k, v, i, now);
-        if (h && h->jwk)
-            ok = append_key(&out, h);
-    }
-    if (!ok)
-        log_error("ring '%s': its key set is longer than %u bytes", v->config->settings.name, MAX_JWKS);
-    return finish(&out);
-}
-
-static void tell(struct peer *verifier, const struct ring_view *v)
-{
-    Signet__Role__Message m = SIGNET__ROLE__MESSAGE__INIT;
-    Signet__Role__KeySet set = SIGNET__ROLE__KEY_SET__INIT;
-
-    set.ring = (char *)(uintptr_t)v->config->settings.name;
-    if (v->jwks)
-        set.jwks = (ProtobufCBinaryData){ strlen(v->jwks), (uint8_t *)v->jwks };
-    m.of_case = SIGNET__ROLE__MESSAGE__OF_KEY_SET;
-    m.key_set = &set;
-    peer_tell(verifier, &m);
-}
-
-void keys_tell(struct keys *k, struct peer *verifier)
-{
-    for (size_t i = 0; i < k->n_views; i++)
-        tell(verifier, &k->views[i]);
-}
-
-static bool is_same(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-/* False: nothing changed in what is published. */
-static bool refresh_view(struct keys *k, struct ring_view *v, int64_t now)
-{
-    char *jwks = jwks_of(k, v, now);
-
-    v->changes_at = ring_changes_at(v->ring, now);
-    if (is_same(jwks, v->jwks)) {
-        free(jwks);
-        return false;
-    }
-    free(v->jwks);
-    v->jwks = jwks;
-    for (size_t i = 0; i < k->verifiers->n_peers; i++)
-        tell(&k->verifiers->peers[i], v);
-    return true;
-}
-
-/* Its public keys are for everyone; while its algorithm changes over it may have secret ones beside them. */
-static bool is_public(const struct ring_view *v)
-{
-    return (!v->raw || v->config->publish) && (v->config->alg->family != ALG_HMAC || v->jwks);
-}
-
-/* The page that the next key goes into. */
-static struct keys_page *page_with_room(struct keys *k)
-{
-    if (k->n_pages && k->pages[k->n_pages - 1].n < KEYS_PAGE)
-        return &k->pages[k->n_pages - 1];
-    struct keys_page *more = reallocarray(k->pages, k->n_pages + 1, sizeof *more);
-    if (!more)
-        return NULL;
-    k->pages = more;
-    more[k->n_pages] = (struct keys_page){ 0 };
-    return &more[k->n_pages++];
-}
-
-static bool add_key(struct keys *k, struct buf *text, const struct ring_view *v, const struct held *h)
-{
-    struct keys_page *page = page_with_room(k);
-
-    if (!page || !append_key(text, h))
-        return false;
-    page->rings[page->n++] = v->config->settings.name;
-    if (page->n == KEYS_PAGE)
-        page->jwks = finish(text);
-    return page->n < KEYS_PAGE || page->jwks;
-}
-
-static void make_pages(struct keys *k, int64_t now)
-{
-    struct keys before = { .pages = k->pages, .n_pages = k->n_pages };
-    struct buf text;
-    bool ok = true;
-
-    k->pages = NULL;
-    k->n_pages = 0;
-    buf_init(&text, MAX_JWKS);
-    for (size_t i = 0; i < k->n_views; i++) {
-        const struct ring_view *v = &k->views[i];
-        for (size_t at = 0; ok && is_public(v) && at < ring_size(v->ring); at++) {
-            const struct held *h = published_at(k, v, at, now);
-            ok = !h || !h->jwk || add_key(k, &text, v, h);
-        }
-    }
-    if (ok && text.len)
-        ok = (k->pages[k->n_pages - 1].jwks = finish(&text));
-    buf_clear(&text);
-    if (ok) {
-        pages_clear(&before);
-        return;
-    }
-    /* One of before is better than none: an empty set would call every token a stranger's. */
-    pages_clear(k);
-    k->pages = before.pages;
-    k->n_pages = before.n_pages;
-    log_error("the key set could not be written: no memory, or a page longer than %u bytes", MAX_JWKS);
-}
-
-/* A version that follows from the content alone: the same in every daemon and after a restart. */
-static uint64_t version_of(const struct keys *k)
-{
-    EVP_MD_CTX *sha = EVP_MD_CTX_new();
-    uint8_t digest[EVP_MAX_MD_SIZE] = { 0 };
-    uint64_t version = 0;
-    bool ok = sha && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1;
-
-    for (size_t i = 0; ok && i < k->n_pages; i++)
-        ok = EVP_DigestUpdate(sha, k->pages[i].jwks, strlen(k->pages[i].jwks)) == 1;
-    if (!ok || EVP_DigestFinal_ex(sha, digest, NULL) != 1)
-        log_error("the key set has no version: no SHA-256");
-    EVP_MD_CTX_free(sha);
-    for (size_t i = 0; i < sizeof version; i++)
-        version = version << 8 | digest[i];
-    return version;
-}
-
-static uint32_t max_age(const struct keys *k, int64_t now)
-{
-    int64_t least = 30 * 86400;
-
-    for (size_t i = 0; i < k->n_views; i++)
-        if (is_public(&k->views[i]) && ring_copy_max_age(k->views[i].ring, now) < least)
-            least = ring_copy_max_age(k->views[i].ring, now);
-    return (uint32_t)least;
-}
-
-static uint32_t changes_in(const struct keys *k, int64_t now)
-{
-    int64_t soonest = INT64_MAX;
-
-    for (size_t i = 0; i < k->n_views; i++) {
-        int64_t at = is_public(&k->views[i]) ? ring_set_changes_at(k->views[i].ring, now) : INT64_MAX;
-        soonest = at < soonest ? at : soonest;
-    }
-    if (soonest <= now)
-        return 1;                    /* it is due */
-    return soonest == INT64_MAX ? 0 : soonest - now > UINT32_MAX ? UINT32_MAX : (uint32_t)(soonest - now);
-}
-
-void views_refresh(struct keys *k, int64_t now)
-{
-    bool changed = k->version == 0;
-
-    for (size_t i = 0; i < k->n_views; i++)
-        if (k->views[i].changes_at <= now)
-            changed |= refresh_view(k, &k->views[i], now);
-    if (!changed)
-        return;
-    make_pages(k, now);
-    k->version = version_of(k);
-    k->max_age_s = max_age(k, now);
-}
-
-void views_refresh_all(struct keys *k, int64_t now)
-{
-    for (size_t i = 0; i < k->n_views; i++)
-        k->views[i].changes_at = k->views[i].next_at = 0;
-    views_refresh(k, now);
-}
-
 /* --- what counts -------------------------------------------------------------------------------------------- */
 
 /* Too old a listing neither signs nor verifies nor is published. */
@@ -355,11 +138,11 @@ bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e)
         return false;
     /* All or none: of a set without one ring's keys a verifier would call that ring's tokens a stranger's. */
     for (size_t i = 0; i < k->n_views; i++)
-        if (is_public(&k->views[i]) && !facts_fresh(k, &k->views[i], e))
+        if (view_is_public(&k->views[i]) && !facts_fresh(k, &k->views[i], e))
             return false;
     if (views_change_at(k) <= now)
         views_refresh(k, now);
-    *out = (struct keys_set){ k->pages, k->n_pages, k->version, k->max_age_s, changes_in(k, now) };
+    *out = (struct keys_set){ k->pages, k->n_pages, k->version, k->max_age_s, key_set_changes_in(k, now) };
     return true;
 }
 
@@ -435,7 +218,7 @@ struct held *keys_published(struct keys *k, const char *ring, const char *kid, c
     const struct ring_view *v = view_of(k, ring);
 
     for (size_t i = v && v->ring ? ring_size(v->ring) : 0; i-- > 0;) {
-        const struct held *h = published_at(k, v, i, now);
+        const struct held *h = view_published(k, v, i, now);
         if (!h || h->alg->family != ALG_HMAC)
             continue;
         if (kid ? strcmp(h->kid, kid) == 0 : h->alg == alg && nth-- == 0)
@@ -451,7 +234,7 @@ bool keys_has_secrets(const struct keys *k, const char *ring, int64_t now)
     if (v && v->config->alg->family == ALG_HMAC)
         return true;
     for (size_t i = 0; v && v->ring && i < ring_size(v->ring); i++) {
-        const struct held *h = published_at(k, v, i, now);
+        const struct held *h = view_published(k, v, i, now);
         if (h && h->alg->family == ALG_HMAC)
             return true;
     }
@@ -480,7 +263,7 @@ struct keys_view keys_view(const struct keys *k, const struct held *h, int64_t n
         out.activates_at = ring_key(v->ring, i)->activates_at;
         out.retires_at = retires == INT64_MAX ? 0 : retires;
         out.ends_at = ends == INT64_MAX ? 0 : ends;
-        out.published = h->jwk && is_public(v) && ring_published(v->ring, i, now);
+        out.published = h->jwk && view_is_public(v) && ring_published(v->ring, i, now);
     }
     return out;
 }
@@ -498,8 +281,8 @@ size_t keys_n_published(const struct keys *k, const char *ring, int64_t now)
     const struct ring_view *v = view_of(k, ring);
     size_t n = 0;
 
-    for (size_t i = 0; v && v->ring && is_public(v) && i < ring_size(v->ring); i++) {
-        const struct held *h = published_at(k, v, i, now);
+    for (size_t i = 0; v && v->ring && view_is_public(v) && i < ring_size(v->ring); i++) {
+        const struct held *h = view_published(k, v, i, now);
         n += h && h->jwk;
     }
     return n;

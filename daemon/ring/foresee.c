@@ -85,7 +85,7 @@ static void act(struct walk *w, const struct ring_next *next)
         generate(w, next->activates_at);
         return;
     case RING_PROMOTE:
-        w->lives[p->key.ref].key.activates_at = p->key.activates_at = w->at;
+        w->lives[p->key.ref].key.activates_at = p->key.activates_at = next->activates_at;
         ring_sort(&w->ring);
         return;
     case RING_DESTROY:

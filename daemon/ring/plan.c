@@ -9,6 +9,24 @@
 
 static const struct ring_next nothing = { RING_NOTHING, INT64_MAX, 0, NULL };
 
+static bool is_half_made(const struct ring_place *p)
+{
+    enum err_reason why = p->key.trouble.reason;
+
+    return !p->key.proved && !p->key.gone && !p->revoked && p->key.origin == KEY_GENERATED &&
+           (why == ERR_NONE || why == ERR_KEY_UNPROVED || why == ERR_TOKEN_FAILED);
+}
+
+/* A new ring's first key, or the one in place of a revoked key, was made by halves, and holds the place that it was for. */
+static bool was_cut_off(const struct ring *r, ptrdiff_t active)
+{
+    ptrdiff_t i = active;
+
+    while (i >= 0 && is_half_made(&r->places[i]))
+        i--;
+    return i < active && (i < 0 ? r->s.create : r->places[i].revoked);
+}
+
 /* The active key cannot sign: the standby steps in, or the panic button's work goes on. */
 static struct ring_next rescue(const struct ring *r, int64_t now)
 {
@@ -19,12 +37,15 @@ static struct ring_next rescue(const struct ring *r, int64_t now)
     if (active < 0)
         return nothing;
     const struct ring_place *p = &r->places[active];
-    bool broken = p->revoked || p->key.gone, may_promote = coming >= 0 && !r->s.no_facts;
-    if (broken && may_promote && (p->revoked || r->s.standby))
-        return (struct ring_next){ RING_PROMOTE, now, 0, &r->places[coming].key };
-    if ((p->revoked || (broken && r->s.standby)) && !may_promote)
-        return (struct ring_next){ RING_GENERATE, now, ring_most(now, p->key.activates_at + 1), NULL };
-    return nothing;
+    int64_t at = ring_most(now, p->key.activates_at + 1);       /* after it, not beside it */
+    bool panic = p->revoked || was_cut_off(r, active);
+    if (!panic && !(p->key.gone && r->s.standby))
+        return nothing;
+    if (coming < 0 || r->s.no_facts)
+        return (struct ring_next){ RING_GENERATE, now, at, NULL };
+    if (r->places[coming].key.activates_at <= at)
+        return nothing;
+    return (struct ring_next){ RING_PROMOTE, now, at, &r->places[coming].key };
 }
 
 /*
@@ -55,15 +76,17 @@ static bool is_spare_twin(const struct ring *r, size_t i, int64_t now)
            q->key.origin == KEY_GENERATED && p->key.proved;
 }
 
-/* Gone, it would leave its place to the one after: an older key then ends later. */
+/* Gone, it would leave its place to the one after: an older key would then end later. */
 static int64_t ends_for_all(const struct ring *r, size_t i)
 {
-    int64_t at = ring_ends_at(r, i), successor = ring_retires_at(r, i);
+    int64_t at = ring_ends_at(r, i);
+    size_t k = i;
 
-    for (size_t k = 0; k < i; k++)
-        if (r->places[k].on_token && !r->places[k].revoked)
-            at = ring_most(at, successor + r->places[k].key.max_ttl + r->places[k].key.skew);
-    return at;
+    while (k > 0 && !r->places[k - 1].on_token)
+        k--;
+    if (k == 0 || r->places[k - 1].revoked)
+        return at;
+    return ring_most(at, ring_retires_at(r, i) + r->places[k - 1].key.max_ttl + r->places[k - 1].key.skew);
 }
 
 /* Whether its retirement is more than one clock's word. */

@@ -116,7 +116,7 @@ bool ring_behind_gap(const struct ring *r, size_t i, int64_t now);
 enum ring_action {
     RING_NOTHING,
     RING_GENERATE,           /* a key with activates_at */
-    RING_PROMOTE,            /* write the promote fact for key, at = now */
+    RING_PROMOTE,            /* write the promote fact for key: it is to sign from activates_at */
     RING_DESTROY,            /* key, with both halves */
     RING_DESTROY_PRIVATE,    /* key's private half */
 };
@@ -124,7 +124,7 @@ enum ring_action {
 struct ring_next {
     enum ring_action action;
     int64_t at;                      /* not before this; INT64_MAX with RING_NOTHING */
-    int64_t activates_at;            /* RING_GENERATE */
+    int64_t activates_at;            /* RING_GENERATE, RING_PROMOTE */
     const struct ring_key *key;      /* the others; borrowed */
 };
 struct ring_next ring_next(const struct ring *r, int64_t now);

@@ -65,10 +65,28 @@ bool login_renew(struct token *t, struct err *e);          /* out and in again: 
 bool login_for_key(struct token *t, struct err *e);        /* CKA_ALWAYS_AUTHENTICATE, after C_SignInit */
 bool login_reopen_signing(struct token *t, struct err *e);
 
-/* find.c */
+/* find.c: what is there, as far as it is a key or a fact */
+#define TOKEN_MAX_LABEL 255u
+#define TOKEN_MAX_POINT 192u
+/* One object as read; */
+struct object {
+    CK_OBJECT_HANDLE handle;
+    CK_OBJECT_CLASS class;
+    CK_KEY_TYPE type;
+    char label[TOKEN_MAX_LABEL + 1];
+    uint8_t id[64], params[TOKEN_MAX_PARAMS], point[TOKEN_MAX_POINT], modulus[ALG_MAX_SIGNATURE], exponent[16];
+    CK_ULONG label_len, id_len, params_len, point_len, modulus_len, exponent_len, value_len;
+    CK_BBOOL is_private, sensitive, extractable, always_sensitive, never_extractable, local, always_authenticate;
+    bool taken;                               /* the half of a pair already */
+};
+
+struct found { struct object *o; size_t n, cap, n_foreign; };
+/* All of it, in one login; *vanished: destroyed by somebody between finding and reading. f->o is the caller's. */
+bool find_everything(struct token *t, struct found *f, size_t *vanished, struct err *e);
 /* Handles of a class's token objects, of that label where one is given; freed by the caller in any case. */
 bool find_handles(struct token *t, CK_OBJECT_CLASS class, const char *label, CK_OBJECT_HANDLE **out, size_t *out_n,
                   struct err *e);
+/* list.c */
 /*
  * Lists anew. Also before each write: SoftHSM takes its own write for the last
  * change of the token, and never shows this process what another wrote since it

@@ -250,7 +250,7 @@ class Faults(unittest.TestCase):
             until("it was listed often", lambda: self.control["C_FindObjectsInit"]["calls"] > listings + 16)
             self.assertEqual(self.control["C_GenerateKeyPair"]["calls"], n)
             self.assertIn(reason, self.signs()[1])
-            self.assertIn("not tried again before a reload", self.daemon.said())
+            self.assertIn("tried again in 10m", self.daemon.said())
             self.daemon.cli("reload")
 
     def test_a_key_that_the_token_cannot_make_is_tried_once(self):

@@ -7,7 +7,7 @@
 
 /* sensitive, extractable, never extractable, local */
 #define HELD(s, x, never, l) { .ring = "web", .sensitive = s, .always_sensitive = s, .extractable = x, \
-                               .never_extractable = never, .local = l }
+                               .never_extractable = never, .local = l, .has_private = true }
 static const struct { const char *name; struct held h; bool tpm2_pkcs11; const char *want; } custody_case[] = {
     { "made in the token", HELD(true, false, true, true), false, "made in the token, never left it" },
     { "on a TPM its attributes prove nothing", HELD(true, false, true, true), true, "rests on the TPM" },
@@ -15,6 +15,8 @@ static const struct { const char *name; struct held h; bool tpm2_pkcs11; const c
     { "not sensitive", HELD(false, false, true, true), false, "exportable" },
     { "exportable on a TPM too", HELD(true, true, false, true), true, "exportable" },
     { "not made there", HELD(true, false, false, false), false, "imported" },
+    { "its private half was destroyed", { .ring = "web", .has_public = true, .local = true }, false,
+      "no private half: it only verifies" },
     { "was extractable once", HELD(true, false, false, true), false, "not proved" },
 };
 

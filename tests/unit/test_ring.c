@@ -270,6 +270,33 @@ static void a_restart_makes_no_key_but_create_begins_a_ring(void)
     ring_free(r);
 }
 
+/* A kill half-way through the making of a key that was to sign at once. */
+static void a_key_cut_off_in_the_making_is_made_again(void)
+{
+    struct ring_settings s = plain;
+    struct ring_key k[] = { key("a", 100), key("half", 150) };
+    struct ring_fact f[] = { fact(LABEL_REVOKED, "a", 100) };
+
+    k[1].proved = false;
+    struct ring *r = ring_of(&s, k, 2, f, 1);
+    check_next("in place of a revoked one", ring_next(r, 160), RING_GENERATE, 160, 160, "");
+    ring_free(r);
+    r = ring_of(&s, k, 2, NULL, 0);
+    CU_ASSERT_NOT_EQUAL(ring_next(r, 160).at, 160);          /* the one before may have signed: a person looks at it */
+    ring_free(r);
+    r = ring_of(&s, k + 1, 1, NULL, 0);
+    CU_ASSERT_NOT_EQUAL(ring_next(r, 160).at, 160);
+    ring_free(r);
+    s.create = true;
+    r = ring_of(&s, k + 1, 1, NULL, 0);
+    check_next("a ring's first", ring_next(r, 160), RING_GENERATE, 160, 160, "");
+    ring_free(r);
+    err_set(&k[1].trouble, ERR_KEY_EXPORTABLE, "it could be exported");
+    r = ring_of(&s, k + 1, 1, NULL, 0);
+    CU_ASSERT_NOT_EQUAL(ring_next(r, 160).at, 160);          /* it is whole, and no key of ours */
+    ring_free(r);
+}
+
 static void a_standby_steps_in(void)
 {
     struct ring_settings s = plain;
@@ -282,11 +309,16 @@ static void a_standby_steps_in(void)
     ring_free(r);
     k[0].gone = true;
     r = ring_of(&s, k, 2, NULL, 0);
-    check_next("for a key that is gone", ring_next(r, 150), RING_PROMOTE, 150, 0, "b");
+    check_next("for a key that is gone", ring_next(r, 150), RING_PROMOTE, 150, 150, "b");
     ring_free(r);
     k[0].gone = false;
     r = ring_of(&plain, k, 2, f, 1);
-    check_next("for a revoked key any next one", ring_next(r, 150), RING_PROMOTE, 150, 0, "b");
+    check_next("for a revoked key any next one", ring_next(r, 150), RING_PROMOTE, 150, 150, "b");
+    check_next("after it, not in the same second", ring_next(r, 100), RING_PROMOTE, 100, 101, "b");
+    ring_free(r);
+    struct ring_fact soon[] = { f[0], fact(LABEL_PROMOTE, "b", 101) };
+    r = ring_of(&plain, k, 2, soon, 2);
+    CU_ASSERT_NOT_EQUAL(ring_next(r, 100).action, RING_PROMOTE);
     ring_free(r);
     struct ring_fact done[] = { f[0], fact(LABEL_PROMOTE, "b", 150) };
     r = ring_of(&plain, k, 2, done, 2);
@@ -561,6 +593,7 @@ static const struct unit_case cases[] = {
     { "a key of a wrong clock does not count", a_key_of_a_wrong_clock_does_not_count },
     { "rotation is planned ahead", rotation_is_planned_ahead },
     { "a restart makes no key, but create begins a ring", a_restart_makes_no_key_but_create_begins_a_ring },
+    { "a key cut off in the making is made again", a_key_cut_off_in_the_making_is_made_again },
     { "a standby steps in", a_standby_steps_in },
     { "only what signet made is destroyed", only_what_signet_made_is_destroyed },
     { "promises that are out hold, whatever the settings say now", promises_that_are_out_hold_whatever_the_settings_say_now },
