@@ -10,6 +10,7 @@
  * does not have.
  */
 #include "client/address.h"
+#include "client/clock.h"
 #include "client/error.h"
 #include "client/handle.h"
 #include "client/keys.h"
@@ -22,9 +23,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
-#define REFETCH_MS 1000          /* between two fetches that begin: unknown kids may come by the thousand */
+#define REFETCH_NS 1000000000    /* between two fetches that begin: unknown kids may come by the thousand */
 #define MAX_RINGS 1024u          /* with public keys: what a hostile answer may make us compare */
 #define UNKNOWN_WAIT_MS 500      /* for a fetch that a stranger's kid asks for: it must not hold threads up for longer */
 #define SOON_MS 50               /* when to try again, where a call may not wait */
@@ -41,7 +41,7 @@ struct key_set {
     struct signet_keys *keys;
     struct ring_keys *rings;
     size_t n_rings;
-    int64_t asked_ns, until_ns;  /* CLOCK_BOOTTIME: a suspended machine's sets grow old too */
+    int64_t asked_ns, until_ns;  /* clock_steady_ns */
 };
 
 /* Each cause has a rate of its own: a stranger's kids must not keep a set from being renewed, nor the reverse. */
@@ -56,9 +56,9 @@ struct state {
     struct key_set *_Atomic set; /* NULL: none yet */
     struct conn *conn;
     struct keys_fetch *fetch;    /* under way; NULL: none */
-    int64_t began_ms;            /* the last one: monotonic, and... */
-    int64_t asked_ns;            /* ...CLOCK_BOOTTIME */
-    int64_t next_ms[2];          /* by enum cause, when one may begin: monotonic */
+    int64_t began_ms;            /* the last one: conn_now_ms, and... */
+    int64_t asked_ns;            /* ...clock_steady_ns */
+    int64_t next_ns[2];          /* by enum cause, when one may begin: clock_steady_ns */
     uint64_t n_ended;
     bool polled;                 /* a thread waits on the connection, outside the lock: nobody else touches it */
     struct signet_error why;     /* why the last fetch failed; reason "": it did not */
@@ -71,15 +71,6 @@ struct signet_local {
     _Atomic uint32_t wait_ms;
     struct state *_Atomic state;
 };
-
-/* To the nanosecond: which of a token's arrival and a fetch came first must be plain. */
-static int64_t boot_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* --- key sets --------------------------------------------------------------------------------- */
 
@@ -222,14 +213,14 @@ static void on_page(const struct conn_call *call, Signet__V1__Reply *reply, cons
 
 static bool may_begin(const struct state *p, enum cause cause)
 {
-    return !p->fetch && conn_now_ms() >= p->next_ms[cause];
+    return !p->fetch && clock_steady_ns() >= p->next_ns[cause];
 }
 
 static void begin_fetch(struct state *p, enum cause cause)
 {
     p->began_ms = conn_now_ms();
-    p->asked_ns = boot_ns();
-    p->next_ms[cause] = p->began_ms + REFETCH_MS;
+    p->asked_ns = clock_steady_ns();
+    p->next_ns[cause] = p->asked_ns + REFETCH_NS;
     p->fetch = keys_fetch_new();
     if (p->fetch) {
         ask_page(p);
@@ -255,7 +246,7 @@ static void keep_fresh(struct state *p)
 
     if (p->polled)
         return;
-    if (may_begin(p, AGE) && (!s || boot_ns() >= s->asked_ns + (s->until_ns - s->asked_ns) / 2))
+    if (may_begin(p, AGE) && (!s || clock_steady_ns() >= s->asked_ns + (s->until_ns - s->asked_ns) / 2))
         begin_fetch(p, AGE);
     go_on(p);
 }
@@ -403,14 +394,14 @@ void signet_local_set_wait(struct signet_local *l, uint32_t wait_ms)
 struct judging {
     struct jws jws;
     const char *profile, *audience;      /* as asked; NULL: none */
-    int64_t began_ns;                    /* CLOCK_BOOTTIME */
+    int64_t began_ns;                    /* clock_steady_ns */
     const char *daemon_profile;          /* out: what it takes is not in the set, but in the daemon's hands, by this one */
 };
 
 static struct claims_rules rules_of(const struct signet_profile *p)
 {
     return (struct claims_rules){ .issuer = p->issuer, .audiences = p->audiences, .n_audiences = p->n_audiences,
-                                  .typ = p->typ, .leeway_s = p->leeway_s, .now = (int64_t)time(NULL) };
+                                  .typ = p->typ, .leeway_s = p->leeway_s, .now = clock_wall_s() };
 }
 
 static const struct signet_profile *named(const struct signet_keys *k, const char *name, struct err *e)
@@ -510,7 +501,7 @@ static bool unavailable(const struct signet_local *l, const struct state *p, con
 /* Within its promise; or fetched for this very call, however short its promise. */
 static bool may_judge(const struct key_set *s, const struct judging *g)
 {
-    return s && (boot_ns() < s->until_ns || s->asked_ns >= g->began_ns);
+    return s && (clock_steady_ns() < s->until_ns || s->asked_ns >= g->began_ns);
 }
 
 /* A reference to a set that may be judged by; NULL with e. */
@@ -607,7 +598,7 @@ struct signet_verified *signet_local_verify(struct signet_local *l, const void *
                                             const char *profile, const char *audience, struct signet_error *e)
 {
     struct judging g = { .profile = profile && *profile ? profile : NULL,
-                         .audience = audience && *audience ? audience : NULL, .began_ns = boot_ns() };
+                         .audience = audience && *audience ? audience : NULL, .began_ns = clock_steady_ns() };
     struct signet_verified *v = NULL;
     struct state *p;
     struct err why;

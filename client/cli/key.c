@@ -1,8 +1,8 @@
 #include "client/cli/cli.h"
+#include "client/clock.h"
 
 #include <openssl/crypto.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_SECRET 4096u             /* bytes, as the daemon takes */
 
@@ -34,7 +34,7 @@ static void put_time(const char *what, int64_t at)
     char when[80];
 
     if (at)
-        printf("  %-13s %s\n", what, cli_when(when, at, time(NULL)));
+        printf("  %-13s %s\n", what, cli_when(when, at, clock_wall_s()));
 }
 
 static void put_whole(const struct signet_key *k)

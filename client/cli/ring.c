@@ -1,8 +1,8 @@
 #include "client/cli/plan.h"
+#include "client/clock.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* --- a ring in words ----------------------------------------------------------------------------- */
 
@@ -40,7 +40,7 @@ static void put_line(const struct signet_ring *r)
     else
         printf("%sdoes not sign%s: %s", paint(PAINT_BAD), paint_off(), r->status.trouble.reason);
     if (*r->status.next_kid)
-        printf(", next %s", cli_when(when, r->status.next_activates_at, time(NULL)));
+        printf(", next %s", cli_when(when, r->status.next_activates_at, clock_wall_s()));
     putchar('\n');
 }
 
@@ -59,7 +59,7 @@ static void put_keys(const struct signet_ring *r, const struct signet_key_list *
         if (strcmp(keys->keys[i].ring, r->status.name) == 0)
             printf("  %-14s %-8s %s, %s %s\n", "key", keys->keys[i].state, keys->keys[i].kid,
                    strcmp(keys->keys[i].state, "next") == 0 ? "signs from" : "activated",
-                   cli_when(when, keys->keys[i].activates_at, time(NULL)));
+                   cli_when(when, keys->keys[i].activates_at, clock_wall_s()));
 }
 
 static void put_whole(const struct signet_ring *r, const struct signet_key_list *keys)
@@ -227,7 +227,7 @@ static int plan(int argc, char **argv)
 
     argp_parse(&plan_argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
     struct signet *s = cli_open_admin(&a.common);
-    struct signet_ring_plan *p = s ? signet_plan_ring(s, a.ring, a.for_s ? time(NULL) + a.for_s : 0, &e) : NULL;
+    struct signet_ring_plan *p = s ? signet_plan_ring(s, a.ring, a.for_s ? clock_wall_s() + a.for_s : 0, &e) : NULL;
     int status = p ? put_plan(p, &a) : s ? cli_failed(&e) : EXIT_USAGE;
     signet_ring_plan_free(p);
     signet_close(s);

@@ -1,7 +1,7 @@
 #include "client/cli/cli.h"
+#include "client/clock.h"
 
 #include <string.h>
-#include <time.h>
 
 struct args { struct common common; bool admin; };
 
@@ -136,7 +136,7 @@ static void put_mechanisms(const struct signet_status *st)
 
 static void put_words(const struct signet_status *st, bool admin)
 {
-    int64_t now = time(NULL);
+    int64_t now = clock_wall_s();
     char when[80];
 
     printf("signetd %s, started %s: %s%s%s\n", st->version, cli_when(when, st->started_at, now),
