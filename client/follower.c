@@ -135,7 +135,7 @@ static void keep_fresh(struct follower *f)
 
     if (f->polled)
         return;
-    if (may_begin(f, AGE) && (!s || clock_steady_ns() >= s->asked_ns + (s->until_ns - s->asked_ns) / 2))
+    if (may_begin(f, AGE) && (!s || clock_steady_ns() >= s->renew_ns))
         begin_fetch(f, AGE);
     go_on(f);
 }

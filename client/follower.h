@@ -2,8 +2,8 @@
  * follower: the copy of signetd's key set that a process verifies with, kept
  * fresh by those who ask for it: no thread does.
  *
- * A set is asked for anew half-way to its end, while calls go on with the old
- * one. Only who has no other way waits: no set yet, one past its max-age, a
+ * A set is asked for anew half-way to its end, or when it is said to change,
+ * while calls go on with the old one. Only who has no other way waits: no set yet, one past its max-age, a
  * key that it does not have. For any number of threads. Waits end at until_ms,
  * by conn_now_ms.
  */

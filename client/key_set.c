@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define MAX_RINGS 1024u          /* with public keys: what a hostile answer may make us compare */
+#define CHANGED_S 1              /* after the moment of a change, which is told in whole seconds and a little later than asked */
+#define NS INT64_C(1000000000)
 
 void key_set_unref(struct key_set *s)
 {
@@ -88,6 +90,10 @@ struct key_set *key_set_new(struct signet_keys *taken, int64_t asked_ns, struct 
     s->n_refs = 1;
     s->keys = taken;
     s->asked_ns = asked_ns;
-    s->until_ns = asked_ns + (int64_t)taken->max_age_s * 1000000000;
+    s->until_ns = asked_ns + (int64_t)taken->max_age_s * NS;
+    s->renew_ns = asked_ns + (s->until_ns - asked_ns) / 2;
+    int64_t changed_ns = asked_ns + ((int64_t)taken->changes_in_s + CHANGED_S) * NS;
+    if (taken->changes_in_s && changed_ns < s->renew_ns)
+        s->renew_ns = changed_ns;
     return add_rings(s, json_object_get(doc, "keys"), e) ? TAKE(s) : NULL;
 }

@@ -23,7 +23,10 @@ struct key_set {
     struct signet_keys *keys;
     struct ring_keys *rings;
     size_t n_rings;
-    int64_t asked_ns, until_ns;  /* CLOCK_BOOTTIME: a suspended machine's sets grow old too */
+    /* clock_steady_ns: */
+    int64_t asked_ns;
+    int64_t renew_ns;            /* when to ask for another: half-way to its end, or when it is said to change */
+    int64_t until_ns;            /* its max-age */
 };
 
 /* One reference. Takes the keys, whatever it returns. */

@@ -105,6 +105,26 @@ static bool audience_ok(const struct signet_profile *p, const char *audience, st
     return !audience || err_set(e, ERR_AUDIENCE_NOT_ALLOWED, "profile '%s' has no audience '%.64s'", p->name, audience);
 }
 
+static bool is_hmac(const struct alg *alg)
+{
+    return alg && alg->family == ALG_HMAC;
+}
+
+/* A ring has HMAC keys besides public ones while its algorithm changes over. */
+static bool is_secret(const struct signet_profile *p, const struct jws *j)
+{
+    return is_hmac(alg_by_name(p->alg, strlen(p->alg))) || (p->has_secret_keys && is_hmac(j->alg));
+}
+
+/* No newer set would have an HMAC key: that is no reason to fetch one. */
+static struct signet_verified *leave_to_daemon(struct judging *g, const struct signet_profile *p, struct err *e)
+{
+    g->daemon_profile = p->name;
+    err_set(e, is_secret(p, &g->jws) ? ERR_KEY_UNUSABLE : ERR_KEY_UNKNOWN, "the key set has no key of profile '%s' for this"
+            " token", p->name);
+    return NULL;
+}
+
 static struct signet_verified *judge(struct judging *g, const struct key_set *s, struct err *e)
 {
     CLEANUP(claims_clear) struct claims claims = { 0 };
@@ -115,12 +135,9 @@ static struct signet_verified *judge(struct judging *g, const struct key_set *s,
         return NULL;
     const struct alg *alg = alg_by_name(p->alg, strlen(p->alg));
     const struct ring_keys *keys = key_set_ring(s, p->ring);
-    /* HMAC, rings that are not published, an algorithm of a newer daemon. */
-    g->daemon_profile = !keys || !alg ? p->name : NULL;
-    if (g->daemon_profile) {
-        err_set(e, alg && alg->family == ALG_HMAC ? ERR_KEY_UNUSABLE : ERR_KEY_UNKNOWN, "profile '%s' has no public key", p->name);
-        return NULL;
-    }
+    /* Rings of HMAC alone or not published, an algorithm of a newer daemon. */
+    if (!keys || !alg)
+        return leave_to_daemon(g, p, e);
     struct claims_rules rules = rules_of(p);
     if (g->audience) {
         rules.audiences = &g->audience;
@@ -132,8 +149,8 @@ static struct signet_verified *judge(struct judging *g, const struct key_set *s,
     struct signet_error no_memory;
     if (!verify_jws(&g->jws, keys->set, &how, &key, &claims, e)) {
         /* It may be one of those that we cannot read. */
-        g->daemon_profile = keys->partial && e->reason == ERR_KEY_UNKNOWN ? p->name : NULL;
-        return NULL;
+        bool is_daemons = e->reason == ERR_KEY_UNKNOWN && (keys->partial || is_secret(p, &g->jws));
+        return is_daemons ? leave_to_daemon(g, p, e) : NULL;
     }
     struct signet_verified *v = op_verified(g->jws.payload.data, g->jws.payload.len, p->name, jwk_kid(key),
                                             claims.expires_at, &no_memory);
@@ -165,8 +182,8 @@ static struct signet_verified *by_daemon(struct signet_local *l, const struct ju
                                        ? handle_call_until(l->daemon, &op, until_ms, e) : NULL;
         return reply ? op_verified_of(&op, reply, e) : NULL;
     }
-    error_set(e, ERR_KEYS_UNAVAILABLE, "profile '%s' has no public key: only signetd can judge its tokens, and this call may"
-              " not wait (signet_async_verify)", g->daemon_profile);
+    error_set(e, ERR_KEYS_UNAVAILABLE, "profile '%s': the key set has no key for this token, only signetd can judge it, and this"
+              " call may not wait (signet_async_verify)", g->daemon_profile);
     return NULL;
 }
 
