@@ -75,7 +75,9 @@ void cli_parse_common(int argc, char **argv, const char *doc, struct common *out
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, out);
 }
 
-struct one { struct common *common; const char *name, *arg; };
+struct one { struct common *common; const char *name, *arg; const struct cli_flag *flags; };
+
+#define FLAG_KEY 256                 /* of the first flag: past every letter */
 
 static error_t parse_one(int key, char *arg, struct argp_state *state)
 {
@@ -86,6 +88,8 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG:
         if (one->arg)
             argp_error(state, "'%s' is one argument too many", arg);
+        if (!*arg)
+            argp_error(state, "%s is empty", one->name);
         one->arg = arg;
         return 0;
     case ARGP_KEY_END:
@@ -93,16 +97,28 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
             argp_error(state, "%s is missing", one->name);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        if (key < FLAG_KEY || key >= FLAG_KEY + CLI_MAX_FLAGS)
+            return ARGP_ERR_UNKNOWN;
+        *one->flags[key - FLAG_KEY].set = true;
+        return 0;
     }
+}
+
+const char *cli_parse_flags(int argc, char **argv, const char *name, const char *doc, const struct cli_flag *flags,
+                            struct common *out)
+{
+    static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
+    struct argp_option options[CLI_MAX_FLAGS + 1] = { 0 };
+    const struct argp argp = { options, parse_one, name, doc, children, NULL, NULL };
+    struct one one = { out, name, NULL, flags };
+
+    for (int i = 0; flags[i].name; i++)
+        options[i] = (struct argp_option){ flags[i].name, FLAG_KEY + i, NULL, 0, flags[i].help, 0 };
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &one);
+    return one.arg;
 }
 
 const char *cli_parse_one(int argc, char **argv, const char *name, const char *doc, struct common *out)
 {
-    static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-    const struct argp argp = { NULL, parse_one, name, doc, children, NULL, NULL };
-    struct one one = { out, name, NULL };
-
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &one);
-    return one.arg;
+    return cli_parse_flags(argc, argv, name, doc, (const struct cli_flag[]){ { 0 } }, out);
 }

@@ -21,6 +21,11 @@ int cli_failed(const struct signet_error *e)
     }
 }
 
+json_t *cli_error_json(const struct signet_error *e)
+{
+    return *e->reason ? json_pack("{s:i, s:s, s:s}", "code", e->code, "reason", e->reason, "text", e->text) : json_null();
+}
+
 int cli_usage(const char *fmt, ...)
 {
     va_list args;
@@ -174,6 +179,11 @@ int cli_put_json(json_t *v)
     if (!ok || putchar('\n') == EOF || fflush(stdout) != 0)
         return cli_usage("the answer could not be written");
     return EXIT_DONE;
+}
+
+int cli_flushed(void)
+{
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_REFUSED;
 }
 
 const char *paint(const char *sequence)
