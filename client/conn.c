@@ -177,9 +177,33 @@ void calls_end(struct conn *c, const struct signet_error *why)
         call_end_with(c, c->to_send, why);
 }
 
-bool conn_makes_something(Signet__V1__Request__OpCase op_case)
+/*
+ * Twice generate, import and rotate are two keys, and a destroyed key that is
+ * destroyed again answers that there is none. A revoked one stays revoked: of
+ * the panic button it is worse that nobody knows whether it was pressed.
+ */
+static const struct { Signet__V1__Request__OpCase op_case; bool only_once; } slow[] = {
+    { SIGNET__V1__REQUEST__OP_GENERATE_KEY, true },
+    { SIGNET__V1__REQUEST__OP_IMPORT_KEY, true },
+    { SIGNET__V1__REQUEST__OP_ROTATE_RING, true },
+    { SIGNET__V1__REQUEST__OP_REVOKE_KEY, false },
+    { SIGNET__V1__REQUEST__OP_DESTROY_KEY, true },
+};
+
+bool conn_is_slow(Signet__V1__Request__OpCase op_case)
 {
-    return op_case == SIGNET__V1__REQUEST__OP_GENERATE_KEY || op_case == SIGNET__V1__REQUEST__OP_IMPORT_KEY;
+    for (size_t i = 0; i < ARRAY_LEN(slow); i++)
+        if (slow[i].op_case == op_case)
+            return true;
+    return false;
+}
+
+bool conn_only_once(Signet__V1__Request__OpCase op_case)
+{
+    for (size_t i = 0; i < ARRAY_LEN(slow); i++)
+        if (slow[i].op_case == op_case)
+            return slow[i].only_once;
+    return false;
 }
 
 void call_again(struct conn *c, struct call *k)
@@ -220,7 +244,7 @@ void conn_lost(struct conn *c, const char *how, int64_t now)
     error_set(&why, ERR_DAEMON_UNREACHABLE, "signetd at '%s' %s", c->address.sun_path, how);
     for (struct call *k = c->sent, *next; k; k = next) {
         next = k->next;
-        if (conn_makes_something(k->op_case) || k->n_sends >= CALL_MAX_SENDS)
+        if (conn_only_once(k->op_case) || k->n_sends >= CALL_MAX_SENDS)
             call_end_with(c, k, &why);
         else
             call_again(c, k);

@@ -5,8 +5,8 @@
  *
  * It connects when there is something to ask. A daemon that goes away is given
  * CONN_RESTART_MS to come back; meanwhile calls wait, within their deadlines,
- * and those it had not answered are asked again (but for those that make
- * something: whether it was made is not known). One that was not there in the
+ * and those it had not answered are asked again (but for some that change
+ * keys: whether they have is not known). One that was not there in the
  * first place is an error at once.
  */
 #ifndef SIGNET_CLIENT_CONN_H
@@ -73,8 +73,10 @@ size_t conn_n_calls(const struct conn *c);
 
 int64_t conn_now_ms(void);                      /* CLOCK_MONOTONIC */
 
-/* Whether an operation makes something: it may take its time, and is never asked twice. */
-bool conn_makes_something(Signet__V1__Request__OpCase op_case);
+/* Whether an operation makes or destroys keys: it may take its time. */
+bool conn_is_slow(Signet__V1__Request__OpCase op_case);
+/* Whether an operation must not be asked twice. */
+bool conn_only_once(Signet__V1__Request__OpCase op_case);
 
 static inline void reply_freep(Signet__V1__Reply **r)
 {

@@ -20,7 +20,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define MAKE_KEY_TIMEOUT_MS 120000u  /* an RSA key of 4096 bits on a TPM takes a minute */
+#define SLOW_TIMEOUT_MS 120000u      /* an RSA key of 4096 bits on a TPM takes a minute */
 #define N_SLOTS 64                   /* connections known; more threads at a time make some that are not */
 #define N_IDLE 8                     /* kept when nobody calls: others of the same uid want theirs */
 
@@ -208,7 +208,7 @@ static Signet__V1__Reply *call_on(struct conn *c, Signet__V1__Request *op, int64
 int64_t handle_until_ms(const struct signet *s, const Signet__V1__Request *op)
 {
     uint32_t asked_ms = s ? s->timeout_ms : 0;
-    uint32_t usual_ms = op && conn_makes_something(op->op_case) ? MAKE_KEY_TIMEOUT_MS : HANDLE_TIMEOUT_MS;
+    uint32_t usual_ms = op && conn_is_slow(op->op_case) ? SLOW_TIMEOUT_MS : HANDLE_TIMEOUT_MS;
 
     return conn_now_ms() + (asked_ms ? asked_ms : usual_ms);
 }

@@ -131,6 +131,7 @@ static enum keys_fetched whole(struct keys_fetch *f, struct signet_keys **out, s
     f->n = 0;
     k->keys.version = k->pages[0]->get_keys->version;
     k->keys.max_age_s = k->pages[0]->get_keys->max_age_s;
+    k->keys.changes_in_s = k->pages[0]->get_keys->changes_in_s;
     if (!join(k, e) || !take_rings(k, f->n_keys, e) || !take_profiles(k, e)) {
         signet_keys_free(&k->keys);
         return KEYS_FAILED;

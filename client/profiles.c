@@ -19,6 +19,7 @@ struct signet_profile profile_from_wire(const Signet__V1__ProfileInfo *p)
         .name = p->name, .issuer = p->issuer, .typ = p->typ, .alg = p->alg, .ring = p->ring,
         .audiences = (const char *const *)p->audiences, .n_audiences = p->n_audiences,
         .leeway_s = p->leeway_s, .ttl_s = p->ttl_s, .max_ttl_s = p->max_ttl_s, .raw = p->raw,
+        .has_secret_keys = p->has_secret_keys,
     };
 }
 

@@ -1,5 +1,6 @@
 #include "client/error.h"
 #include "client/handle.h"
+#include "client/key_list.h"
 #include "client/status.h"
 
 struct owned_list {
@@ -13,6 +14,13 @@ struct owned_plan {
     struct signet_ring ring;
     Signet__V1__Reply *reply;
     struct signet_planned_key keys[];
+};
+
+struct owned_rotation {
+    struct signet_rotation rotation;
+    Signet__V1__Reply *reply;
+    struct signet_key key;
+    struct signet_key_use uses[];
 };
 
 /* False: a ring that is not said to be any. */
@@ -63,6 +71,11 @@ void signet_ring_list_free(struct signet_ring_list *list)
     free(l);
 }
 
+static bool ring_named(const char *ring, struct signet_error *e)
+{
+    return ring || error_set(e, ERR_BAD_REQUEST, "no ring named: it is NULL");
+}
+
 static struct signet_planned_key planned(const Signet__V1__PlannedKey *k)
 {
     return (struct signet_planned_key){
@@ -77,10 +90,8 @@ struct signet_ring_plan *signet_plan_ring(struct signet *admin, const char *ring
     Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
     Signet__V1__PlanRingRequest m = SIGNET__V1__PLAN_RING_REQUEST__INIT;
 
-    if (!ring) {
-        error_set(e, ERR_BAD_REQUEST, "no ring named: it is NULL");
+    if (!ring_named(ring, e))
         return NULL;
-    }
     m.ring = (char *)(uintptr_t)ring;
     m.until = until;
     op.op_case = SIGNET__V1__REQUEST__OP_PLAN_RING;
@@ -111,4 +122,58 @@ void signet_ring_plan_free(struct signet_ring_plan *plan)
         return;
     signet__v1__reply__free_unpacked(p->reply, NULL);
     free(p);
+}
+
+static struct signet_rotation *rotation_of(Signet__V1__Reply *taken, struct signet_error *e)
+{
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = taken;
+    const Signet__V1__RotateRingReply *r = reply->rotate_ring;
+    struct owned_rotation *o = calloc(1, sizeof *o + (r->key ? r->key->n_uses : 0) * sizeof *o->uses);
+
+    if (!o) {
+        error_no_memory(e);
+        return NULL;
+    }
+    struct signet_key_use *uses = o->uses;
+    o->rotation = (struct signet_rotation){ .made = r->made, .activates_at = r->activates_at, .before = r->before,
+                                            .known_at = r->known_at };
+    if (r->key) {
+        o->key = key_from_wire(r->key, &uses);
+        o->rotation.key = &o->key;
+    }
+    o->reply = TAKE(reply);
+    return &o->rotation;
+}
+
+struct signet_rotation *signet_rotate_ring(struct signet *admin, const char *ring, bool at_once, bool dry_run,
+                                           struct signet_error *e)
+{
+    Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
+    Signet__V1__RotateRingRequest m = SIGNET__V1__ROTATE_RING_REQUEST__INIT;
+
+    if (!ring_named(ring, e))
+        return NULL;
+    m.ring = (char *)(uintptr_t)ring;
+    m.at_once = at_once;
+    m.dry_run = dry_run;
+    op.op_case = SIGNET__V1__REQUEST__OP_ROTATE_RING;
+    op.rotate_ring = &m;
+    CLEANUP(reply_freep) Signet__V1__Reply *reply = handle_call(admin, &op, e);
+    if (!reply)
+        return NULL;
+    if (!reply->rotate_ring->key && !(dry_run && reply->rotate_ring->made)) {
+        error_set(e, ERR_PROTOCOL_BROKEN, "signetd answered without the key that is to sign");
+        return NULL;
+    }
+    return rotation_of(TAKE(reply), e);
+}
+
+void signet_rotation_free(struct signet_rotation *rotation)
+{
+    struct owned_rotation *o = (struct owned_rotation *)rotation;
+
+    if (!o)
+        return;
+    signet__v1__reply__free_unpacked(o->reply, NULL);
+    free(o);
 }

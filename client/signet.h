@@ -22,8 +22,9 @@
  * started, nothing printed, no lock held across a call.
  *
  * A daemon that restarts is waited for (2 s, within the timeout), and what it
- * had not answered is asked again, but for the making of keys. Where it was
- * not there in the first place the answer is DAEMON_UNREACHABLE at once.
+ * had not answered is asked again, but for what makes or destroys keys (a key
+ * is revoked again, all the same). Where it was not there in the first place
+ * the answer is DAEMON_UNREACHABLE at once.
  *
  * Functions that return a pointer or bool say NULL or false on failure and
  * fill `e`, which may be NULL; success leaves `e` alone. Requests are zeroed
@@ -96,7 +97,7 @@ SIGNET_API void signet_close(struct signet *s);
 
 /*
  * How long a call may take in all. 0: as at the start: 5 s, two minutes for
- * making a key, and the daemon's own deadline (2 s unless its profile says
+ * what makes or destroys keys, and the daemon's own deadline (2 s unless its profile says
  * otherwise). One given here is also the deadline that the daemon keeps.
  */
 SIGNET_API void signet_set_timeout(struct signet *s, uint32_t timeout_ms);
@@ -188,10 +189,11 @@ SIGNET_API void signet_verified_free(struct signet_verified *v);
  * (HMAC, a raw ring that is not published, a newer daemon's key) is asked of the
  * daemon.
  *
- * The key set is fetched at the first call, then half-way to the end of its
- * max-age, and once where a token names a key or profile that it does not have
- * (at most once a second). While the daemon is away the set goes on to its
- * end; past that the answer is KEYS_UNAVAILABLE, never a verdict.
+ * The key set is fetched at the first call, then when signetd said that it
+ * would change, or half-way to the end of its max-age, whichever is sooner, and
+ * once where a token names a key or profile that it does not have (at most once
+ * a second). While the daemon is away the set goes on to its end; past that the
+ * answer is KEYS_UNAVAILABLE, never a verdict.
  *
  * For any number of threads; a forked child begins with its parent's set.
  */

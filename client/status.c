@@ -49,10 +49,13 @@ struct signet_ring_status ring_status_from_wire(const Signet__V1__RingStatus *m)
     struct signet_ring_status out = {
         .name = m->name, .alg = m->alg, .active_kid = m->active_kid, .next_kid = m->next_kid,
         .next_activates_at = m->next_activates_at, .n_published = m->n_published,
+        .active_alg = m->active_alg, .signed_old_alg = m->signed_old_alg,
     };
 
     if (m->trouble)
         error_from_wire(&out.trouble, m->trouble);
+    if (m->rotation_trouble)
+        error_from_wire(&out.rotation_trouble, m->rotation_trouble);
     return out;
 }
 
@@ -99,6 +102,7 @@ struct signet_status *signet_get_status(struct signet *s, struct signet_error *e
         .version = r->version, .started_at = r->started_at, .ready = r->ready,
         .mechanisms = o->mechanisms, .rings = o->rings, .signers = o->signers, .counters = o->counters,
         .config_generation = r->config_generation, .pid = r->pid,
+        .notices = (const char *const *)r->notices, .n_notices = r->n_notices,
     };
     if (r->trouble)
         error_from_wire(&o->status.trouble, r->trouble);

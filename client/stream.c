@@ -130,7 +130,7 @@ static bool not_asked(struct conn *c, struct signet_error *e)
 /* One that is ending, or has just begun, means another moment of it. */
 static bool is_passing(struct conn *c, const struct call *k, const char *reason, int64_t now)
 {
-    if (conn_makes_something(k->op_case))
+    if (conn_only_once(k->op_case))
         return false;
     if (strcmp(reason, err_reason_name(ERR_DRAINING)) == 0) {
         c->leaving = true;

@@ -3,13 +3,13 @@
  * a key set. The payload is copied, with a NUL after it, for those who would
  * print it.
  */
+#include "client/clock.h"
 #include "client/error.h"
 #include "client/handle.h"
 #include "client/op.h"
 #include "proto/jose/verify.h"
 
 #include <string.h>
-#include <time.h>
 
 #define MAX_JWKS (64u * 1024 * 1024)   /* bytes: a thousand keys of 16384 bits, and no length that cannot be */
 #define MAX_NAMES 1024u          /* a count beyond it is no count */
@@ -166,7 +166,7 @@ struct signet_verified *signet_verifier_check(const struct signet_verifier *v, c
     CLEANUP(freep) const struct alg **algs = algs_of(rules);
     struct claims_rules want = {
         .issuer = rules->issuer, .audiences = rules->audiences, .n_audiences = rules->n_audiences,
-        .typ = rules->typ, .leeway_s = rules->leeway_s, .now = rules->at_given ? rules->at : (int64_t)time(NULL),
+        .typ = rules->typ, .leeway_s = rules->leeway_s, .now = rules->at_given ? rules->at : clock_wall_s(),
     };
     struct verify_rules how = {
         .algs = algs, .n_algs = rules->n_algs, .max_len = VERIFY_MAX_OFFLINE,

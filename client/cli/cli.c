@@ -6,112 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-/* --- commands -------------------------------------------------------------------------------- */
-
-static void print_help(FILE *to, const char *name, const char *doc, const struct command *table)
-{
-    fprintf(to, "Usage: %s COMMAND [OPTION...]\n%s\n\n", name, doc);
-    for (const struct command *c = table; c->name; c++)
-        fprintf(to, "  %-10s %s\n", c->name, c->help);
-    fprintf(to, "\nMore on each: %s COMMAND --help, and signet(1).\n", name);
-}
-
-int command_run(const char *name, const char *doc, const struct command *table, int argc, char **argv)
-{
-    static char title[64];
-    const char *asked = argc > 1 ? argv[1] : NULL;
-
-    if (asked && (strcmp(asked, "--help") == 0 || strcmp(asked, "-h") == 0 || strcmp(asked, "help") == 0)) {
-        print_help(stdout, name, doc, table);
-        return EXIT_DONE;
-    }
-    if (asked && strcmp(asked, "--version") == 0) {
-        puts("signet " SIGNET_VERSION);
-        return EXIT_DONE;
-    }
-    for (const struct command *c = table; asked && c->name; c++)
-        if (strcmp(c->name, asked) == 0) {
-            char whole[64];
-            snprintf(whole, sizeof whole, "%s %s", name, asked);
-            snprintf(title, sizeof title, "%s", whole);
-            argv[1] = title;
-            return c->run(argc - 1, argv + 1);
-        }
-    if (asked && *asked == '-')
-        return cli_usage("options stand after the command: %s COMMAND %s …", name, asked);
-    if (asked)
-        fprintf(stderr, "%s: there is no command '%s'\n\n", name, asked);
-    print_help(stderr, name, doc, table);
-    return EXIT_USAGE;
-}
-
-static error_t parse_common(int key, char *arg, struct argp_state *state)
-{
-    struct common *c = state->input;
-
-    switch (key) {
-    case 's': c->socket = arg; return 0;
-    case 'j': c->json = true; return 0;
-    default:  return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp_option common_options[] = {
-    { "socket", 's', "PATH", 0, "The daemon's socket", 100 },
-    { "json", 'j', NULL, 0, "Answer in JSON", 100 },
-    { 0 },
-};
-const struct argp common_argp = { common_options, parse_common, NULL, NULL, NULL, NULL, NULL };
-
-static error_t parse_nothing_else(int key, char *arg, struct argp_state *state)
-{
-    switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = state->input; return 0;
-    case ARGP_KEY_ARG:  argp_error(state, "'%s' is no option", arg); return 0;
-    default:            return ARGP_ERR_UNKNOWN;
-    }
-}
-
-void cli_parse_common(int argc, char **argv, const char *doc, struct common *out)
-{
-    static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-    const struct argp argp = { NULL, parse_nothing_else, "", doc, children, NULL, NULL };
-
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, out);
-}
-
-struct one { struct common *common; const char *name, *arg; };
-
-static error_t parse_one(int key, char *arg, struct argp_state *state)
-{
-    struct one *one = state->input;
-
-    switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = one->common; return 0;
-    case ARGP_KEY_ARG:
-        if (one->arg)
-            argp_error(state, "'%s' is one argument too many", arg);
-        one->arg = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!one->arg)
-            argp_error(state, "%s is missing", one->name);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-const char *cli_parse_one(int argc, char **argv, const char *name, const char *doc, struct common *out)
-{
-    static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
-    const struct argp argp = { NULL, parse_one, name, doc, children, NULL, NULL };
-    struct one one = { out, name, NULL };
-
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &one);
-    return one.arg;
-}
-
 /* --- errors ------------------------------------------------------------------------------------- */
 
 int cli_failed(const struct signet_error *e)
@@ -125,6 +19,11 @@ int cli_failed(const struct signet_error *e)
     default:
         return EXIT_REFUSED;
     }
+}
+
+json_t *cli_error_json(const struct signet_error *e)
+{
+    return *e->reason ? json_pack("{s:i, s:s, s:s}", "code", e->code, "reason", e->reason, "text", e->text) : json_null();
 }
 
 int cli_usage(const char *fmt, ...)
@@ -280,6 +179,11 @@ int cli_put_json(json_t *v)
     if (!ok || putchar('\n') == EOF || fflush(stdout) != 0)
         return cli_usage("the answer could not be written");
     return EXIT_DONE;
+}
+
+int cli_flushed(void)
+{
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_REFUSED;
 }
 
 const char *paint(const char *sequence)

@@ -47,6 +47,11 @@ extern const struct argp common_argp;
 void cli_parse_common(int argc, char **argv, const char *doc, struct common *out);
 /* For those that take one argument more, called `name`, and must have it: returned. */
 const char *cli_parse_one(int argc, char **argv, const char *name, const char *doc, struct common *out);
+/* The same with flags of the command's own, of which the last has no name. */
+struct cli_flag { const char *name, *help; bool *set; };
+#define CLI_MAX_FLAGS 8
+const char *cli_parse_flags(int argc, char **argv, const char *name, const char *doc, const struct cli_flag *flags,
+                            struct common *out);
 
 /* Handles, or NULL with the reason told. */
 struct signet *cli_open(const struct common *c);
@@ -54,6 +59,8 @@ struct signet *cli_open_admin(const struct common *c);
 
 /* "signet: REASON: sentence" on stderr; the exit status that belongs to it. */
 int cli_failed(const struct signet_error *e);
+/* {code, reason, text}; null where the reason is "". */
+json_t *cli_error_json(const struct signet_error *e);
 /* The same for what the user wrote: EXIT_USAGE. */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -74,6 +81,8 @@ json_t *cli_profile_json(const struct signet_profile *p);
 json_t *cli_payload_json(const void *bytes, size_t len);
 /* JSON on one line. Takes v. */
 int cli_put_json(json_t *v);
+/* That what was printed has gone where it goes. */
+int cli_flushed(void);
 
 bool cli_duration(const char *text, uint32_t *out_s);     /* 90, 30s, 15m, 12h, 7d, 1y */
 bool cli_time(const char *text, int64_t *out);            /* Unix seconds or 2026-11-24T10:00:00Z */
@@ -85,6 +94,7 @@ const char *cli_span(char out[16], uint32_t s);
 
 #define PAINT_GOOD "\033[32m"
 #define PAINT_BAD  "\033[31m"
+#define PAINT_WARN "\033[33m"
 #define PAINT_DIM  "\033[2m"
 /* The escape sequence, or "" where stdout is no terminal or NO_COLOR is set. */
 const char *paint(const char *sequence);

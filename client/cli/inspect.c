@@ -1,10 +1,10 @@
 #include "client/cli/inspect.h"
 
 #include "client/cli/cli.h"
+#include "client/clock.h"
 #include "proto/jose/b64url.h"
 
 #include <string.h>
-#include <time.h>
 
 struct args { struct common common; const char *token; };
 
@@ -71,7 +71,7 @@ void inspect_times(const json_t *payload)
     static const struct { const char *claim, *words; } times[] = {
         { "iat", "issued" }, { "nbf", "valid from" }, { "exp", "expires" }, { "auth_time", "logged in" },
     };
-    int64_t now = time(NULL);
+    int64_t now = clock_wall_s();
     char when[80];
 
     for (size_t i = 0; i < ARRAY_LEN(times); i++) {

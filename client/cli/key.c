@@ -1,82 +1,59 @@
-#include "client/cli/cli.h"
+#include "client/cli/key.h"
 
-#include <openssl/crypto.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_SECRET 4096u             /* bytes, as the daemon takes */
+#define FOREIGN_FACT "a data object that is named like a fact of a ring and not signet's: never used"
 
-/* --- one key in words ---------------------------------------------------------------------------- */
-
-static json_t *key_json(const struct signet_key *k)
+static json_t *list_json(const struct signet_key_list *l)
 {
-    json_t *jwk = *k->jwk ? json_loads(k->jwk, 0, NULL) : NULL;
+    json_t *all = json_array();
 
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:o?, s:s, s:s}",
-                     "kid", k->kid, "ring", k->ring, "alg", k->alg, "state", k->state, "label", k->label, "id", k->id,
-                     "activates_at", (json_int_t)k->activates_at, "retires_at", (json_int_t)k->retires_at, "ends_at",
-                     (json_int_t)k->ends_at, "published", k->published, "imported", k->imported, "proved", k->proved,
-                     "sensitive", k->sensitive, "extractable", k->extractable, "always_sensitive", k->always_sensitive,
-                     "never_extractable", k->never_extractable, "local", k->local, "jwk", jwk, "trouble", k->trouble,
-                     "custody", k->custody);
-}
-
-static void put_line(const struct signet_key *k)
-{
-    const char *color = strcmp(k->state, "active") == 0 ? PAINT_GOOD : strcmp(k->state, "foreign") == 0 ? PAINT_DIM : "";
-
-    printf("%-16s %-7s %s%-8s%s %-44s %s%s%s\n", *k->ring ? k->ring : "-", k->alg, paint(color), k->state, paint_off(),
-           *k->kid ? k->kid : *k->label ? k->label : "-", k->custody, *k->trouble ? "; " : "", k->trouble);
-}
-
-static void put_time(const char *what, int64_t at)
-{
-    char when[80];
-
-    if (at)
-        printf("  %-13s %s\n", what, cli_when(when, at, time(NULL)));
-}
-
-static void put_whole(const struct signet_key *k)
-{
-    printf("%s\n  ring          %s\n  algorithm     %s\n  state         %s%s\n", *k->kid ? k->kid : "(no kid)",
-           *k->ring ? k->ring : "none: not signet's, never used", k->alg, k->state, k->published ? ", published" : "");
-    put_time(strcmp(k->state, "next") == 0 ? "signs from" : "activates", k->activates_at);
-    put_time("retires", k->retires_at);
-    put_time("ends", k->ends_at);
-    printf("  custody       %s\n  proved        %s\n  label         %s\n  CKA_ID        %s\n", k->custody,
-           k->proved ? "by a test signature" : "no", k->label, k->id);
-    if (*k->trouble)
-        printf("  trouble       %s\n", k->trouble);
-    if (*k->jwk)
-        printf("  JWK           %s\n", k->jwk);
+    for (size_t i = 0; i < l->n; i++)
+        json_array_append_new(all, key_json(&l->keys[i]));
+    return all;
 }
 
 static int print(const struct signet_key_list *l, bool as_json, void (*put)(const struct signet_key *))
 {
-    if (as_json) {
-        json_t *all = json_array();
-        for (size_t i = 0; i < l->n; i++)
-            json_array_append_new(all, key_json(&l->keys[i]));
-        return cli_put_json(all);
-    }
+    if (as_json)
+        return cli_put_json(list_json(l));
     for (size_t i = 0; i < l->n; i++)
         put(&l->keys[i]);
+    return cli_flushed();
+}
+
+/* Data objects named like facts of rings: in the shape of a key, so that who reads the list needs no other. */
+static json_t *all_json(const struct signet_key_list *l)
+{
+    json_t *all = list_json(l);
+
+    for (size_t i = 0; i < l->n_foreign_facts; i++) {
+        const struct signet_key fact = { .kid = "", .ring = "", .alg = "", .state = "foreign", .label = l->foreign_facts[i],
+                                         .id = "", .jwk = "", .trouble = FOREIGN_FACT, .custody = "" };
+        json_t *out = key_json(&fact);
+        json_object_set_new(out, "fact", json_true());
+        json_array_append_new(all, out);
+    }
+    return all;
+}
+
+static int put_all(const struct signet_key_list *l, bool as_json)
+{
+    if (as_json)
+        return cli_put_json(all_json(l));
     if (l->n == 0)
         fprintf(stderr, "The token holds no key.\n");
-    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_REFUSED;
+    print(l, false, key_put_line);
+    for (size_t i = 0; i < l->n_foreign_facts; i++) {
+        printf("%s%-16s %-7s %-8s ", paint(PAINT_DIM), "-", "-", "foreign");
+        cli_put_text(l->foreign_facts[i]);
+        printf(": %s%s\n", FOREIGN_FACT, paint_off());
+    }
+    return cli_flushed();
 }
 
 /* --- the commands ------------------------------------------------------------------------------------ */
-
-/* A key's ring; NULL: it has no ring, or the configuration no such one. */
-static const struct signet_ring *ring_of(const struct signet_ring_list *rings, const struct signet_key *k)
-{
-    for (size_t i = 0; i < rings->n; i++)
-        if (strcmp(rings->rings[i].status.name, k->ring) == 0)
-            return &rings->rings[i];
-    return NULL;
-}
 
 static int put_one(const struct signet_key *k, const struct signet_ring *r, bool as_json)
 {
@@ -91,32 +68,13 @@ static int put_one(const struct signet_key *k, const struct signet_ring *r, bool
         json_array_append_new(all, out);
         return cli_put_json(all);
     }
-    put_whole(k);
+    key_put(k);
     printf("  %-13s ", strcmp(k->state, "active") == 0 ? "signs for" : strcmp(k->state, "next") == 0 ? "will sign for" :
            "profiles");
     for (size_t i = 0; i < n; i++)
         printf("%s%s", i ? ", " : "", r->profiles[i]);
     puts(n ? "" : "none");
-    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_REFUSED;
-}
-
-static const struct signet_key *find_one(const struct signet_key_list *l, const char *kid)
-{
-    const struct signet_key *found = NULL;
-    size_t n = 0;
-
-    for (size_t i = 0; i < l->n; i++) {
-        if (strcmp(l->keys[i].kid, kid) == 0)
-            return &l->keys[i];
-        if (strncmp(l->keys[i].kid, kid, strlen(kid)) == 0) {
-            found = &l->keys[i];
-            n++;
-        }
-    }
-    if (n == 1)
-        return found;
-    fprintf(stderr, "signet: UNKNOWN_KEY: %s key has a kid that begins with '%s'\n", n ? "more than one" : "no", kid);
-    return NULL;
+    return cli_flushed();
 }
 
 static int list(int argc, char **argv)
@@ -124,10 +82,11 @@ static int list(int argc, char **argv)
     struct common c = { 0 };
     struct signet_error e;
 
-    cli_parse_common(argc, argv, "Lists every key of the token, foreign ones too. Asks the admin socket.", &c);
+    cli_parse_common(argc, argv, "Lists every key of the token, foreign ones too, and how many tokens each signed since"
+                     " signetd's start. Asks the admin socket.", &c);
     struct signet *s = cli_open_admin(&c);
     struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
-    int status = l ? print(l, c.json, put_line) : s ? cli_failed(&e) : EXIT_USAGE;
+    int status = l ? put_all(l, c.json) : s ? cli_failed(&e) : EXIT_USAGE;
     signet_key_list_free(l);
     signet_close(s);
     return status;
@@ -138,13 +97,14 @@ static int show(int argc, char **argv)
     struct common c = { 0 };
     struct signet_error e;
 
-    const char *kid = cli_parse_one(argc, argv, "KID", "Shows a key, by its kid or the beginning of it: custody, state,"
-                                    " times, and the profiles that it signs for. Asks the admin socket.", &c);
+    const char *kid = cli_parse_one(argc, argv, "KID", "Shows a key, by its kid (where it has none, its CKA_ID) or the"
+                                    " beginning of it: custody, state, times, and the profiles that it signs for, with how"
+                                    " often since signetd's start. Asks the admin socket.", &c);
     struct signet *s = cli_open_admin(&c);
     struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
     struct signet_ring_list *rings = l ? signet_list_rings(s, &e) : NULL;
-    const struct signet_key *k = rings ? find_one(l, kid) : NULL;
-    int status = k ? put_one(k, ring_of(rings, k), c.json) : rings ? EXIT_REFUSED : s ? cli_failed(&e) : EXIT_USAGE;
+    const struct signet_key *k = rings ? key_found(l, kid) : NULL;
+    int status = k ? put_one(k, key_ring(rings, k), c.json) : rings ? EXIT_REFUSED : s ? cli_failed(&e) : EXIT_USAGE;
     signet_ring_list_free(rings);
     signet_key_list_free(l);
     signet_close(s);
@@ -153,7 +113,7 @@ static int show(int argc, char **argv)
 
 static int made(struct signet *s, struct signet_key_list *l, const struct signet_error *e, bool as_json)
 {
-    int status = l ? print(l, as_json, put_whole) : s ? cli_failed(e) : EXIT_USAGE;
+    int status = l ? print(l, as_json, key_put) : s ? cli_failed(e) : EXIT_USAGE;
 
     signet_key_list_free(l);
     signet_close(s);
@@ -197,6 +157,8 @@ static const struct command key_commands[] = {
     { "show", "one key", show },
     { "generate", "a new key for a ring", generate },
     { "import", "an HMAC secret, on stdin", import },
+    { "revoke", "the panic button: a key that somebody else has", key_revoke },
+    { "destroy", "a key that nobody needs, or a next key", key_destroy },
     { NULL, NULL, NULL },
 };
 

@@ -10,7 +10,7 @@ const struct command commands[] = {
     { "jwks", "print the published key set", cmd_jwks },
     { "profile", "what you may have signed and verified", cmd_profile },
     { "ring", "what the rings do, and when their keys change", cmd_ring },
-    { "key", "list, show, generate and import keys", cmd_key },
+    { "key", "list, show, make, revoke and destroy keys", cmd_key },
     { "status", "how the daemon, its token and rings are", cmd_status },
     { "reload", "have the daemon read its configuration again", cmd_reload },
     { "dev", "run a command with a throwaway signetd around it", cmd_dev },

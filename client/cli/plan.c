@@ -1,5 +1,7 @@
 #include "client/cli/plan.h"
 
+#include "client/cli/ring.h"
+
 #include <string.h>
 
 const char *plan_name(char out[PLAN_NAME], const struct signet_ring_plan *p, size_t key)
@@ -61,6 +63,37 @@ static int by_time(const void *a, const void *b)
     return x->what != y->what ? (int)x->what - (int)y->what : x->key < y->key ? -1 : x->key > y->key;
 }
 
+static bool is(const struct signet_planned_key *k, const char *state)
+{
+    return strcmp(k->state, state) == 0;
+}
+
+bool plan_is_dead(const struct signet_planned_key *k)
+{
+    return is(k, "revoked") || is(k, "orphan");
+}
+
+static bool has_turn(const struct signet_planned_key *k)
+{
+    return !k->destroyed_at || k->destroyed_at > k->activates_at;
+}
+
+/* Whose turn ends with this key's; NULL: nobody's. Its name in `name`. */
+static const struct signet_planned_key *key_before(const struct signet_ring_plan *p, size_t key, char name[PLAN_NAME])
+{
+    while (key > 0 && !has_turn(&p->keys[key - 1]))
+        key--;
+    if (key == 0)
+        return NULL;
+    plan_name(name, p, key - 1);
+    return &p->keys[key - 1];
+}
+
+static const char *fate(const struct signet_planned_key *dead)
+{
+    return is(dead, "revoked") ? "revoked" : "not proved";
+}
+
 static size_t collect(const struct signet_ring_plan *p, struct event *out)
 {
     size_t n = 0;
@@ -68,8 +101,9 @@ static size_t collect(const struct signet_ring_plan *p, struct event *out)
     for (size_t i = 0; i < p->n; i++) {
         const struct signet_planned_key *k = &p->keys[i];
         const struct event all[] = {
-            { k->to_come ? k->published_at : 0, MADE, i }, { k->activates_at, SIGNS, i }, { k->ends_at, ENDS, i },
-            { k->private_destroyed_at, PRIVATE_GOES, i }, { k->destroyed_at, GOES, i },
+            { k->to_come ? k->published_at : 0, MADE, i }, { has_turn(k) ? k->activates_at : 0, SIGNS, i },
+            { plan_is_dead(k) ? 0 : k->ends_at, ENDS, i }, { k->private_destroyed_at, PRIVATE_GOES, i },
+            { k->destroyed_at, GOES, i },
         };
         for (size_t e = 0; e < ARRAY_LEN(all); e++)
             if (all[e].at && all[e].at <= p->until)
@@ -84,31 +118,41 @@ static void put_why(const char *text)
     printf("    %s%s%s\n", paint(PAINT_DIM), text, paint_off());
 }
 
-static void put_made(const struct signet_ring_plan *p, const char *name)
+static void put_made(const struct signet_ring_plan *p, size_t key, const char *name)
 {
-    char why[256];
+    char before[PLAN_NAME], why[256];
 
-    printf("%s is due\n", name);
-    snprintf(why, sizeof why, "signetd does not make it by itself yet: signet key generate %s, by then or sooner; until it is"
-             " there the key before it goes on signing", p->ring->status.name);
+    printf("%s is made\n", name);
+    snprintf(why, sizeof why, "safe: it is published and used for nothing yet; while it cannot be made, %s goes on signing",
+             key_before(p, key, before) ? before : "nothing");
     put_why(why);
+}
+
+static void put_turn(const struct signet_ring_plan *p, size_t key, const char *name)
+{
+    char name_before[PLAN_NAME];
+    const struct signet_planned_key *before = key_before(p, key, name_before);
+
+    printf("%s signs", name);
+    if (before && plan_is_dead(before))
+        printf("; %s is %s", name_before, fate(before));
+    else if (before)
+        printf("; %s retires: it signs no more and still verifies", name_before);
+    putchar('\n');
 }
 
 static void put_signs(const struct signet_ring_plan *p, size_t key, const char *name)
 {
     const struct signet_planned_key *k = &p->keys[key];
     int64_t ahead = k->activates_at - k->published_at;
-    char before[PLAN_NAME], sum[PLAN_SUM], span[16], when[80], why[400];
+    char sum[PLAN_SUM], span[16], when[80], why[400];
 
-    if (strcmp(k->state, "orphan") == 0 || strcmp(k->state, "revoked") == 0) {
-        printf("%s has its turn and does not sign: it is %s\n", name,
-               strcmp(k->state, "orphan") == 0 ? "not proved" : "revoked");
+    if (plan_is_dead(k)) {
+        printf("%s %s: it is %s\n", name, k->activates_at <= p->now && is(k, "revoked") ? "began to sign, and does no more"
+               : "has its turn and does not sign", fate(k));
         return;
     }
-    printf("%s signs", name);
-    if (key > 0)
-        printf("; %s retires: it signs no more and still verifies", plan_name(before, p, key - 1));
-    putchar('\n');
+    put_turn(p, key, name);
     if (!k->published_at)
         return;
     if (ahead >= plan_needs_s(p, key))
@@ -121,51 +165,98 @@ static void put_signs(const struct signet_ring_plan *p, size_t key, const char *
     put_why(why);
 }
 
+static void put_ends(const struct signet_planned_key *k, const char *name)
+{
+    char span[16], why[160];
+
+    printf("%s ends: it is in the key set no more\n", name);
+    snprintf(why, sizeof why, "safe: a token that it signed last, when it retired, lives at most max_ttl + skew = %s",
+             spell(span, (uint32_t)(k->ends_at - k->retires_at)));
+    put_why(why);
+}
+
+static void put_goes(const struct signet_planned_key *k, const char *name)
+{
+    char span[16], why[160];
+
+    printf("%s is destroyed\n", name);
+    if (is(k, "revoked"))
+        put_why("it is revoked: nothing of it is used again");
+    else if (is(k, "orphan"))
+        put_why("safe: it was never whole, its time has not come, and making it would have ended by then");
+    else if (!k->ends_at || k->destroyed_at < k->ends_at)
+        put_why("safe: a key of the same moment signs in its place, and nobody can have used either yet");
+    else {
+        snprintf(why, sizeof why, "safe: its last token ended destroy_after = %s before; nothing needs it any more",
+                 spell(span, (uint32_t)(k->destroyed_at - k->ends_at)));
+        put_why(why);
+    }
+}
+
 static void put_event(const struct signet_ring_plan *p, const struct event *e)
 {
     const struct signet_planned_key *k = &p->keys[e->key];
-    char name[PLAN_NAME], when[80], span[16], why[256];
+    char name[PLAN_NAME], when[80];
 
     plan_name(name, p, e->key);
     printf("%s  ", cli_when(when, e->at, p->now));
     switch (e->what) {
     case MADE:
-        put_made(p, name);
+        put_made(p, e->key, name);
         return;
     case SIGNS:
         put_signs(p, e->key, name);
         return;
     case ENDS:
-        printf("%s ends: it is in the key set no more\n", name);
-        snprintf(why, sizeof why, "safe: a token that it signed last, when it retired, lives at most max_ttl + skew = %s",
-                 spell(span, (uint32_t)(k->ends_at - k->retires_at)));
-        put_why(why);
+        put_ends(k, name);
         return;
     case PRIVATE_GOES:
-        printf("%s's private half may go: it signs no more\n", name);
-        put_why("signetd does not destroy it by itself yet");
+        printf("%s's private half is destroyed\n", name);
+        put_why("safe: it signs no more; its public half verifies to its end");
         return;
     case GOES:
-        printf("%s may be destroyed: nothing needs it any more\n", name);
-        put_why("signetd does not destroy it by itself yet");
+        put_goes(k, name);
         return;
     }
+}
+
+uint32_t plan_late_s(const struct signet_ring_plan *p)
+{
+    const struct signet_ring *r = p->ring;
+    const struct signet_planned_key *active = NULL;
+
+    for (size_t i = 0; i < p->n; i++) {
+        const struct signet_planned_key *k = &p->keys[i];
+        if (k->activates_at <= p->now) {
+            active = k;
+        } else if (active && r->rotate_every_s && !plan_is_dead(k)) {
+            int64_t late = k->activates_at - active->activates_at - r->rotate_every_s;
+            return late > r->refresh_s ? (uint32_t)late : 0;         /* times are rounded up to refresh */
+        }
+    }
+    return 0;
 }
 
 static void put_head(const struct signet_ring_plan *p)
 {
     const struct signet_ring *r = p->ring;
-    char every[16], ttl[16], ahead[16];
+    uint32_t late_s = plan_late_s(p);
+    char every[16], ttl[16], ahead[16], late[16];
 
     printf("ring %s (%s): ", r->status.name, r->status.alg);
     if (!r->rotate_every_s)
-        printf("never rotates, tokens live at most %s\n", spell(ttl, r->max_ttl_s));
+        printf("never rotates by itself, only by signet ring rotate %s; tokens live at most %s\n", r->status.name,
+               spell(ttl, r->max_ttl_s));
     else
-        printf("a key signs for %s, tokens live at most %s, keys are published %s ahead\n",
-               spell(every, r->rotate_every_s), spell(ttl, r->max_ttl_s), spell(ahead, r->publish_ahead_s));
+        printf("a key signs for %s, tokens live at most %s, keys are published %s ahead; signetd does by itself what is"
+               " due\n", spell(every, r->rotate_every_s), spell(ttl, r->max_ttl_s), spell(ahead, r->publish_ahead_s));
     if (*r->status.trouble.reason)
         printf("%sdoes not sign%s: %s: %s\n", paint(PAINT_BAD), paint_off(), r->status.trouble.reason,
                r->status.trouble.text);
+    if (late_s)
+        printf("%slate%s: the next change comes %s later than rotate_every says, for a key must be published before it"
+               " signs\n", paint(PAINT_WARN), paint_off(), spell(late, late_s));
+    ring_put_state(&r->status, "");
 }
 
 void plan_put(const struct signet_ring_plan *p)
@@ -200,6 +291,8 @@ json_t *plan_json(const struct signet_ring_plan *p)
             "retires_at", (json_int_t)k->retires_at, "ends_at", (json_int_t)k->ends_at, "private_destroyed_at",
             (json_int_t)k->private_destroyed_at, "destroyed_at", (json_int_t)k->destroyed_at));
     }
-    return json_pack("{s:s, s:I, s:I, s:o}", "ring", p->ring->status.name, "now", (json_int_t)p->now, "until",
-                     (json_int_t)p->until, "keys", keys);
+    json_t *out = json_pack("{s:s, s:I, s:I, s:I, s:o}", "ring", p->ring->status.name, "now", (json_int_t)p->now, "until",
+                            (json_int_t)p->until, "late_s", (json_int_t)plan_late_s(p), "keys", keys);
+    ring_add_json(out, &p->ring->status);
+    return out;
 }

@@ -1,8 +1,9 @@
 #include "client/cli/plan.h"
+#include "client/cli/ring.h"
+#include "client/clock.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* --- a ring in words ----------------------------------------------------------------------------- */
 
@@ -12,7 +13,7 @@ static json_t *ring_json(const struct signet_ring *r)
 
     for (size_t i = 0; i < r->n_profiles; i++)
         json_array_append_new(profiles, json_string(r->profiles[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "name",
+    json_t *out = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "name",
                      r->status.name, "alg", r->status.alg, "active_kid", r->status.active_kid, "next_kid", r->status.next_kid,
                      "next_activates_at", (json_int_t)r->status.next_activates_at, "published",
                      (json_int_t)r->status.n_published, "reason", r->status.trouble.reason, "trouble",
@@ -20,6 +21,8 @@ static json_t *ring_json(const struct signet_ring *r)
                      "publish_ahead_s", (json_int_t)r->publish_ahead_s, "max_ttl_s", (json_int_t)r->max_ttl_s, "skew_s",
                      (json_int_t)r->skew_s, "jwks_max_age_s", (json_int_t)r->max_age_s, "refresh_s",
                      (json_int_t)r->refresh_s, "destroy_after_s", (json_int_t)r->destroy_after_s, "standby", r->standby);
+    ring_add_json(out, &r->status);
+    return out;
 }
 
 static const char *every(char out[32], const struct signet_ring *r)
@@ -40,8 +43,9 @@ static void put_line(const struct signet_ring *r)
     else
         printf("%sdoes not sign%s: %s", paint(PAINT_BAD), paint_off(), r->status.trouble.reason);
     if (*r->status.next_kid)
-        printf(", next %s", cli_when(when, r->status.next_activates_at, time(NULL)));
+        printf(", next %s", cli_when(when, r->status.next_activates_at, clock_wall_s()));
     putchar('\n');
+    ring_put_state(&r->status, "                 ");
 }
 
 static void put_span(const char *what, uint32_t s)
@@ -59,7 +63,7 @@ static void put_keys(const struct signet_ring *r, const struct signet_key_list *
         if (strcmp(keys->keys[i].ring, r->status.name) == 0)
             printf("  %-14s %-8s %s, %s %s\n", "key", keys->keys[i].state, keys->keys[i].kid,
                    strcmp(keys->keys[i].state, "next") == 0 ? "signs from" : "activated",
-                   cli_when(when, keys->keys[i].activates_at, time(NULL)));
+                   cli_when(when, keys->keys[i].activates_at, clock_wall_s()));
 }
 
 static void put_whole(const struct signet_ring *r, const struct signet_key_list *keys)
@@ -71,6 +75,7 @@ static void put_whole(const struct signet_ring *r, const struct signet_key_list 
         printf("  signs with     %s\n", r->status.active_kid);
     else
         printf("  does not sign  %s: %s\n", r->status.trouble.reason, r->status.trouble.text);
+    ring_put_state(&r->status, "  ");
     printf("  profiles       ");
     for (size_t i = 0; i < r->n_profiles; i++)
         printf("%s%s", i ? ", " : "", r->profiles[i]);
@@ -88,11 +93,6 @@ static void put_whole(const struct signet_ring *r, const struct signet_key_list 
 
 /* --- the commands ---------------------------------------------------------------------------------- */
 
-static int flushed(void)
-{
-    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_REFUSED;
-}
-
 static int put_all(const struct signet_ring_list *l, bool as_json)
 {
     json_t *all = as_json ? json_array() : NULL;
@@ -103,7 +103,7 @@ static int put_all(const struct signet_ring_list *l, bool as_json)
         else
             put_line(&l->rings[i]);
     }
-    return as_json ? cli_put_json(all) : flushed();
+    return as_json ? cli_put_json(all) : cli_flushed();
 }
 
 static int list(int argc, char **argv)
@@ -128,7 +128,7 @@ static int put_one(const struct signet_ring_list *l, const struct signet_key_lis
             if (as_json)
                 return cli_put_json(ring_json(&l->rings[i]));
             put_whole(&l->rings[i], keys);
-            return flushed();
+            return cli_flushed();
         }
     fprintf(stderr, "signet: UNKNOWN_RING: the configuration has no ring '%s'; it has ", name);
     for (size_t i = 0; i < l->n; i++)
@@ -217,7 +217,7 @@ static int put_plan(const struct signet_ring_plan *p, const struct plan_args *a)
         return cli_put_json(plan_json(p));
     if (!a->svg)
         plan_put(p);
-    return flushed();
+    return cli_flushed();
 }
 
 static int plan(int argc, char **argv)
@@ -227,7 +227,7 @@ static int plan(int argc, char **argv)
 
     argp_parse(&plan_argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
     struct signet *s = cli_open_admin(&a.common);
-    struct signet_ring_plan *p = s ? signet_plan_ring(s, a.ring, a.for_s ? time(NULL) + a.for_s : 0, &e) : NULL;
+    struct signet_ring_plan *p = s ? signet_plan_ring(s, a.ring, a.for_s ? clock_wall_s() + a.for_s : 0, &e) : NULL;
     int status = p ? put_plan(p, &a) : s ? cli_failed(&e) : EXIT_USAGE;
     signet_ring_plan_free(p);
     signet_close(s);
@@ -238,6 +238,7 @@ static const struct command ring_commands[] = {
     { "list", "every ring", list },
     { "show", "one ring, its settings and keys", show },
     { "plan", "what becomes of its keys, and when", plan },
+    { "rotate", "change to another key as soon as is safe, or now", ring_rotate },
     { NULL, NULL, NULL },
 };
 

@@ -1,7 +1,8 @@
 #include "client/cli/cli.h"
+#include "client/cli/ring.h"
+#include "client/clock.h"
 
 #include <string.h>
-#include <time.h>
 
 struct args { struct common common; bool admin; };
 
@@ -18,7 +19,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    { "admin", 'A', NULL, 0, "Ask the admin socket: signers and counters too", 0 },
+    { "admin", 'A', NULL, 0, "Ask the admin socket: notices, signers and counters too", 0 },
     { 0 },
 };
 static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
@@ -29,21 +30,18 @@ static const struct argp argp = {
 
 /* --- JSON ----------------------------------------------------------------------------------------- */
 
-static json_t *trouble_json(const struct signet_error *e)
-{
-    return *e->reason ? json_pack("{s:i, s:s, s:s}", "code", e->code, "reason", e->reason, "text", e->text) : json_null();
-}
-
 static json_t *rings_json(const struct signet_status *st)
 {
     json_t *all = json_array();
 
     for (size_t i = 0; i < st->n_rings; i++) {
         const struct signet_ring_status *r = &st->rings[i];
-        json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:o}", "name", r->name, "alg", r->alg,
-                                             "active_kid", r->active_kid, "next_kid", r->next_kid, "next_activates_at",
-                                             (json_int_t)r->next_activates_at, "published", (int)r->n_published,
-                                             "trouble", trouble_json(&r->trouble)));
+        json_t *out = json_pack("{s:s, s:s, s:s, s:s, s:I, s:i, s:o}", "name", r->name, "alg", r->alg, "active_kid",
+                                r->active_kid, "next_kid", r->next_kid, "next_activates_at",
+                                (json_int_t)r->next_activates_at, "published", (int)r->n_published, "trouble",
+                                cli_error_json(&r->trouble));
+        ring_add_json(out, r);
+        json_array_append_new(all, out);
     }
     return all;
 }
@@ -80,16 +78,26 @@ static json_t *counters_json(const struct signet_status *st)
     return all;
 }
 
+static json_t *notices_json(const struct signet_status *st)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < st->n_notices; i++)
+        json_array_append_new(all, json_string(st->notices[i]));
+    return all;
+}
+
 static json_t *status_json(const struct signet_status *st, bool admin)
 {
     json_t *token = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:o}", "label", st->token_label, "manufacturer",
                               st->token_manufacturer, "model", st->token_model, "serial", st->token_serial, "software",
                               st->token_software, "custody", st->custody, "mechanisms", mechanisms_json(st));
     json_t *out = json_pack("{s:s, s:I, s:b, s:o, s:o, s:o}", "version", st->version, "started_at",
-                            (json_int_t)st->started_at, "ready", st->ready, "trouble", trouble_json(&st->trouble), "token",
+                            (json_int_t)st->started_at, "ready", st->ready, "trouble", cli_error_json(&st->trouble), "token",
                             token, "rings", rings_json(st));
 
     if (out && admin) {
+        json_object_set_new(out, "notices", notices_json(st));
         json_object_set_new(out, "signers", signers_json(st));
         json_object_set_new(out, "counters", counters_json(st));
         json_object_set_new(out, "config_generation", json_integer(st->config_generation));
@@ -112,6 +120,7 @@ static void put_ring(const struct signet_ring_status *r, int64_t now)
     if (*r->next_kid)
         printf("\n%-27snext is %s, %s", "", r->next_kid, cli_when(when, r->next_activates_at, now));
     putchar('\n');
+    ring_put_state(r, "                           ");
 }
 
 /* A mechanism is proved by a key: without one there is nothing wrong with it. */
@@ -136,13 +145,15 @@ static void put_mechanisms(const struct signet_status *st)
 
 static void put_words(const struct signet_status *st, bool admin)
 {
-    int64_t now = time(NULL);
+    int64_t now = clock_wall_s();
     char when[80];
 
     printf("signetd %s, started %s: %s%s%s\n", st->version, cli_when(when, st->started_at, now),
            paint(st->ready ? PAINT_GOOD : PAINT_BAD), st->ready ? "ready" : "not ready", paint_off());
     if (!st->ready)
         printf("  %s: %s\n", st->trouble.reason, st->trouble.text);
+    for (size_t i = 0; i < st->n_notices; i++)
+        printf("  %s%s%s\n", paint(PAINT_WARN), st->notices[i], paint_off());
     if (*st->token_label) {
         printf("token %s (%s, %s)%s\n  custody: %s\n", st->token_label, st->token_manufacturer, st->token_model,
                st->token_software ? ", software: its keys are files" : "", st->custody);

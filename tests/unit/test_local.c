@@ -18,9 +18,11 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { A, B, STRANGER, N_KEYS };        /* of ring web, of ring other, of none */
 
@@ -31,10 +33,35 @@ static struct shared {
     unsigned n_fetches;
     unsigned n_keys;                    /* the first so many */
     uint32_t max_age_s;
-    bool broken, no_ring, odd;
+    uint32_t changes_in_s;
+    bool broken, no_ring, odd, secret;  /* secret: ring web has HMAC keys besides */
     unsigned hold_from;                 /* fetches from this number on are answered when `released` */
     bool released;
 } *now;
+
+#ifdef SIGNET_TESTING
+static struct { _Atomic int64_t passed_ms, moved_ms; } *test_time;      /* SIGNET_TEST_TIME */
+
+static int64_t wall(void)
+{
+    return (int64_t)time(NULL) + test_time->passed_ms / 1000;
+}
+
+static void own_the_time(void)
+{
+    int fd = memfd_create("time", 0);
+    char path[64];
+
+    if (fd < 0 || ftruncate(fd, sizeof *test_time) < 0)
+        abort();
+    test_time = mmap(NULL, sizeof *test_time, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    setenv("SIGNET_TEST_TIME", path, 1);
+}
+#else
+static int64_t wall(void) { return time(NULL); }
+static void own_the_time(void) { }
+#endif
 
 /* --- tokens ------------------------------------------------------------------------ */
 
@@ -96,13 +123,25 @@ static const char *payload_for(const char *aud, int64_t ttl)
 {
     static char payload[200];
 
-    snprintf(payload, sizeof payload, "{\"iss\":\"https://login\",\"aud\":\"%s\",\"exp\":%lld}", aud, (long long)time(NULL) + ttl);
+    snprintf(payload, sizeof payload, "{\"iss\":\"https://login\",\"aud\":\"%s\",\"exp\":%lld}", aud, (long long)(wall() + ttl));
     return payload;
 }
 
 static char *session(int k, const char *aud, int64_t ttl)
 {
     return token(k, "JWT", payload_for(aud, ttl));
+}
+
+/* Of a key that is in no set. */
+static char *hmac_token(const char *kid)
+{
+    CLEANUP(buf_clear) struct buf out;
+    const char *payload = payload_for("shop", 60);
+
+    buf_init(&out, 4096);
+    CU_ASSERT_TRUE_FATAL(jws_signing_input(&out, alg_by_name("HS256", 5), "JWT", kid, payload, strlen(payload)));
+    CU_ASSERT_TRUE_FATAL(jws_append_signature(&out, (const uint8_t *)"32 bytes of any kind, as a MAC is", 32) && buf_append(&out, "", 1));
+    return strdup((const char *)out.data);
 }
 
 /* --- the daemon ---------------------------------------------------------------------- */
@@ -134,12 +173,14 @@ static void say_keys(int fd, const Signet__V1__Request *rq)
         p[i].leeway_s = 5;
     }
     p[0].name = "web", p[0].ring = "web", p[0].audiences = shop;
+    p[0].has_secret_keys = now->secret;
     p[1].name = "other", p[1].ring = "other", p[1].audiences = other;
     p[2].name = "hmac", p[2].ring = "hmac", p[2].audiences = hmac, p[2].alg = "HS256";
     p[3].name = "raw", p[3].ring = "web", p[3].n_audiences = 0, p[3].raw = true, p[3].issuer = "", p[3].typ = "";
     r.jwks = (char *)jwks.data;
     r.version = now->n_keys;
     r.max_age_s = now->max_age_s;
+    r.changes_in_s = now->changes_in_s;
     r.n_pages = 1;
     r.profiles = each;
     r.n_profiles = 4;
@@ -285,6 +326,87 @@ static void a_changed_token_is_refused(void)
     free(t);
     finish(&w);
 }
+
+/* While a ring changes from HMAC to a public algorithm, or back. */
+static void hmac_keys_besides_public_ones_are_the_daemon_s(void)
+{
+    struct world w = begin(2, 900);
+
+    now->secret = true;
+    unit_same_str("a public key's", verdict(w.l, session(A, "shop", 60), NULL, NULL), "web");
+    unit_same_str("an HMAC key's", verdict(w.l, hmac_token("k"), NULL, NULL), "by the daemon");
+    unit_same_str("without a kid", verdict(w.l, hmac_token(NULL), NULL, NULL), "by the daemon");
+    unit_same_int("and no other set is asked for", now->n_fetches, 1);
+    unit_same_str("in a public key's name", verdict(w.l, hmac_token(jwk_kid(key[A].jwk)), NULL, NULL), "KEY_UNUSABLE");
+    unit_same_str("a stranger's", verdict(w.l, session(STRANGER, "shop", 60), NULL, NULL), "KEY_UNKNOWN");
+    unit_same_int("may be of a newer set", now->n_fetches, 2);
+    finish(&w);
+    w = begin(2, 900);
+    unit_same_str("where there are none", verdict(w.l, hmac_token("k"), NULL, NULL), "KEY_UNKNOWN");
+    finish(&w);
+    w = begin(2, 900);
+    unit_same_str("a set from before the first", verdict(w.l, session(A, "shop", 60), NULL, NULL), "web");
+    now->secret = true;
+    unit_same_str("then another is asked for", verdict(w.l, hmac_token("k"), NULL, NULL), "by the daemon");
+    unit_same_int("once", now->n_fetches, 2);
+    finish(&w);
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+#ifdef SIGNET_TESTING
+static const struct { const char *name; uint32_t max_age_s, changes_in_s; int64_t passed_s; long long renewed; } renewal[] = {
+    { "before half its time",                        900, 0,          400, 0 },
+    { "after it",                                    900, 0,          451, 1 },
+    { "before it is said to change",                 900, 60,         30,  0 },
+    { "after that",                                  900, 60,         61,  1 },
+    { "said to change after half its time",          900, 800,        451, 1 },
+    { "said to change after its end",                60,  1000,       31,  1 },
+    { "said to change when nobody lives any more",   900, UINT32_MAX, 400, 0 },
+};
+
+/* Whether it was renewed in passing shows in the number of fetches when a stranger's kid has asked for one more: it
+ * waits for one that is under way, and they are one after the other. */
+static void a_set_is_renewed_in_time(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(renewal); i++) {
+        struct world w = begin(2, renewal[i].max_age_s);
+        now->changes_in_s = renewal[i].changes_in_s;
+        verdict(w.l, session(A, "shop", 60), NULL, NULL);
+        test_time->passed_ms += renewal[i].passed_s * 1000;
+        unit_same_str(renewal[i].name, verdict(w.l, session(A, "shop", 60), NULL, NULL), "web");
+        verdict(w.l, session(STRANGER, "shop", 60), NULL, NULL);
+        unit_same_int(renewal[i].name, now->n_fetches - 2, renewal[i].renewed);
+        finish(&w);
+    }
+}
+
+static void no_set_is_used_past_its_end(void)
+{
+    struct world w = begin(1, 60);
+
+    now->changes_in_s = 1000;
+    unit_same_str("before", verdict(w.l, session(A, "shop", 60), NULL, NULL), "web");
+    script_kill(&w.d);
+    test_time->passed_ms += 20 * 1000;
+    unit_same_str("within it", verdict(w.l, session(A, "shop", 60), NULL, NULL), "web");
+    test_time->passed_ms += 41 * 1000;
+    unit_same_str("past it", verdict(w.l, session(A, "shop", 60), NULL, NULL), "KEYS_UNAVAILABLE");
+    finish(&w);
+}
+
+static void tokens_grow_old(void)
+{
+    struct world w = begin(1, 900);
+    char *t = session(A, "shop", 60);
+
+    unit_same_str("before", verdict(w.l, strdup(t), NULL, NULL), "web");
+    test_time->passed_ms += 66 * 1000;
+    unit_same_str("after", verdict(w.l, strdup(t), NULL, NULL), "EXPIRED");
+    free(t);
+    finish(&w);
+}
+#endif
 
 /* --- keys that come ---------------------------------------------------------------------- */
 
@@ -513,6 +635,12 @@ static void nonsense_is_named(void)
 static const struct unit_case cases[] = {
     { "tokens are judged by profile and ring, HMAC by the daemon", judges_as_the_daemon_would },
     { "a key that cannot be read is the daemon's", a_key_that_cannot_be_read_is_the_daemon_s },
+    { "HMAC keys of a ring that has public ones too are the daemon's", hmac_keys_besides_public_ones_are_the_daemon_s },
+#ifdef SIGNET_TESTING
+    { "a set is renewed when it is said to change, else half-way to its end", a_set_is_renewed_in_time },
+    { "no set is used past its end, whatever is said of changes", no_set_is_used_past_its_end },
+    { "tokens grow old by the time that a test lets pass", tokens_grow_old },
+#endif
     { "one fetch serves many calls", one_fetch_serves_many },
     { "a changed token is refused", a_changed_token_is_refused },
     { "a new key is fetched at its first token", a_new_key_is_fetched_at_its_first_token },
@@ -532,6 +660,7 @@ static const struct unit_case cases[] = {
 int main(void)
 {
     now = mmap(NULL, sizeof *now, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    own_the_time();
     make_keys();
     int failed = unit_run(cases, ARRAY_LEN(cases));
     free_keys();
