@@ -37,8 +37,10 @@ static _Noreturn void kill_all(void)
 static enum fault_kind due_in_sequence(enum fault_function f)
 {
     struct fault_sequence *s = &control->sequence;
+    uint32_t armed = s->armed;
 
-    if (!s->armed || f == FAULT_OF_C_Login)
+    if (armed == FAULT_DISARMED || f == FAULT_OF_C_Login ||
+        (armed == FAULT_CHANGES && (unsigned)f < (unsigned)N_FAULT_READING))
         return FAULT_NONE;
     uint64_t n = atomic_fetch_add(&s->n_calls, 1) + 1;
     s->called[n % FAULT_REMEMBERED] = f;

@@ -42,7 +42,8 @@ enum fault_kind {
     X(C_GenerateKeyPair) X(C_GenerateKey) X(C_CreateObject) X(C_DestroyObject) X(C_SetAttributeValue)
 #define FAULT_FUNCTIONS(X) FAULT_READING(X) FAULT_CHANGING(X)
 
-/* One sequence of all calls but C_Login's, of all processes, while it is armed. */
+/* One sequence of the calls of all processes, C_Login's excepted, while it is armed. */
+enum fault_armed { FAULT_DISARMED, FAULT_ALL, FAULT_CHANGES /* only those that change the token count */ };
 #define FAULT_REMEMBERED 1024u
 
 struct fault_sequence {
@@ -69,6 +70,10 @@ enum fault_function {
 #undef X
     N_FAULT_FUNCTIONS
 };
+
+#define X(name) + 1
+enum { N_FAULT_READING = 0 FAULT_READING(X) };
+#undef X
 
 struct faults {
     struct fault_sequence sequence;

@@ -20,6 +20,7 @@ def names_in(macro):
 CHANGING = names_in("FAULT_CHANGING")            # the calls that change the token
 FUNCTIONS = names_in("FAULT_READING") + CHANGING
 KINDS = [kind.lower() for kind in re.findall(r"^    FAULT_(\w+),", HEADER, re.M)]
+DISARMED, ALL, CHANGES = range(3)                # enum fault_armed
 REMEMBERED = int(re.search(r"#define FAULT_REMEMBERED (\d+)u", HEADER)[1])
 MODULE = str((BUILD / "tests/faults/faults.so").resolve())
 
@@ -62,17 +63,21 @@ class Control:
         f.every, f.value, f.left = every, value, left
         f.kind = KINDS.index(kind)
 
-    def arm(self, kind="none", at=0):
-        """Counts all calls from now on, C_Login's excepted; `kind` is done at the `at`th."""
+    def arm(self, kind="none", at=0, changes=False):
+        """Counts all calls from now on, C_Login's excepted, or those that change the token; `kind` is done at the
+        `at`th."""
         s = self.layout.sequence
-        s.armed = 0
+        s.armed = DISARMED
         s.kind, s.at, s.n_calls, s.n_done = KINDS.index(kind), at, 0, 0
-        s.armed = 1
+        s.armed = CHANGES if changes else ALL
 
     def disarm(self):
         """Was it done? Then at the last of the calls."""
-        self.layout.sequence.armed = 0
+        self.layout.sequence.armed = DISARMED
         return self.layout.sequence.n_done > 0
+
+    def n_calls(self):
+        return self.layout.sequence.n_calls
 
     def calls(self):
         """The names of the calls of the sequence, in their order; the first are forgotten where there were more than
