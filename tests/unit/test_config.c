@@ -383,7 +383,8 @@ static void names_are_collected_once(void)
 static const struct { const char *text; int64_t want; } duration_case[] = {
     { "0", 0 }, { "500ms", 500 }, { "30s", 30000 }, { "15m", 900000 }, { "12h", 43200000 }, { "30d", 2592000000 },
     { "2w", 1209600000 }, { "1", -1 }, { "", -1 }, { "s", -1 }, { "-1s", -1 }, { "01s", -1 }, { "1 s", -1 },
-    { "1S", -1 }, { "1h30m", -1 }, { "9999999999999s", -1 }, { "1.5h", -1 },
+    { "1S", -1 }, { "9999999999999s", -1 }, { "1.5h", -1 }, { "999999999999w", -1 }, { "1h30m", 5400000 },
+    { "17m30s", 1050000 }, { "1w2d3h4m5s6ms", 788645006 }, { "30m1h", -1 }, { "1h1h", -1 }, { "1h30", -1 }, { "1h ", -1 },
 };
 
 static void durations_are_words(void)
@@ -393,6 +394,22 @@ static void durations_are_words(void)
         if (!value_duration(duration_case[i].text, &ms))
             ms = -1;
         unit_same_int(duration_case[i].text, ms, duration_case[i].want);
+    }
+}
+
+static const struct { int64_t ms; const char *want; } written_case[] = {
+    { 0, "0s" }, { 500, "500ms" }, { 30000, "30s" }, { 1050000, "17m30s" }, { 86400000, "1d" }, { 43260000, "12h1m" },
+    { 3660ll * 86400000, "3660d" }, { 1500, "1s500ms" }, { INT64_MAX, "106751991167d7h12m55s807ms" },
+};
+
+static void a_duration_is_written_as_it_is_read(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(written_case); i++) {
+        char text[VALUE_MAX];
+        int64_t again = -1;
+        value_duration_write(written_case[i].ms, text);
+        unit_same_str("written", text, written_case[i].want);
+        unit_same_int(text, value_duration(text, &again) ? again : -1, written_case[i].ms);
     }
 }
 
@@ -424,6 +441,7 @@ static const struct unit_case cases[] = {
     { "what needs a restart is named", what_needs_a_restart_is_named },
     { "names are collected once", names_are_collected_once },
     { "durations are words", durations_are_words },
+    { "a duration is written as it is read", a_duration_is_written_as_it_is_read },
     { "times are RFC 3339 or seconds", times_are_rfc3339_or_seconds },
 };
 UNIT_MAIN(cases)
