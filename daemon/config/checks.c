@@ -14,38 +14,6 @@ struct checking {
     struct mistakes *m;
 };
 
-/* Where root.section.entry.setting stands, or the nearest that does. */
-static size_t line_of(const struct checking *k, const char *section, const char *entry, const char *setting)
-{
-    const char *path[] = { section, entry, setting };
-    const struct tree *at = k->root;
-    size_t line = at->line;
-
-    for (size_t i = 0; i < ARRAY_LEN(path) && path[i] && at && tree_get(at, path[i]); i++) {
-        line = tree_line(at, path[i]);
-        at = tree_get(at, path[i]);
-    }
-    return line;
-}
-
-static bool is_set(const struct checking *k, const char *section, const char *entry, const char *setting)
-{
-    const struct tree *of = tree_get(k->root, section);
-
-    of = of ? tree_get(of, entry) : NULL;
-    return of && tree_get(of, setting);
-}
-
-/* All of root.section, or of root.section.entry, could be read: what is not there was not wanted. */
-static bool is_whole(const struct checking *k, const char *section, const char *entry)
-{
-    const struct tree *of = tree_get(k->root, section);
-
-    if (of && entry)
-        of = tree_get(of, entry);
-    return of ? !of->partial : !k->root->partial;
-}
-
 /* --- daemon and token -------------------------------------------------------------------- */
 
 static void check_sockets(const struct checking *k)
@@ -55,10 +23,11 @@ static void check_sockets(const struct checking *k)
 
     for (size_t i = 0; i < ARRAY_LEN(sockets); i++)
         if (sockets[i].path && strlen(sockets[i].path) > MAX_SOCKET_PATH)
-            mistake(k->m, line_of(k, "daemon", sockets[i].name, NULL), "daemon.%s: has %zu bytes, and a socket's path"
-                    " has at most %u", sockets[i].name, strlen(sockets[i].path), MAX_SOCKET_PATH);
+            mistake(k->m, tree_line_of(k->root, "daemon", sockets[i].name, NULL), "daemon.%s: has %zu bytes, and a"
+                    " socket's path has at most %u", sockets[i].name, strlen(sockets[i].path), MAX_SOCKET_PATH);
     if (d->socket && d->admin_socket && strcmp(d->socket, d->admin_socket) == 0)
-        mistake(k->m, line_of(k, "daemon", "admin_socket", NULL), "daemon.admin_socket: is the same as daemon.socket");
+        mistake(k->m, tree_line_of(k->root, "daemon", "admin_socket", NULL),
+                "daemon.admin_socket: is the same as daemon.socket");
 }
 
 /* A third: the first try hangs, a second signer's may too, and the third must still be in time. */
@@ -68,8 +37,8 @@ static void check_deadline(const struct checking *k, uint32_t deadline_ms, const
     uint32_t timeout_ms = k->c->token.timeout_ms;
 
     if (deadline_ms && 3ull * timeout_ms > deadline_ms)
-        mistake(k->m, line_of(k, section, entry, setting), "%s%s%s.deadline: %u ms is less than 3 x token.token_timeout"
-                " = 3 x %u ms = %llu ms: work that a hung signer had could not be given on in time", section,
+        mistake(k->m, tree_line_of(k->root, section, entry, setting), "%s%s%s.deadline: %u ms is less than 3 x"
+                " token.token_timeout = 3 x %u ms = %llu ms: work that a hung signer had could not be given on in time", section,
                 entry ? "." : "", entry ? entry : "", deadline_ms, timeout_ms, 3ull * timeout_ms);
 }
 
@@ -79,25 +48,25 @@ static void check_token(const struct checking *k)
     struct err e;
 
     if (t->pin_file && t->pin_credential)
-        mistake(k->m, line_of(k, "token", "pin_credential", NULL),
+        mistake(k->m, tree_line_of(k->root, "token", "pin_credential", NULL),
                 "token: both pin_file and pin_credential are there: the PIN has one source");
     if (!t->uri)
         return;
     if (!token_uri_ok(t->uri, false, &e)) {
-        mistake(k->m, line_of(k, "token", "uri", NULL), "token.uri: %s", e.text);
+        mistake(k->m, tree_line_of(k->root, "token", "uri", NULL), "token.uri: %s", e.text);
         return;
     }
     CLEANUP(freep) char *source = token_uri_pin_file(t->uri);
     if (source && (t->pin_file || t->pin_credential))
-        mistake(k->m, line_of(k, "token", "uri", NULL), "token.uri: names a pin-source beside %s: the PIN has one source",
-                t->pin_file ? "pin_file" : "pin_credential");
+        mistake(k->m, tree_line_of(k->root, "token", "uri", NULL),
+                "token.uri: names a pin-source beside %s: the PIN has one source", t->pin_file ? "pin_file" : "pin_credential");
 }
 
 /* --- rings --------------------------------------------------------------------------------- */
 
 static void check_outside(const struct checking *k, const struct ring_config *r)
 {
-    size_t line = line_of(k, "rings", r->settings.name, "keys");
+    size_t line = tree_line_of(k->root, "rings", r->settings.name, "keys");
     struct err e;
 
     for (size_t i = 0; i < r->n_outside; i++) {
@@ -114,7 +83,7 @@ static void check_ring(const struct checking *k, const struct ring_config *r)
     const char *name = r->settings.name;
     bool hmac = r->alg && r->alg->family == ALG_HMAC, rsa = r->alg && strcmp(r->alg->kty, "RSA") == 0;
     const struct { const char *setting; bool wrong; const char *why; } rules[] = {
-        { "bits", r->alg && !rsa && is_set(k, "rings", name, "bits"), "only RSA keys have a number of bits to choose" },
+        { "bits", r->alg && !rsa && tree_has(k->root, "rings", name, "bits"), "only RSA keys have a number of bits to choose" },
         { "allow_weak_secret", r->alg && !hmac && r->allow_weak_secret, "only HMAC keys are secrets" },
         { "destroy_retired_private", hmac && r->settings.destroy_retired_private,
           "an HMAC key has one half, and verifying needs it" },
@@ -124,10 +93,10 @@ static void check_ring(const struct checking *k, const struct ring_config *r)
 
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         if (rules[i].wrong)
-            mistake(k->m, line_of(k, "rings", name, rules[i].setting), "rings.%s.%s: %s", name, rules[i].setting,
+            mistake(k->m, tree_line_of(k->root, "rings", name, rules[i].setting), "rings.%s.%s: %s", name, rules[i].setting,
                     rules[i].why);
-    if (is_whole(k, "rings", name) && is_whole(k, "token", NULL) && !ring_settings_check(&r->settings, &e))
-        mistake(k->m, line_of(k, "rings", name, NULL), "rings.%s: %s", name, e.text);
+    if (tree_whole(k->root, "rings", name) && tree_whole(k->root, "token", NULL) && !ring_settings_check(&r->settings, &e))
+        mistake(k->m, tree_line_of(k->root, "rings", name, NULL), "rings.%s: %s", name, e.text);
     check_outside(k, r);
 }
 
@@ -135,7 +104,7 @@ static void check_ring(const struct checking *k, const struct ring_config *r)
 
 static void about(const struct checking *k, const struct profile *p, const char *setting, const char *why)
 {
-    mistake(k->m, line_of(k, "profiles", p->name, setting), "profiles.%s%s%s: %s", p->name, setting ? "." : "",
+    mistake(k->m, tree_line_of(k->root, "profiles", p->name, setting), "profiles.%s%s%s: %s", p->name, setting ? "." : "",
             setting ? setting : "", why);
 }
 
@@ -170,7 +139,7 @@ static void check_raw(const struct checking *k, const struct profile *p)
     static const char *const shaping[] = { "issuer", "audiences", "ttl", "max_ttl", "leeway", "subject", "claims" };
 
     for (size_t i = 0; i < ARRAY_LEN(shaping); i++)
-        if (is_set(k, "profiles", p->name, shaping[i]))
+        if (tree_has(k->root, "profiles", p->name, shaping[i]))
             about(k, p, shaping[i], "a raw profile signs any payload as it is: leave this out");
 }
 
@@ -191,7 +160,7 @@ static void check_claim_names(const struct checking *k, const struct profile *p)
                 about(k, p, "claims", why);
             }
         }
-    for (size_t j = 0; j < p->n_required && is_whole(k, "profiles", p->name); j++)
+    for (size_t j = 0; j < p->n_required && tree_whole(k->root, "profiles", p->name); j++)
         if (!p->any_claim && strcmp(p->required[j], "sub") != 0 && !has(p->allowed, p->n_allowed, p->required[j]) &&
             !is_fixed(p, p->required[j])) {
             snprintf(why, sizeof why, "'%.60s' is required but not allowed", p->required[j]);
@@ -206,7 +175,7 @@ static void check_claim_names(const struct checking *k, const struct profile *p)
 
 static void check_jwt(const struct checking *k, const struct profile *p)
 {
-    bool whole = is_whole(k, "profiles", p->name);
+    bool whole = tree_whole(k->root, "profiles", p->name);
 
     if (!p->issuer && whole)
         about(k, p, NULL, "'issuer' is missing: who says so? (a raw profile has none)");
@@ -219,13 +188,13 @@ static void check_jwt(const struct checking *k, const struct profile *p)
 
 static void check_profile(const struct checking *k, const struct profile *p)
 {
-    if (p->ring && !config_ring(k->c, p->ring) && is_whole(k, "rings", NULL)) {
+    if (p->ring && !config_ring(k->c, p->ring) && tree_whole(k->root, "rings", NULL)) {
         char why[120];
         snprintf(why, sizeof why, "there is no ring '%.60s' under 'rings'", p->ring);
         about(k, p, "ring", why);
     }
     (p->raw ? check_raw : check_jwt)(k, p);
-    if (is_set(k, "profiles", p->name, "deadline"))
+    if (tree_has(k->root, "profiles", p->name, "deadline"))
         check_deadline(k, p->deadline_ms, "profiles", p->name, "deadline");
 }
 
@@ -252,7 +221,7 @@ static void check_pair(const struct checking *k, const struct profile *a, const 
                  a->ring, b->name);
         about(k, a, "ring", why);
     }
-    if (!is_whole(k, "profiles", a->name) || !is_whole(k, "profiles", b->name))
+    if (!tree_whole(k->root, "profiles", a->name) || !tree_whole(k->root, "profiles", b->name))
         return;                              /* a typ may have been cut off */
     if (!a->issuer || !b->issuer || strcmp(a->issuer, b->issuer) != 0 || !share_audience(a, b))
         return;
@@ -268,7 +237,7 @@ void checks_run(const struct config *c, const struct tree *root, struct mistakes
     struct checking k = { c, root, m };
 
     check_sockets(&k);
-    if (is_whole(&k, "daemon", NULL))
+    if (tree_whole(k.root, "daemon", NULL))
         check_deadline(&k, c->daemon.deadline_ms, "daemon", NULL, NULL);
     check_token(&k);
     for (size_t i = 0; i < c->n_rings; i++)
@@ -278,6 +247,6 @@ void checks_run(const struct config *c, const struct tree *root, struct mistakes
         for (size_t j = 0; j < i; j++)
             check_pair(&k, &c->profiles[i], &c->profiles[j]);
     }
-    if (c->n_profiles == 0 && is_whole(&k, "profiles", NULL))
-        mistake(m, line_of(&k, "profiles", NULL, NULL), "profiles: there is none: nobody could sign or verify");
+    if (c->n_profiles == 0 && tree_whole(k.root, "profiles", NULL))
+        mistake(m, tree_line_of(k.root, "profiles", NULL, NULL), "profiles: there is none: nobody could sign or verify");
 }

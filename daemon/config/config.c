@@ -345,7 +345,7 @@ static void read_sections(struct reading *r, const struct tree *root, struct con
 struct config *config_parse(const char *text, size_t len, const char *file, const struct names *names,
                             struct buf *mistakes)
 {
-    struct mistakes m = { 0 };
+    CLEANUP(mistakes_clear) struct mistakes m = { 0 };
     CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &m);
     struct reading r = { .m = &m, .names = names, .partial = root && root->partial };
     CLEANUP(config_freep) struct config *c = root ? calloc(1, sizeof *c) : NULL;
@@ -470,7 +470,7 @@ static void names_of(const struct tree *allow, struct names *out)
 
 void config_names(const char *text, size_t len, struct names *out)
 {
-    struct mistakes unread = { 0 };          /* config_parse tells what is wrong */
+    CLEANUP(mistakes_clear) struct mistakes unread = { 0 };      /* config_parse tells what is wrong */
     CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &unread);
     const struct tree *daemon = root ? tree_get(root, "daemon") : NULL;
     const struct tree *profiles = root ? tree_get(root, "profiles") : NULL;
@@ -487,7 +487,7 @@ void config_names(const char *text, size_t len, struct names *out)
 size_t config_files(const char *text, size_t len, struct config_file out[CONFIG_MAX_FILES])
 {
     static const char *const settings[CONFIG_MAX_FILES] = { "module", "pin_file", "uri" };
-    struct mistakes unread = { 0 };          /* config_parse tells what is wrong */
+    CLEANUP(mistakes_clear) struct mistakes unread = { 0 };      /* config_parse tells what is wrong */
     CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &unread);
     const struct tree *token = root ? tree_get(root, "token") : NULL;
     size_t n = 0;

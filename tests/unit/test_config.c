@@ -173,7 +173,15 @@ static const struct { const char *name, *from, *to, *want; } mistake_case[] = {
     { "two sources of the PIN", "pin_file: /etc/signet/pin", "pin_file: /etc/signet/pin\n  pin_credential: pin",
       "signetd.conf:8: token: both pin_file and pin_credential are there: the PIN has one source\n" },
     { "a name twice", "    create: yes", "    alg: ES256",
-      "signetd.conf:13: 'alg' stands twice; it stood already in line 12\n" },
+      "signetd.conf:13: rings.web.alg: stands twice; it stood already in line 12: one of them must go\n" },
+    { "two rings of one name", "  printed:\n", "  web:\n",
+      "signetd.conf:17: rings.web: stands twice; it stood already in line 11: one of them must go\n" },
+    { "a section twice", "profiles:\n", "rings:\n",
+      "signetd.conf:24: rings: stands twice; it stood already in line 10: one of them must go\n" },
+    { "a name twice in a list's item", "max_ttl: 1h}]", "uri: 'pkcs11:object=b'}]",
+      "signetd.conf:23: rings.old.keys.uri: stands twice; it stood already in line 23: one of them must go\n" },
+    { "a name twice in a name", "    create: yes", "    ? {a: 1, a: 2}",
+      "signetd.conf:13: rings.web.a: stands twice; it stood already in line 13: one of them must go\n" },
     { "an alias", "audiences: [shop, login]", "audiences: *a", "signetd.conf:28: an alias ('*a'): write the value out\n" },
     { "half written", "profiles:", "profiles: [", "signetd.conf:" },
 };
@@ -242,7 +250,7 @@ static const struct { const char *name, *text, *want; } cut_case[] = {
       "  a: {ring: web, issuer: i, issuer: k, audiences: [b], ttl: 1x}\n",
       "f:2: an alias ('*a'): write the value out\n"
       "f:2: rings.web.bits: '3' is not between 2048 and 16384\n"
-      "f:4: 'issuer' stands twice; it stood already in line 4\n"
+      "f:4: profiles.a.issuer: stands twice; it stood already in line 4: one of them must go\n"
       "f:4: profiles.a.ttl: '1x' is no duration: write 500ms, 30s, 15m, 12h or 30d\n" },
 };
 
