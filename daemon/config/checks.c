@@ -1,5 +1,6 @@
 #include "daemon/config/checks.h"
 
+#include "daemon/config/value.h"
 #include "daemon/token/token.h"
 #include "proto/jose/claims.h"
 
@@ -38,8 +39,8 @@ static void check_deadline(const struct checking *k, uint32_t deadline_ms, const
 
     if (deadline_ms && 3ull * timeout_ms > deadline_ms)
         mistake(k->m, tree_line_of(k->root, section, entry, setting), "%s%s%s.deadline: %u ms is less than 3 x"
-                " token.token_timeout = 3 x %u ms = %llu ms: work that a hung signer had could not be given on in time", section,
-                entry ? "." : "", entry ? entry : "", deadline_ms, timeout_ms, 3ull * timeout_ms);
+                " token.token_timeout = 3 x %u ms = %llu ms: work that a hung signer had could not be given on in time",
+                section, entry ? "." : "", entry ? entry : "", deadline_ms, timeout_ms, 3ull * timeout_ms);
 }
 
 static void check_token(const struct checking *k)
@@ -59,10 +60,28 @@ static void check_token(const struct checking *k)
     CLEANUP(freep) char *source = token_uri_pin_file(t->uri);
     if (source && (t->pin_file || t->pin_credential))
         mistake(k->m, tree_line_of(k->root, "token", "uri", NULL),
-                "token.uri: names a pin-source beside %s: the PIN has one source", t->pin_file ? "pin_file" : "pin_credential");
+                "token.uri: names a pin-source beside %s: the PIN has one source",
+                t->pin_file ? "pin_file" : "pin_credential");
 }
 
 /* --- rings --------------------------------------------------------------------------------- */
+
+/* A pair of a ring's outside keys. */
+static void check_outside_pair(const struct checking *k, const char *ring, const struct outside_key *a,
+                               const struct outside_key *b)
+{
+    size_t line = tree_line_of(k->root, "rings", ring, "keys");
+    char at[VALUE_MAX];
+
+    if (!a->uri || !b->uri)
+        return;
+    value_time_write(a->activates_at, at);
+    if (strcmp(a->uri, b->uri) == 0)
+        mistake(k->m, line, "rings.%s.keys: '%.80s' stands twice", ring, a->uri);
+    else if (a->activates_at == b->activates_at && tree_whole(k->root, "rings", ring))
+        mistake(k->m, line, "rings.%s.keys: '%.80s' and '%.80s' would both sign from %s on, and only one key can: give each"
+                " a time of its own", ring, b->uri, a->uri, at);
+}
 
 static void check_outside(const struct checking *k, const struct ring_config *r)
 {
@@ -73,9 +92,19 @@ static void check_outside(const struct checking *k, const struct ring_config *r)
         if (r->outside[i].uri && !token_uri_ok(r->outside[i].uri, true, &e))
             mistake(k->m, line, "rings.%s.keys: %s", r->settings.name, e.text);
         for (size_t j = 0; j < i; j++)
-            if (r->outside[i].uri && r->outside[j].uri && strcmp(r->outside[i].uri, r->outside[j].uri) == 0)
-                mistake(k->m, line, "rings.%s.keys: '%.80s' stands twice", r->settings.name, r->outside[i].uri);
+            check_outside_pair(k, r->settings.name, &r->outside[i], &r->outside[j]);
     }
+}
+
+/* A key is of one ring: the first would have it, and the second would wait for it and sign with nothing. */
+static void check_outside_of_two(const struct checking *k, const struct ring_config *a, const struct ring_config *b)
+{
+    for (size_t i = 0; i < a->n_outside; i++)
+        for (size_t j = 0; j < b->n_outside; j++)
+            if (a->outside[i].uri && b->outside[j].uri && strcmp(a->outside[i].uri, b->outside[j].uri) == 0)
+                mistake(k->m, tree_line_of(k->root, "rings", a->settings.name, "keys"), "rings.%s.keys: '%.80s' is a key"
+                        " of ring '%s' already: a key is of one ring", a->settings.name, a->outside[i].uri,
+                        b->settings.name);
 }
 
 static void check_ring(const struct checking *k, const struct ring_config *r)
@@ -83,20 +112,18 @@ static void check_ring(const struct checking *k, const struct ring_config *r)
     const char *name = r->settings.name;
     bool hmac = r->alg && r->alg->family == ALG_HMAC, rsa = r->alg && strcmp(r->alg->kty, "RSA") == 0;
     const struct { const char *setting; bool wrong; const char *why; } rules[] = {
-        { "bits", r->alg && !rsa && tree_has(k->root, "rings", name, "bits"), "only RSA keys have a number of bits to choose" },
+        { "bits", r->alg && !rsa && tree_has(k->root, "rings", name, "bits"),
+          "only RSA keys have a number of bits to choose" },
         { "allow_weak_secret", r->alg && !hmac && r->allow_weak_secret, "only HMAC keys are secrets" },
         { "destroy_retired_private", hmac && r->settings.destroy_retired_private,
           "an HMAC key has one half, and verifying needs it" },
         { "publish", hmac && r->publish, "an HMAC key has no public half: who could verify with it could sign" },
     };
-    struct err e;
 
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         if (rules[i].wrong)
             mistake(k->m, tree_line_of(k->root, "rings", name, rules[i].setting), "rings.%s.%s: %s", name, rules[i].setting,
                     rules[i].why);
-    if (tree_whole(k->root, "rings", name) && tree_whole(k->root, "token", NULL) && !ring_settings_check(&r->settings, &e))
-        mistake(k->m, tree_line_of(k->root, "rings", name, NULL), "rings.%s: %s", name, e.text);
     check_outside(k, r);
 }
 
@@ -240,8 +267,11 @@ void checks_run(const struct config *c, const struct tree *root, struct mistakes
     if (tree_whole(k.root, "daemon", NULL))
         check_deadline(&k, c->daemon.deadline_ms, "daemon", NULL, NULL);
     check_token(&k);
-    for (size_t i = 0; i < c->n_rings; i++)
+    for (size_t i = 0; i < c->n_rings; i++) {
         check_ring(&k, &c->rings[i]);
+        for (size_t j = 0; j < i; j++)
+            check_outside_of_two(&k, &c->rings[i], &c->rings[j]);
+    }
     for (size_t i = 0; i < c->n_profiles; i++) {
         check_profile(&k, &c->profiles[i]);
         for (size_t j = 0; j < i; j++)
