@@ -1,5 +1,6 @@
 #include "daemon/config/checks.h"
 
+#include "daemon/config/value.h"
 #include "daemon/token/token.h"
 #include "proto/jose/claims.h"
 
@@ -14,38 +15,6 @@ struct checking {
     struct mistakes *m;
 };
 
-/* Where root.section.entry.setting stands, or the nearest that does. */
-static size_t line_of(const struct checking *k, const char *section, const char *entry, const char *setting)
-{
-    const char *path[] = { section, entry, setting };
-    const struct tree *at = k->root;
-    size_t line = at->line;
-
-    for (size_t i = 0; i < ARRAY_LEN(path) && path[i] && at && tree_get(at, path[i]); i++) {
-        line = tree_line(at, path[i]);
-        at = tree_get(at, path[i]);
-    }
-    return line;
-}
-
-static bool is_set(const struct checking *k, const char *section, const char *entry, const char *setting)
-{
-    const struct tree *of = tree_get(k->root, section);
-
-    of = of ? tree_get(of, entry) : NULL;
-    return of && tree_get(of, setting);
-}
-
-/* All of root.section, or of root.section.entry, could be read: what is not there was not wanted. */
-static bool is_whole(const struct checking *k, const char *section, const char *entry)
-{
-    const struct tree *of = tree_get(k->root, section);
-
-    if (of && entry)
-        of = tree_get(of, entry);
-    return of ? !of->partial : !k->root->partial;
-}
-
 /* --- daemon and token -------------------------------------------------------------------- */
 
 static void check_sockets(const struct checking *k)
@@ -55,10 +24,11 @@ static void check_sockets(const struct checking *k)
 
     for (size_t i = 0; i < ARRAY_LEN(sockets); i++)
         if (sockets[i].path && strlen(sockets[i].path) > MAX_SOCKET_PATH)
-            mistake(k->m, line_of(k, "daemon", sockets[i].name, NULL), "daemon.%s: has %zu bytes, and a socket's path"
-                    " has at most %u", sockets[i].name, strlen(sockets[i].path), MAX_SOCKET_PATH);
+            mistake(k->m, tree_line_of(k->root, "daemon", sockets[i].name, NULL), "daemon.%s: has %zu bytes, and a"
+                    " socket's path has at most %u", sockets[i].name, strlen(sockets[i].path), MAX_SOCKET_PATH);
     if (d->socket && d->admin_socket && strcmp(d->socket, d->admin_socket) == 0)
-        mistake(k->m, line_of(k, "daemon", "admin_socket", NULL), "daemon.admin_socket: is the same as daemon.socket");
+        mistake(k->m, tree_line_of(k->root, "daemon", "admin_socket", NULL),
+                "daemon.admin_socket: is the same as daemon.socket");
 }
 
 /* A third: the first try hangs, a second signer's may too, and the third must still be in time. */
@@ -68,9 +38,9 @@ static void check_deadline(const struct checking *k, uint32_t deadline_ms, const
     uint32_t timeout_ms = k->c->token.timeout_ms;
 
     if (deadline_ms && 3ull * timeout_ms > deadline_ms)
-        mistake(k->m, line_of(k, section, entry, setting), "%s%s%s.deadline: %u ms is less than 3 x token.token_timeout"
-                " = 3 x %u ms = %llu ms: work that a hung signer had could not be given on in time", section,
-                entry ? "." : "", entry ? entry : "", deadline_ms, timeout_ms, 3ull * timeout_ms);
+        mistake(k->m, tree_line_of(k->root, section, entry, setting), "%s%s%s.deadline: %u ms is less than 3 x"
+                " token.token_timeout = 3 x %u ms = %llu ms: work that a hung signer had could not be given on in time",
+                section, entry ? "." : "", entry ? entry : "", deadline_ms, timeout_ms, 3ull * timeout_ms);
 }
 
 static void check_token(const struct checking *k)
@@ -79,34 +49,62 @@ static void check_token(const struct checking *k)
     struct err e;
 
     if (t->pin_file && t->pin_credential)
-        mistake(k->m, line_of(k, "token", "pin_credential", NULL),
+        mistake(k->m, tree_line_of(k->root, "token", "pin_credential", NULL),
                 "token: both pin_file and pin_credential are there: the PIN has one source");
     if (!t->uri)
         return;
     if (!token_uri_ok(t->uri, false, &e)) {
-        mistake(k->m, line_of(k, "token", "uri", NULL), "token.uri: %s", e.text);
+        mistake(k->m, tree_line_of(k->root, "token", "uri", NULL), "token.uri: %s", e.text);
         return;
     }
     CLEANUP(freep) char *source = token_uri_pin_file(t->uri);
     if (source && (t->pin_file || t->pin_credential))
-        mistake(k->m, line_of(k, "token", "uri", NULL), "token.uri: names a pin-source beside %s: the PIN has one source",
+        mistake(k->m, tree_line_of(k->root, "token", "uri", NULL),
+                "token.uri: names a pin-source beside %s: the PIN has one source",
                 t->pin_file ? "pin_file" : "pin_credential");
 }
 
 /* --- rings --------------------------------------------------------------------------------- */
 
+/* A pair of a ring's outside keys. */
+static void check_outside_pair(const struct checking *k, const char *ring, const struct outside_key *a,
+                               const struct outside_key *b)
+{
+    size_t line = tree_line_of(k->root, "rings", ring, "keys");
+    char at[VALUE_MAX];
+
+    if (!a->uri || !b->uri)
+        return;
+    value_time_write(a->activates_at, at);
+    if (strcmp(a->uri, b->uri) == 0)
+        mistake(k->m, line, "rings.%s.keys: '%.80s' stands twice", ring, a->uri);
+    else if (a->activates_at == b->activates_at && tree_whole(k->root, "rings", ring))
+        mistake(k->m, line, "rings.%s.keys: '%.80s' and '%.80s' would both sign from %s on, and only one key can: give each"
+                " a time of its own", ring, b->uri, a->uri, at);
+}
+
 static void check_outside(const struct checking *k, const struct ring_config *r)
 {
-    size_t line = line_of(k, "rings", r->settings.name, "keys");
+    size_t line = tree_line_of(k->root, "rings", r->settings.name, "keys");
     struct err e;
 
     for (size_t i = 0; i < r->n_outside; i++) {
         if (r->outside[i].uri && !token_uri_ok(r->outside[i].uri, true, &e))
             mistake(k->m, line, "rings.%s.keys: %s", r->settings.name, e.text);
         for (size_t j = 0; j < i; j++)
-            if (r->outside[i].uri && r->outside[j].uri && strcmp(r->outside[i].uri, r->outside[j].uri) == 0)
-                mistake(k->m, line, "rings.%s.keys: '%.80s' stands twice", r->settings.name, r->outside[i].uri);
+            check_outside_pair(k, r->settings.name, &r->outside[i], &r->outside[j]);
     }
+}
+
+/* A key is of one ring: the first would have it, and the second would wait for it and sign with nothing. */
+static void check_outside_of_two(const struct checking *k, const struct ring_config *a, const struct ring_config *b)
+{
+    for (size_t i = 0; i < a->n_outside; i++)
+        for (size_t j = 0; j < b->n_outside; j++)
+            if (a->outside[i].uri && b->outside[j].uri && strcmp(a->outside[i].uri, b->outside[j].uri) == 0)
+                mistake(k->m, tree_line_of(k->root, "rings", a->settings.name, "keys"), "rings.%s.keys: '%.80s' is a key"
+                        " of ring '%s' already: a key is of one ring", a->settings.name, a->outside[i].uri,
+                        b->settings.name);
 }
 
 static void check_ring(const struct checking *k, const struct ring_config *r)
@@ -114,20 +112,18 @@ static void check_ring(const struct checking *k, const struct ring_config *r)
     const char *name = r->settings.name;
     bool hmac = r->alg && r->alg->family == ALG_HMAC, rsa = r->alg && strcmp(r->alg->kty, "RSA") == 0;
     const struct { const char *setting; bool wrong; const char *why; } rules[] = {
-        { "bits", r->alg && !rsa && is_set(k, "rings", name, "bits"), "only RSA keys have a number of bits to choose" },
+        { "bits", r->alg && !rsa && tree_has(k->root, "rings", name, "bits"),
+          "only RSA keys have a number of bits to choose" },
         { "allow_weak_secret", r->alg && !hmac && r->allow_weak_secret, "only HMAC keys are secrets" },
         { "destroy_retired_private", hmac && r->settings.destroy_retired_private,
           "an HMAC key has one half, and verifying needs it" },
         { "publish", hmac && r->publish, "an HMAC key has no public half: who could verify with it could sign" },
     };
-    struct err e;
 
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         if (rules[i].wrong)
-            mistake(k->m, line_of(k, "rings", name, rules[i].setting), "rings.%s.%s: %s", name, rules[i].setting,
+            mistake(k->m, tree_line_of(k->root, "rings", name, rules[i].setting), "rings.%s.%s: %s", name, rules[i].setting,
                     rules[i].why);
-    if (is_whole(k, "rings", name) && is_whole(k, "token", NULL) && !ring_settings_check(&r->settings, &e))
-        mistake(k->m, line_of(k, "rings", name, NULL), "rings.%s: %s", name, e.text);
     check_outside(k, r);
 }
 
@@ -135,7 +131,7 @@ static void check_ring(const struct checking *k, const struct ring_config *r)
 
 static void about(const struct checking *k, const struct profile *p, const char *setting, const char *why)
 {
-    mistake(k->m, line_of(k, "profiles", p->name, setting), "profiles.%s%s%s: %s", p->name, setting ? "." : "",
+    mistake(k->m, tree_line_of(k->root, "profiles", p->name, setting), "profiles.%s%s%s: %s", p->name, setting ? "." : "",
             setting ? setting : "", why);
 }
 
@@ -170,7 +166,7 @@ static void check_raw(const struct checking *k, const struct profile *p)
     static const char *const shaping[] = { "issuer", "audiences", "ttl", "max_ttl", "leeway", "subject", "claims" };
 
     for (size_t i = 0; i < ARRAY_LEN(shaping); i++)
-        if (is_set(k, "profiles", p->name, shaping[i]))
+        if (tree_has(k->root, "profiles", p->name, shaping[i]))
             about(k, p, shaping[i], "a raw profile signs any payload as it is: leave this out");
 }
 
@@ -191,7 +187,7 @@ static void check_claim_names(const struct checking *k, const struct profile *p)
                 about(k, p, "claims", why);
             }
         }
-    for (size_t j = 0; j < p->n_required && is_whole(k, "profiles", p->name); j++)
+    for (size_t j = 0; j < p->n_required && tree_whole(k->root, "profiles", p->name); j++)
         if (!p->any_claim && strcmp(p->required[j], "sub") != 0 && !has(p->allowed, p->n_allowed, p->required[j]) &&
             !is_fixed(p, p->required[j])) {
             snprintf(why, sizeof why, "'%.60s' is required but not allowed", p->required[j]);
@@ -206,7 +202,7 @@ static void check_claim_names(const struct checking *k, const struct profile *p)
 
 static void check_jwt(const struct checking *k, const struct profile *p)
 {
-    bool whole = is_whole(k, "profiles", p->name);
+    bool whole = tree_whole(k->root, "profiles", p->name);
 
     if (!p->issuer && whole)
         about(k, p, NULL, "'issuer' is missing: who says so? (a raw profile has none)");
@@ -219,13 +215,13 @@ static void check_jwt(const struct checking *k, const struct profile *p)
 
 static void check_profile(const struct checking *k, const struct profile *p)
 {
-    if (p->ring && !config_ring(k->c, p->ring) && is_whole(k, "rings", NULL)) {
+    if (p->ring && !config_ring(k->c, p->ring) && tree_whole(k->root, "rings", NULL)) {
         char why[120];
         snprintf(why, sizeof why, "there is no ring '%.60s' under 'rings'", p->ring);
         about(k, p, "ring", why);
     }
     (p->raw ? check_raw : check_jwt)(k, p);
-    if (is_set(k, "profiles", p->name, "deadline"))
+    if (tree_has(k->root, "profiles", p->name, "deadline"))
         check_deadline(k, p->deadline_ms, "profiles", p->name, "deadline");
 }
 
@@ -252,7 +248,7 @@ static void check_pair(const struct checking *k, const struct profile *a, const 
                  a->ring, b->name);
         about(k, a, "ring", why);
     }
-    if (!is_whole(k, "profiles", a->name) || !is_whole(k, "profiles", b->name))
+    if (!tree_whole(k->root, "profiles", a->name) || !tree_whole(k->root, "profiles", b->name))
         return;                              /* a typ may have been cut off */
     if (!a->issuer || !b->issuer || strcmp(a->issuer, b->issuer) != 0 || !share_audience(a, b))
         return;
@@ -268,16 +264,19 @@ void checks_run(const struct config *c, const struct tree *root, struct mistakes
     struct checking k = { c, root, m };
 
     check_sockets(&k);
-    if (is_whole(&k, "daemon", NULL))
+    if (tree_whole(k.root, "daemon", NULL))
         check_deadline(&k, c->daemon.deadline_ms, "daemon", NULL, NULL);
     check_token(&k);
-    for (size_t i = 0; i < c->n_rings; i++)
+    for (size_t i = 0; i < c->n_rings; i++) {
         check_ring(&k, &c->rings[i]);
+        for (size_t j = 0; j < i; j++)
+            check_outside_of_two(&k, &c->rings[i], &c->rings[j]);
+    }
     for (size_t i = 0; i < c->n_profiles; i++) {
         check_profile(&k, &c->profiles[i]);
         for (size_t j = 0; j < i; j++)
             check_pair(&k, &c->profiles[i], &c->profiles[j]);
     }
-    if (c->n_profiles == 0 && is_whole(&k, "profiles", NULL))
-        mistake(m, line_of(&k, "profiles", NULL, NULL), "profiles: there is none: nobody could sign or verify");
+    if (c->n_profiles == 0 && tree_whole(k.root, "profiles", NULL))
+        mistake(m, tree_line_of(k.root, "profiles", NULL, NULL), "profiles: there is none: nobody could sign or verify");
 }

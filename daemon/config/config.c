@@ -1,6 +1,7 @@
 #include "daemon/config/config.h"
 
 #include "daemon/config/checks.h"
+#include "daemon/config/promises.h"
 #include "daemon/config/setting.h"
 #include "daemon/config/value.h"
 #include "daemon/token/token.h"
@@ -71,7 +72,7 @@ static const struct setting ring_table[] = {
     { "alg", setting_alg, R(alg), .flags = SETTING_REQUIRED },
     { "bits", setting_number, R(rsa_bits), .min = JWK_MIN_RSA_BITS, .max = JWK_MAX_RSA_BITS, .unset = "3072" },
     { "create", setting_bool, R(settings.create), .unset = "no" },
-    { "rotate_every", setting_span_or_never, R(settings.rotate_every), .min = 60, .max = 10ll * YEAR, .unset = "30d" },
+    { "rotate_every", setting_span_or_never, R(settings.rotate_every), .min = 10, .max = 10ll * YEAR, .unset = "30d" },
     { "publish_ahead", setting_span, R(settings.publish_ahead), .min = 1, .max = YEAR, .unset = "2d" },
     { "max_ttl", setting_span, R(settings.max_ttl), .min = 1, .max = 10ll * YEAR, .unset = "12h" },
     { "skew", setting_span, R(settings.skew), .min = 0, .max = 3600, .unset = "1m" },
@@ -278,8 +279,10 @@ static void read_rings(struct reading *r, size_t line, const struct tree *v, str
                     RING_MAX_NAME);
         snprintf(ring->settings.name, sizeof ring->settings.name, "%s", name);
         snprintf(where, sizeof where, "rings.%.100s", name);
+        size_t before = r->m->n;
         setting_map(r, where, v->keys[i]->line, v->items[i], ring_table, ARRAY_LEN(ring_table), ring);
         finish_ring(ring, c);
+        v->items[i]->partial |= r->m->n > before;      /* its arithmetic would be of zeros */
     }
 }
 
@@ -289,6 +292,18 @@ static bool profile_name_ok(const char *name)
 
     return len > 0 && len <= MAX_PROFILE_NAME &&
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
+}
+
+/* A ttl that nobody wrote is none that the ring's keys would cut short. */
+static void finish_profile(struct profile *p, const struct config *c, bool ttl_said)
+{
+    const struct ring_config *ring = p->ring ? config_ring(c, p->ring) : NULL;
+    int64_t longest = ring ? promises_max_ttl(ring) : 0;
+
+    if (!ttl_said && longest > 0 && longest < p->ttl_s)
+        p->ttl_s = (uint32_t)longest;
+    p->max_ttl_s = p->max_ttl_s ? p->max_ttl_s : p->ttl_s;
+    p->deadline_ms = p->deadline_ms ? p->deadline_ms : c->daemon.deadline_ms;
 }
 
 static void read_profiles(struct reading *r, size_t line, const struct tree *v, struct config *c)
@@ -310,8 +325,7 @@ static void read_profiles(struct reading *r, size_t line, const struct tree *v, 
         p->name = strdup(name);
         snprintf(where, sizeof where, "profiles.%.100s", name);
         setting_map(r, where, v->keys[i]->line, v->items[i], profile_table, ARRAY_LEN(profile_table), p);
-        p->max_ttl_s = p->max_ttl_s ? p->max_ttl_s : p->ttl_s;
-        p->deadline_ms = p->deadline_ms ? p->deadline_ms : c->daemon.deadline_ms;
+        finish_profile(p, c, tree_get(v->items[i], "ttl"));
     }
 }
 
@@ -345,7 +359,7 @@ static void read_sections(struct reading *r, const struct tree *root, struct con
 struct config *config_parse(const char *text, size_t len, const char *file, const struct names *names,
                             struct buf *mistakes)
 {
-    struct mistakes m = { 0 };
+    CLEANUP(mistakes_clear) struct mistakes m = { 0 };
     CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &m);
     struct reading r = { .m = &m, .names = names, .partial = root && root->partial };
     CLEANUP(config_freep) struct config *c = root ? calloc(1, sizeof *c) : NULL;
@@ -355,6 +369,7 @@ struct config *config_parse(const char *text, size_t len, const char *file, cons
     if (c) {
         read_sections(&r, root, c);
         checks_run(c, root, &m);
+        promises_run(c, root, &m);
     }
     mistakes_tell(&m, file, mistakes);
     return m.n == 0 ? TAKE(c) : NULL;
@@ -470,7 +485,7 @@ static void names_of(const struct tree *allow, struct names *out)
 
 void config_names(const char *text, size_t len, struct names *out)
 {
-    struct mistakes unread = { 0 };          /* config_parse tells what is wrong */
+    CLEANUP(mistakes_clear) struct mistakes unread = { 0 };      /* config_parse tells what is wrong */
     CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &unread);
     const struct tree *daemon = root ? tree_get(root, "daemon") : NULL;
     const struct tree *profiles = root ? tree_get(root, "profiles") : NULL;
@@ -487,7 +502,7 @@ void config_names(const char *text, size_t len, struct names *out)
 size_t config_files(const char *text, size_t len, struct config_file out[CONFIG_MAX_FILES])
 {
     static const char *const settings[CONFIG_MAX_FILES] = { "module", "pin_file", "uri" };
-    struct mistakes unread = { 0 };          /* config_parse tells what is wrong */
+    CLEANUP(mistakes_clear) struct mistakes unread = { 0 };      /* config_parse tells what is wrong */
     CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &unread);
     const struct tree *token = root ? tree_get(root, "token") : NULL;
     size_t n = 0;

@@ -104,24 +104,18 @@ void setting_list(struct reading *r, const struct setting *s, const struct tree 
 /* --- numbers, durations, times ------------------------------------------------------ */
 
 /* A number in its field's unit, as a person would write it. */
-static void show(char out[32], int64_t n, int64_t factor, const char *unit)
+static void show(char out[VALUE_MAX], int64_t n, int64_t factor, const char *unit)
 {
-    static const struct { int64_t ms; const char *name; } spans[] = {
-        { 86400000, "d" }, { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 1, "ms" },
-    };
-
-    snprintf(out, 32, "%lld%s", (long long)n, unit);
-    for (size_t i = 0; factor && i < ARRAY_LEN(spans); i++)
-        if (n * factor % spans[i].ms == 0) {
-            snprintf(out, 32, "%lld%s", (long long)(n * factor / spans[i].ms), n ? spans[i].name : "s");
-            return;
-        }
+    if (factor)
+        value_duration_write(n * factor, out);
+    else
+        snprintf(out, VALUE_MAX, "%lld%s", (long long)n, unit);
 }
 
 static bool in_bounds(struct reading *r, const struct setting *s, const struct tree *v, int64_t n, int64_t factor,
                       const char *unit)
 {
-    char min[32], max[32];
+    char min[VALUE_MAX], max[VALUE_MAX];
 
     if (n >= s->min && n <= s->max)
         return true;

@@ -9,6 +9,8 @@
 
 #define MAX_DEPTH 16u
 #define MAX_NODES 20000u
+#define MAX_NAME 256             /* bytes of a setting's whole name in a message */
+#define MAX_MISTAKE 4096u        /* bytes: a sentence and the longest table */
 
 struct reader {
     yaml_parser_t parser;
@@ -17,11 +19,13 @@ struct reader {
     size_t n_nodes;
     size_t scalar_end;           /* where the last scalar ended */
     bool stopped;                /* nothing after this can be read */
+    const char *path[MAX_DEPTH + 2];     /* the names that lead to the map being read, by depth; NULL: a list's item */
 };
 
 void mistake(struct mistakes *m, size_t line, const char *fmt, ...)
 {
     size_t n = m->n++ < CONFIG_MAX_MISTAKES ? m->n - 1 : CONFIG_MAX_MISTAKES, at = n;
+    char text[MAX_MISTAKE];
     va_list args;
 
     while (at > 0 && m->first[at - 1].line > line)
@@ -29,20 +33,29 @@ void mistake(struct mistakes *m, size_t line, const char *fmt, ...)
     if (at == CONFIG_MAX_MISTAKES)
         return;
     if (n == CONFIG_MAX_MISTAKES)
-        n--;
+        free(m->first[--n].text);
     memmove(&m->first[at + 1], &m->first[at], (n - at) * sizeof *m->first);
-    m->first[at].line = line;
     va_start(args, fmt);
-    vsnprintf(m->first[at].text, sizeof m->first[at].text, fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    m->first[at].line = line;
+    m->first[at].text = strdup(text);
 }
 
 void mistakes_tell(const struct mistakes *m, const char *file, struct buf *out)
 {
     for (size_t i = 0; i < m->n && i < CONFIG_MAX_MISTAKES; i++)
-        buf_printf(out, "%s:%zu: %s\n", file, m->first[i].line, m->first[i].text);
+        buf_printf(out, "%s:%zu: %s\n", file, m->first[i].line,
+                   m->first[i].text ? m->first[i].text : "no memory to say what is wrong");
     if (m->n > CONFIG_MAX_MISTAKES)
         buf_printf(out, "%s: and %zu more\n", file, m->n - CONFIG_MAX_MISTAKES);
+}
+
+void mistakes_clear(struct mistakes *m)
+{
+    for (size_t i = 0; i < m->n && i < CONFIG_MAX_MISTAKES; i++)
+        free(m->first[i].text);
+    *m = (struct mistakes){ 0 };
 }
 
 void tree_free(struct tree *y)
@@ -74,6 +87,36 @@ size_t tree_line(const struct tree *map, const char *name)
         if (strcmp(map->keys[i]->text, name) == 0)
             return map->keys[i]->line;
     return map->line;
+}
+
+size_t tree_line_of(const struct tree *root, const char *section, const char *entry, const char *setting)
+{
+    const char *path[] = { section, entry, setting };
+    const struct tree *at = root;
+    size_t line = at->line;
+
+    for (size_t i = 0; i < ARRAY_LEN(path) && path[i] && at && tree_get(at, path[i]); i++) {
+        line = tree_line(at, path[i]);
+        at = tree_get(at, path[i]);
+    }
+    return line;
+}
+
+bool tree_has(const struct tree *root, const char *section, const char *entry, const char *setting)
+{
+    const struct tree *of = tree_get(root, section);
+
+    of = of ? tree_get(of, entry) : NULL;
+    return of && tree_get(of, setting);
+}
+
+bool tree_whole(const struct tree *root, const char *section, const char *entry)
+{
+    const struct tree *of = tree_get(root, section);
+
+    if (of && entry)
+        of = tree_get(of, entry);
+    return of ? !of->partial : !root->partial;
 }
 
 static bool next(struct reader *r, yaml_event_t *event)
@@ -150,17 +193,32 @@ static struct tree *value(struct reader *r, unsigned depth)
     return y;
 }
 
-static bool name_ok(struct reader *r, const struct tree *map, const struct tree *key)
+/* "rings.web.alg": the names that lead to this one. */
+static void whole_name(const struct reader *r, unsigned depth, const char *name, char out[MAX_NAME])
 {
+    size_t len = 0;
+
+    for (unsigned i = 0; i < depth; i++)
+        if (r->path[i] && len < MAX_NAME / 2)
+            len += (size_t)snprintf(out + len, MAX_NAME - len, "%.60s.", r->path[i]);
+    snprintf(out + len, MAX_NAME - len, "%.60s", name);
+}
+
+static bool name_ok(struct reader *r, const struct tree *map, const struct tree *key, unsigned depth)
+{
+    char name[MAX_NAME];
+
     if (!key)
         return false;
-    if (key->kind != TREE_TEXT)
+    if (key->kind != TREE_TEXT) {
         mistake(r->m, key->line, "a name must be a plain word");
-    else if (tree_get(map, key->text))
-        mistake(r->m, key->line, "'%.60s' stands twice; it stood already in line %zu", key->text,
-                tree_get(map, key->text)->line);
-    else
+        return false;
+    }
+    if (!tree_get(map, key->text))
         return true;
+    whole_name(r, depth, key->text, name);
+    mistake(r->m, key->line, "%s: stands twice; it stood already in line %zu: one of them must go", name,
+            tree_line(map, key->text));
     return false;
 }
 
@@ -200,13 +258,15 @@ static void children(struct reader *r, struct tree *y, unsigned depth)
 
     while (next(r, &event)) {
         bool end = event.type == YAML_MAPPING_END_EVENT || event.type == YAML_SEQUENCE_END_EVENT;
+        r->path[depth] = NULL;
         struct tree *item = end ? NULL : node(r, &event, depth + 1), *key = NULL;
         yaml_event_delete(&event);
         if (end)
             return;
-        bool named = y->kind == TREE_LIST || name_ok(r, y, item);
+        bool named = y->kind == TREE_LIST || name_ok(r, y, item, depth);
         if (y->kind == TREE_MAP) {
             key = item;
+            r->path[depth] = key && key->kind == TREE_TEXT ? key->text : NULL;
             item = value(r, depth + 1);
         }
         add(r, y, named, key, item);

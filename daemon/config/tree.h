@@ -25,12 +25,13 @@ struct tree {
     size_t n;
 };
 
-/* The first CONFIG_MAX_MISTAKES by line; n counts all. */
-struct mistakes { size_t n; struct { size_t line; char text[512]; } first[CONFIG_MAX_MISTAKES]; };
+/* The first CONFIG_MAX_MISTAKES by line; n counts all. A text may have more lines, indented. */
+struct mistakes { size_t n; struct { size_t line; char *text; } first[CONFIG_MAX_MISTAKES]; };
 
 void mistake(struct mistakes *m, size_t line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* In the order of their lines, each "file:line: …". */
 void mistakes_tell(const struct mistakes *m, const char *file, struct buf *out);
+void mistakes_clear(struct mistakes *m);
 
 /* The root map, up to where it can be read, or NULL; what is wrong is told. */
 struct tree *tree_read(const char *text, size_t len, struct mistakes *m);
@@ -41,5 +42,13 @@ DEFINE_CLEANUP(struct tree, tree_free)
 const struct tree *tree_get(const struct tree *map, const char *name);
 /* Where that name stands; the map's own line where it does not. */
 size_t tree_line(const struct tree *map, const char *name);
+
+/* By the path root.section.entry.setting, which NULL ends. */
+/* The line of it, or of the nearest that stands there. */
+size_t tree_line_of(const struct tree *root, const char *section, const char *entry, const char *setting);
+/* Whether it stands there. */
+bool tree_has(const struct tree *root, const char *section, const char *entry, const char *setting);
+/* All of root.section, or of its entry, could be read: what is not there was not wanted. */
+bool tree_whole(const struct tree *root, const char *section, const char *entry);
 
 #endif

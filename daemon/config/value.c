@@ -13,7 +13,7 @@ static const struct unit durations[] = {
 };
 static const struct unit sizes[] = { { "", 1 }, { "KiB", 1024 }, { "MiB", 1024 * 1024 } };
 
-/* Digits at *text, moved past them. 12 of them at most: no sum below overflows. */
+/* Digits at *text, moved past them: 12 of them at most. */
 static bool digits(const char **text, int64_t *out)
 {
     const char *at = *text;
@@ -35,10 +35,8 @@ static bool with_unit(const char *text, const struct unit *units, size_t n_units
     if (!digits(&text, &n))
         return false;
     for (size_t i = 0; i < n_units; i++)
-        if (strcmp(text, units[i].name) == 0) {
-            *out = n * units[i].factor;
-            return true;
-        }
+        if (strcmp(text, units[i].name) == 0)
+            return !__builtin_mul_overflow(n, units[i].factor, out);
     return false;
 }
 
@@ -47,13 +45,49 @@ bool value_number(const char *text, int64_t *out)
     return with_unit(text, sizes, 1, out);
 }
 
+/* The unit that the letters at *text name, moved past them; NULL: none. */
+static const struct unit *unit_at(const char **text)
+{
+    size_t len = strspn(*text, "abcdefghijklmnopqrstuvwxyz");
+
+    for (size_t i = 0; i < ARRAY_LEN(durations); i++)
+        if (strlen(durations[i].name) == len && strncmp(durations[i].name, *text, len) == 0) {
+            *text += len;
+            return &durations[i];
+        }
+    return NULL;
+}
+
 bool value_duration(const char *text, int64_t *out_ms)
 {
+    int64_t total = 0, smaller_than = INT64_MAX, n;
+
     if (strcmp(text, "0") == 0) {
         *out_ms = 0;
         return true;
     }
-    return with_unit(text, durations, ARRAY_LEN(durations), out_ms);
+    do {
+        const struct unit *u = digits(&text, &n) ? unit_at(&text) : NULL;
+        if (!u || u->factor >= smaller_than || __builtin_mul_overflow(n, u->factor, &n) ||
+            __builtin_add_overflow(total, n, &total))
+            return false;
+        smaller_than = u->factor;
+    } while (*text);
+    *out_ms = total;
+    return true;
+}
+
+void value_duration_write(int64_t ms, char out[VALUE_MAX])
+{
+    static const struct unit units[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 } };
+    size_t len = 0;
+
+    snprintf(out, VALUE_MAX, "0s");
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (ms / units[i].factor)
+            len += (size_t)snprintf(out + len, VALUE_MAX - len, "%lld%s", (long long)(ms / units[i].factor), units[i].name);
+        ms %= units[i].factor;
+    }
 }
 
 bool value_size(const char *text, int64_t *out_bytes)
@@ -96,4 +130,13 @@ bool value_time(const char *text, int64_t *out_s)
         return false;
     *out_s = t;
     return true;
+}
+
+void value_time_write(int64_t t, char out[VALUE_MAX])
+{
+    struct tm tm;
+    time_t when = t;
+
+    if (!gmtime_r(&when, &tm) || strftime(out, VALUE_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        snprintf(out, VALUE_MAX, "%lld", (long long)t);
 }

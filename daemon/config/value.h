@@ -1,4 +1,4 @@
-/* value: durations, sizes, rates and times in words. Each says false for what is none. */
+/* value: durations, sizes, rates and times in words, read and written. Each reader says false for what is none. */
 #ifndef SIGNET_CONFIG_VALUE_H
 #define SIGNET_CONFIG_VALUE_H
 
@@ -6,10 +6,14 @@
 #include <stdint.h>
 
 bool value_number(const char *text, int64_t *out);         /* canonical decimal, not negative */
-bool value_duration(const char *text, int64_t *out_ms);    /* 500ms 30s 15m 12h 30d 2w, 0 */
+bool value_duration(const char *text, int64_t *out_ms);    /* 500ms 30s 15m 12h 30d 2w, 1h30m, 0 */
 bool value_size(const char *text, int64_t *out_bytes);     /* 65536, 64KiB, 1MiB */
 bool value_rate(const char *text, int64_t *out_per_s);     /* 2000/s */
 bool value_bool(const char *text, bool *out);              /* yes no true false */
 bool value_time(const char *text, int64_t *out_s);         /* Unix seconds, or 2026-11-24T10:00:00Z */
+
+#define VALUE_MAX 32
+void value_duration_write(int64_t ms, char out[VALUE_MAX]);    /* as it is read: 17m30s; not negative */
+void value_time_write(int64_t t, char out[VALUE_MAX]);         /* 2026-11-24T10:00:00Z */
 
 #endif

@@ -149,7 +149,4 @@ struct ring_life {
  */
 struct ring_life *ring_foresee(const struct ring *r, int64_t now, int64_t *until, size_t *out_n, struct err *e);
 
-/* Whether the settings can keep their promises; ERR_CONFIG_INVALID with the arithmetic shown. */
-bool ring_settings_check(const struct ring_settings *s, struct err *e);
-
 #endif

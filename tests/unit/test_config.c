@@ -137,8 +137,6 @@ static const struct { const char *name, *from, *to, *want; } mistake_case[] = {
       "signetd.conf:6: token.uri: " },
     { "a relative socket", "socket: /run/signet/signet.sock", "socket: signet.sock",
       "signetd.conf:2: daemon.socket: 'signet.sock' is no absolute path\n" },
-    { "a ring that rotates too soon", "rotate_every: 30d", "rotate_every: 3d",
-      "signetd.conf:11: rings.web: rotate_every is 259200s, less than twice publish_ahead 172800s = 345600s\n" },
     { "bits of a curve", "    create: yes", "    bits: 2048",
       "signetd.conf:13: rings.web.bits: only RSA keys have a number of bits to choose\n" },
     { "no such ring", "ring: web\n", "ring: wob\n",
@@ -173,7 +171,15 @@ static const struct { const char *name, *from, *to, *want; } mistake_case[] = {
     { "two sources of the PIN", "pin_file: /etc/signet/pin", "pin_file: /etc/signet/pin\n  pin_credential: pin",
       "signetd.conf:8: token: both pin_file and pin_credential are there: the PIN has one source\n" },
     { "a name twice", "    create: yes", "    alg: ES256",
-      "signetd.conf:13: 'alg' stands twice; it stood already in line 12\n" },
+      "signetd.conf:13: rings.web.alg: stands twice; it stood already in line 12: one of them must go\n" },
+    { "two rings of one name", "  printed:\n", "  web:\n",
+      "signetd.conf:17: rings.web: stands twice; it stood already in line 11: one of them must go\n" },
+    { "a section twice", "profiles:\n", "rings:\n",
+      "signetd.conf:24: rings: stands twice; it stood already in line 10: one of them must go\n" },
+    { "a name twice in a list's item", "max_ttl: 1h}]", "uri: 'pkcs11:object=b'}]",
+      "signetd.conf:23: rings.old.keys.uri: stands twice; it stood already in line 23: one of them must go\n" },
+    { "a name twice in a name", "    create: yes", "    ? {a: 1, a: 2}",
+      "signetd.conf:13: rings.web.a: stands twice; it stood already in line 13: one of them must go\n" },
     { "an alias", "audiences: [shop, login]", "audiences: *a", "signetd.conf:28: an alias ('*a'): write the value out\n" },
     { "half written", "profiles:", "profiles: [", "signetd.conf:" },
 };
@@ -195,6 +201,218 @@ static void each_mistake_is_told_with_its_line(void)
         CU_ASSERT_PTR_NULL(c);
         snprintf(start, sizeof start, "%.*s", (int)strlen(mistake_case[i].want), told);
         unit_same_str(mistake_case[i].name, start, mistake_case[i].want);
+    }
+}
+
+/* The same, and all that is told: the sentence and the sum under it. */
+static const struct { const char *name, *from, *to, *want; } sum_case[] = {
+    { "published too late", "publish_ahead: 2d", "publish_ahead: 10m",
+      "signetd.conf:15: rings.web: publish_ahead is 10m and must be at least 17m30s, or verifiers meet tokens whose key they"
+      " cannot know\n"
+      "    jwks_max_age         15m    a copy of the key set may be this old\n"
+      "    refresh              30s    until every daemon has listed a new key\n"
+      "    skew                  1m    clocks differ\n"
+      "    generate_timeout      1m    making the key\n"
+      "    ------------------------\n"
+      "    publish_ahead     17m30s    at least; it is 10m\n" },
+    { "a second too late", "publish_ahead: 2d", "publish_ahead: 17m29s",
+      "signetd.conf:15: rings.web: publish_ahead is 17m29s and must be at least 17m30s, or verifiers meet tokens whose key"
+      " they cannot know\n"
+      "    jwks_max_age         15m    a copy of the key set may be this old\n"
+      "    refresh              30s    until every daemon has listed a new key\n"
+      "    skew                  1m    clocks differ\n"
+      "    generate_timeout      1m    making the key\n"
+      "    ------------------------\n"
+      "    publish_ahead     17m30s    at least; it is 17m29s\n" },
+    { "at the limit", "publish_ahead: 2d", "publish_ahead: 17m30s", "" },
+    { "rotated too soon", "rotate_every: 30d", "rotate_every: 3d",
+      "signetd.conf:14: rings.web: rotate_every is 3d and must be at least 4d, or nobody has time to mend what keeps a next"
+      " key from being made\n"
+      "    publish_ahead  2d    the next key is known before it signs\n"
+      "    publish_ahead  2d    as long before that, should it not be made at once\n"
+      "    -----------------\n"
+      "    rotate_every   4d    at least; it is 3d\n" },
+    { "as soon as may be", "rotate_every: 30d", "rotate_every: 4d", "" },
+    { "tokens that outlive a turn", "max_ttl: 12h", "max_ttl: 31d",
+      "signetd.conf:16: rings.web: max_ttl is 31d and must be at most 30d, or retired keys pile up\n"
+      "    rotate_every  30d    until the key after it retires, too\n"
+      "    -----------------\n"
+      "    max_ttl       30d    at most; it is 31d\n" },
+    { "tokens that live for a turn", "max_ttl: 12h", "max_ttl: 30d", "" },
+    { "a standby that would never sign", "    rotate_every: never", "    rotate_every: never\n    standby: yes",
+      "signetd.conf:20: rings.printed: standby needs rotate_every: a key that is always next must have a time\n" },
+    { "a key made elsewhere whose copies last longer", "max_ttl: 1h}]", "max_ttl: 1h, max_age: 2d, skew: 2m}]",
+      "signetd.conf:21: rings.old: publish_ahead is 2d and must be at least 2d3m30s, or verifiers meet tokens whose key they"
+      " cannot know\n"
+      "    keys: max_age          2d    a copy of the key set may be this old\n"
+      "    refresh               30s    until every daemon has listed a new key\n"
+      "    keys: skew             2m    clocks differ\n"
+      "    generate_timeout       1m    making the key\n"
+      "    -------------------------\n"
+      "    publish_ahead     2d3m30s    at least; it is 2d\n" },
+    { "a ring whose key made elsewhere gives less, and others more", "ring: web\n", "ring: old\n", "" },
+    { "a ttl that is longer than its ring's", "max_ttl: 12h", "max_ttl: 14m",
+      "signetd.conf:29: profiles.web-session.ttl: is 15m and must be at most 14m, or tokens would end sooner than it says\n"
+      "    max_ttl  14m    of ring 'web': no key lets a token live longer\n"
+      "    ------------\n"
+      "    ttl      14m    at most; it is 15m\n"
+      "signetd.conf:30: profiles.web-session.max_ttl: is 8h and must be at most 14m, or tokens would end sooner than it says\n"
+      "    max_ttl  14m    of ring 'web': no key lets a token live longer\n"
+      "    ------------\n"
+      "    max_ttl  14m    at most; it is 8h\n" },
+    { "a ring's, and exactly as long", "max_ttl: 12h", "max_ttl: 8h", "" },
+    { "what could not be read is not added up", "publish_ahead: 2d", "publish_ahead: 1x",
+      "signetd.conf:15: rings.web.publish_ahead: '1x' is no duration: write 500ms, 30s, 15m, 12h or 30d\n" },
+    { "nor what it takes from the token", "  signers: auto", "  signers: auto\n  generate_timeout: 1x",
+      "signetd.conf:9: token.generate_timeout: '1x' is no duration: write 500ms, 30s, 15m, 12h or 30d\n" },
+    { "two outside keys of one time", "max_ttl: 1h}]", "max_ttl: 1h}, {uri: 'pkcs11:object=b', activates_at: 1767225600}]",
+      "signetd.conf:23: rings.old.keys: 'pkcs11:object=ceremony' and 'pkcs11:object=b' would both sign from"
+      " 2026-01-01T00:00:00Z on, and only one key can: give each a time of its own\n" },
+    { "a second between them", "max_ttl: 1h}]", "max_ttl: 1h}, {uri: 'pkcs11:object=b', activates_at: 1767225601}]", "" },
+    { "an outside key of two rings", "  old:\n", "  older: {alg: RS256, keys: [{uri: 'pkcs11:object=ceremony', activates_at: 5}]}\n"
+      "  old:\n", "signetd.conf:24: rings.old.keys: 'pkcs11:object=ceremony' is a key of ring 'older' already: a key is of"
+      " one ring\n" },
+};
+
+static void promises_that_cannot_be_kept_are_shown_as_sums(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(sum_case); i++) {
+        char text[4096], told[4096];
+        edit(text, sizeof text, sum_case[i].from, sum_case[i].to);
+        CLEANUP(config_freep) struct config *c = parse(text, told, sizeof told);
+        unit_same_str(sum_case[i].name, told, sum_case[i].want);
+        unit_same_int(sum_case[i].name, c != NULL, !*sum_case[i].want);
+    }
+}
+
+#define TOKEN "token: {module: m, uri: 'pkcs11:token=t'}\n"
+
+/* n rings of three keys each, with a profile each; then `rings`, `profiles`. */
+static void crowd(char *out, size_t size, size_t n, const char *issuer, const char *rings, const char *profiles)
+{
+    size_t len = (size_t)snprintf(out, size, TOKEN "rings:\n");
+
+    for (size_t i = 0; i < n; i++)
+        len += (size_t)snprintf(out + len, size - len, "  r%02zu: {alg: ES256}\n", i);
+    len += (size_t)snprintf(out + len, size - len, "%sprofiles:\n", rings);
+    for (size_t i = 0; i < n; i++)
+        len += (size_t)snprintf(out + len, size - len, "  p%02zu: {ring: r%02zu, issuer: %s, audiences: [a%02zu]}\n", i, i,
+                                issuer, i);
+    snprintf(out + len, size - len, "%s", profiles);
+}
+
+static const struct { const char *name; size_t n; const char *rings, *profiles; int64_t total; } crowd_case[] = {
+    { "99 keys", 33, "", "", 0 },
+    { "102 keys", 34, "", "", 102 },
+    { "a hundredth that never rotates", 33, "  a: {alg: ES256, rotate_every: never}\n",
+      "  a: {ring: a, issuer: i, audiences: [a]}\n", 0 },
+    { "a ring that rotates in its place", 33, "  a: {alg: ES256}\n", "  a: {ring: a, issuer: i, audiences: [a]}\n", 102 },
+    { "a ring of two profiles counts once", 33, "  a: {alg: ES256, rotate_every: never}\n",
+      "  a: {ring: a, issuer: i, audiences: [a]}\n  b: {ring: a, issuer: i, audiences: [b]}\n", 0 },
+    { "of another issuer", 33, "  a: {alg: ES256}\n", "  a: {ring: a, issuer: j, audiences: [a]}\n", 0 },
+    { "secrets are in no key set", 33, "  a: {alg: HS256}\n", "  a: {ring: a, issuer: i, audiences: [a]}\n", 0 },
+    { "nor is what nobody signs with", 33, "  a: {alg: ES256}\n", "", 0 },
+    { "nor a raw profile's", 33, "  a: {alg: ES256}\n", "  a: {ring: a, raw: yes}\n", 0 },
+    { "but where it is published", 33, "  a: {alg: ES256, publish: yes}\n", "  a: {ring: a, raw: yes}\n", 102 },
+    { "tokens that live longer than a turn by their skew", 33,
+      "  a: {alg: ES256, rotate_every: 5d, max_ttl: 5d}\n", "  a: {ring: a, issuer: i, audiences: [a]}\n", 103 },
+};
+
+static void a_key_set_has_a_hundred_keys_at_most(void)
+{
+    static char text[16384], told[8192];
+    char start[256];
+
+    for (size_t i = 0; i < ARRAY_LEN(crowd_case); i++) {
+        crowd(text, sizeof text, crowd_case[i].n, "i", crowd_case[i].rings, crowd_case[i].profiles);
+        CLEANUP(config_freep) struct config *c = parse(text, told, sizeof told);
+        unit_same_int(crowd_case[i].name, c != NULL, crowd_case[i].total == 0);
+        if (crowd_case[i].total == 0) {
+            unit_same_str(crowd_case[i].name, told, "");
+            continue;
+        }
+        snprintf(start, sizeof start, ": profiles.p00: the key set of issuer 'i' may come to %lld keys, and",
+                 (long long)crowd_case[i].total);
+        unit_same_int(crowd_case[i].name, strstr(told, start) != NULL, true);
+    }
+    crowd(text, sizeof text, 34, "https://login.example", "  k: {alg: ES256, rotate_every: never, keys: [{uri: 'pkcs11:object=a',"
+          " activates_at: 1}, {uri: 'pkcs11:object=b', activates_at: 2}, {uri: 'pkcs11:object=c', activates_at: 3},"
+          " {uri: 'pkcs11:object=d', activates_at: 4}]}\n  l: {alg: ES256, keys: [{uri: 'pkcs11:object=e', activates_at: 1}]}\n",
+          "  k: {ring: k, issuer: 'https://login.example', audiences: [k]}\n"
+          "  l: {ring: l, issuer: 'https://login.example', audiences: [l]}\n");
+    config_free(parse(text, told, sizeof told));
+    unit_same_str("the largest rings", told,
+                  "signetd.conf:40: profiles.p00: the key set of issuer 'https://login.example' may come to 110 keys, and there"
+                  " are verifiers that read no more than 100: let its profiles share rings\n"
+                  "    k         4    all of its keys\n"
+                  "    l         4    active, next, 1 retired, 1 of keys\n"
+                  "    r00       3    active, next, 1 retired\n"
+                  "    r01       3    active, next, 1 retired\n"
+                  "    r02       3    active, next, 1 retired\n"
+                  "    r03       3    active, next, 1 retired\n"
+                  "    r04       3    active, next, 1 retired\n"
+                  "    r05       3    active, next, 1 retired\n"
+                  "    others   84    of 28 rings more\n"
+                  "    -----------\n"
+                  "    keys    110    at once, at most; it may be 100\n");
+}
+
+static const struct { const char *name, *ring, *profile; int64_t ttl, max_ttl; } ttl_case[] = {
+    { "the usual one", "max_ttl: 12h", "", 900, 900 },
+    { "a ring's that is shorter", "max_ttl: 10m", "", 600, 600 },
+    { "a key's that is longer than its ring's", "max_ttl: 10m, keys: [{uri: 'pkcs11:object=a', activates_at: 1, max_ttl: 12m}]",
+      "", 720, 720 },
+    { "one that is written", "max_ttl: 10m", ", ttl: 5m", 300, 300 },
+    { "a greatest that is written", "max_ttl: 10m", ", max_ttl: 10m", 600, 600 },
+};
+
+static void a_ttl_that_nobody_wrote_is_none_that_keys_cut_short(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ttl_case); i++) {
+        char text[1024], told[1024];
+        snprintf(text, sizeof text, TOKEN "rings: {r: {alg: ES256, %s}}\nprofiles: {p: {ring: r, issuer: i, audiences: [a]%s}}\n",
+                 ttl_case[i].ring, ttl_case[i].profile);
+        CLEANUP(config_freep) struct config *c = parse(text, told, sizeof told);
+        unit_same_str(ttl_case[i].name, told, "");
+        if (!c)
+            continue;
+        unit_same_int(ttl_case[i].name, c->profiles[0].ttl_s, ttl_case[i].ttl);
+        unit_same_int(ttl_case[i].name, c->profiles[0].max_ttl_s, ttl_case[i].max_ttl);
+    }
+}
+
+static void the_longest_spans_of_all_add_up(void)
+{
+    static const char text[] =
+        "token: {module: m, uri: 'pkcs11:token=t', generate_timeout: 10m}\n"
+        "rings: {r: {alg: ES256, rotate_every: 3660d, publish_ahead: 366d, max_ttl: 3660d, skew: 1h, jwks_max_age: 30d,"
+        " refresh: 1d, destroy_after: 3660d, keys: [{uri: 'pkcs11:object=a', activates_at: 253402300799, max_ttl: 3660d,"
+        " skew: 1h, max_age: 30d}]}}\nprofiles: {p: {ring: r, issuer: i, audiences: [a], ttl: 366d, max_ttl: 366d}}\n";
+    char told[2048];
+    CLEANUP(config_freep) struct config *c = parse(text, told, sizeof told);
+
+    unit_same_str("mistakes", told, "");
+    config_free(parse("token: {module: m, uri: 'pkcs11:token=t', generate_timeout: 10m}\n"
+                      "rings: {r: {alg: ES256, rotate_every: 10s, publish_ahead: 366d, max_ttl: 3660d, skew: 1h,"
+                      " jwks_max_age: 30d, refresh: 1d}}\nprofiles: {p: {ring: r, issuer: i, audiences: [a]}}\n", told, sizeof told));
+    CU_ASSERT_PTR_NOT_NULL(strstr(told, "rotate_every is 10s and must be at least 732d"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(told, "max_ttl is 3660d and must be at most 10s"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(told, "may come to 31622762 keys"));
+}
+
+static void a_test_may_rotate_every_ten_seconds(void)
+{
+    char text[1024], told[1024];
+    static const struct { const char *span, *want; } cases[] = {
+        { "10s", "" }, { "9s", "signetd.conf:2: rings.r.rotate_every: '9s' is not between 10s and 3660d\n" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        snprintf(text, sizeof text, "token: {module: m, uri: 'pkcs11:token=t', generate_timeout: 1s}\nrings: {r: {alg: ES256,"
+                 " rotate_every: %s, publish_ahead: 3s, max_ttl: 5s, skew: 0s, jwks_max_age: 1s, refresh: 1s}}\n"
+                 "profiles: {p: {ring: r, issuer: i, audiences: [a]}}\n", cases[i].span);
+        config_free(parse(text, told, sizeof told));
+        unit_same_str(cases[i].span, told, cases[i].want);
     }
 }
 
@@ -242,7 +460,7 @@ static const struct { const char *name, *text, *want; } cut_case[] = {
       "  a: {ring: web, issuer: i, issuer: k, audiences: [b], ttl: 1x}\n",
       "f:2: an alias ('*a'): write the value out\n"
       "f:2: rings.web.bits: '3' is not between 2048 and 16384\n"
-      "f:4: 'issuer' stands twice; it stood already in line 4\n"
+      "f:4: profiles.a.issuer: stands twice; it stood already in line 4: one of them must go\n"
       "f:4: profiles.a.ttl: '1x' is no duration: write 500ms, 30s, 15m, 12h or 30d\n" },
 };
 
@@ -383,7 +601,8 @@ static void names_are_collected_once(void)
 static const struct { const char *text; int64_t want; } duration_case[] = {
     { "0", 0 }, { "500ms", 500 }, { "30s", 30000 }, { "15m", 900000 }, { "12h", 43200000 }, { "30d", 2592000000 },
     { "2w", 1209600000 }, { "1", -1 }, { "", -1 }, { "s", -1 }, { "-1s", -1 }, { "01s", -1 }, { "1 s", -1 },
-    { "1S", -1 }, { "1h30m", -1 }, { "9999999999999s", -1 }, { "1.5h", -1 },
+    { "1S", -1 }, { "9999999999999s", -1 }, { "1.5h", -1 }, { "999999999999w", -1 }, { "1h30m", 5400000 },
+    { "17m30s", 1050000 }, { "1w2d3h4m5s6ms", 788645006 }, { "30m1h", -1 }, { "1h1h", -1 }, { "1h30", -1 }, { "1h ", -1 },
 };
 
 static void durations_are_words(void)
@@ -393,6 +612,22 @@ static void durations_are_words(void)
         if (!value_duration(duration_case[i].text, &ms))
             ms = -1;
         unit_same_int(duration_case[i].text, ms, duration_case[i].want);
+    }
+}
+
+static const struct { int64_t ms; const char *want; } written_case[] = {
+    { 0, "0s" }, { 500, "500ms" }, { 30000, "30s" }, { 1050000, "17m30s" }, { 86400000, "1d" }, { 43260000, "12h1m" },
+    { 3660ll * 86400000, "3660d" }, { 1500, "1s500ms" }, { INT64_MAX, "106751991167d7h12m55s807ms" },
+};
+
+static void a_duration_is_written_as_it_is_read(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(written_case); i++) {
+        char text[VALUE_MAX];
+        int64_t again = -1;
+        value_duration_write(written_case[i].ms, text);
+        unit_same_str("written", text, written_case[i].want);
+        unit_same_int(text, value_duration(text, &again) ? again : -1, written_case[i].ms);
     }
 }
 
@@ -414,6 +649,11 @@ static void times_are_rfc3339_or_seconds(void)
 static const struct unit_case cases[] = {
     { "the whole example is read", the_whole_example_is_read },
     { "each mistake is told with its line", each_mistake_is_told_with_its_line },
+    { "promises that cannot be kept are shown as sums", promises_that_cannot_be_kept_are_shown_as_sums },
+    { "a key set has a hundred keys at most", a_key_set_has_a_hundred_keys_at_most },
+    { "a ttl that nobody wrote is none that keys cut short", a_ttl_that_nobody_wrote_is_none_that_keys_cut_short },
+    { "the longest spans of all add up", the_longest_spans_of_all_add_up },
+    { "a test may rotate every ten seconds", a_test_may_rotate_every_ten_seconds },
     { "all mistakes are told at once", all_mistakes_are_told_at_once },
     { "a half-written file hides nothing", a_half_written_file_hides_nothing },
     { "every beginning of a right file is only cut", every_beginning_of_a_right_file_is_only_cut },
@@ -424,6 +664,7 @@ static const struct unit_case cases[] = {
     { "what needs a restart is named", what_needs_a_restart_is_named },
     { "names are collected once", names_are_collected_once },
     { "durations are words", durations_are_words },
+    { "a duration is written as it is read", a_duration_is_written_as_it_is_read },
     { "times are RFC 3339 or seconds", times_are_rfc3339_or_seconds },
 };
 UNIT_MAIN(cases)

@@ -486,27 +486,6 @@ static void the_set_changes_when_a_key_is_made_or_ends(void)
     ring_free(r);
 }
 
-static const struct { const char *name; struct ring_settings s; const char *want; } check_case[] = {
-    { "sound", { .rotate_every = 100, .publish_ahead = 30, .max_ttl = 20, .skew = 2, .max_age = 10, .refresh = 5 }, NULL },
-    { "never rotated", { .max_ttl = 20 }, NULL },
-    { "published too late", { .rotate_every = 100, .publish_ahead = 17, .max_ttl = 20, .skew = 2, .max_age = 10,
-      .refresh = 5, .generation_time = 1 }, "10s + refresh 5s + skew 2s + generating it 1s = 18s" },
-    { "rotated too often", { .rotate_every = 59, .publish_ahead = 30, .max_ttl = 20 }, "twice publish_ahead 30s = 60s" },
-    { "tokens outlive two rotations", { .rotate_every = 100, .publish_ahead = 30, .max_ttl = 101 }, "max_ttl is 101s" },
-    { "standby without a rotation", { .standby = true }, "standby needs rotate_every" },
-};
-
-static void settings_that_cannot_keep_their_promise_are_refused(void)
-{
-    for (size_t i = 0; i < sizeof check_case / sizeof *check_case; i++) {
-        struct err e = { 0 };
-        bool ok = ring_settings_check(&check_case[i].s, &e);
-        unit_same_int(check_case[i].name, ok, check_case[i].want == NULL);
-        if (check_case[i].want && !strstr(e.text, check_case[i].want))
-            unit_same_str(check_case[i].name, e.text, check_case[i].want);
-    }
-}
-
 static void what_is_to_come_is_foreseen(void)
 {
     struct ring_key keys[] = { key("old", 900), key("now", 1000) };
@@ -605,7 +584,6 @@ static const struct unit_case cases[] = {
     { "a destroyed key moves nobody's end", a_destroyed_key_moves_nobody_s_end },
     { "a retired key verifies without its private half", a_retired_key_verifies_without_its_private_half },
     { "the set changes when a key is made or ends", the_set_changes_when_a_key_is_made_or_ends },
-    { "settings that cannot keep their promise are refused", settings_that_cannot_keep_their_promise_are_refused },
 };
 
 UNIT_MAIN(cases)
