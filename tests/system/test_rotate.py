@@ -1,0 +1,578 @@
+"""Keys that rotate themselves on one daemon: what falls due is done when it is, what an operator asks for is done at once,
+and what goes wrong on the way is said and costs no living token its key. Time passes as the tests say."""
+import json
+import random
+import shutil
+import subprocess
+import time
+
+import jwt
+
+import faults
+import wire
+from fleet import Time
+from rig import HMAC_SECRET, PIN, Daemon, EachCase, Place, main, profile, ring, run, until
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+EVERY, AHEAD, TTL, SKEW, MAX_AGE, REFRESH, AFTER = HOUR, 20 * MINUTE, 10 * MINUTE, MINUTE, 5 * MINUTE, 10, 5 * MINUTE
+TIMES = [f"rotate_every: {EVERY}s", f"publish_ahead: {AHEAD}s", f"max_ttl: {TTL}s", f"skew: {SKEW}s",
+         f"jwks_max_age: {MAX_AGE}s", f"refresh: {REFRESH}s", f"destroy_after: {AFTER}s"]
+STEP = 5                     # seconds, of a passing hour: less than any of these
+WORLD = 300                  # patience, in seconds of the tests' time
+
+
+class Rotating(EachCase):
+    settings = ["create: yes", *TIMES]
+    alg = "ES256"
+    more_rings = more_profiles = ""
+
+    def setUp(self):
+        super().setUp()
+        self.time = Time(self.place)
+        self.addCleanup(self.time.close)
+        self.daemon = self.new_daemon(self.place)
+        self.addCleanup(self.daemon.kill)
+
+    def new_daemon(self, place):
+        return Daemon(place, *self.conf())
+
+    def conf(self, *settings, alg=None):
+        return (ring("web", alg or self.alg, *(settings or self.settings)) + self.more_rings,
+                profile("web", "web", "shop", f"ttl: {TTL}s", "leeway: 0s") + self.more_profiles)
+
+    def reload(self, *settings, **kw):
+        self.daemon.write(*self.conf(*settings, **kw))
+        self.daemon.cli("reload")
+
+    def tearDown(self):
+        self.daemon.stop()
+
+    # --- what it says
+
+    def json(self, *args, **kw):
+        return json.loads(self.daemon.cli(*args, "--json", **kw)[0])
+
+    def keys(self, *states):
+        return [k for k in self.json("key", "list") if not states or k["state"] in states]
+
+    def states(self):
+        return {k["kid"]: k["state"] for k in self.keys()}
+
+    def active(self):
+        [key] = self.keys("active")
+        return key["kid"]
+
+    def published(self):
+        return [k["kid"] for k in self.daemon.jwks()["keys"]]
+
+    def notices(self):
+        return "\n".join(self.json("status", "--admin", want=None)["notices"])
+
+    def ring(self):
+        return next(r for r in self.json("ring", "list") if r["name"] == "web")
+
+    def token(self):
+        return self.daemon.token("web", "--subject", "s")
+
+    def signs_with(self, token):
+        return jwt.get_unverified_header(token)["kid"]
+
+    def refused(self, reason, *args):
+        _, err = self.daemon.cli(*args, want=1)
+        self.assertIn(reason, err)
+        return err
+
+    # --- what passes
+
+    def listed(self):
+        """The token has been listed since, and what that made due was done."""
+        self.time.pass_by(REFRESH)
+        before = self.json("status", "--admin")
+        until("it was listed", lambda: self.daemon.cli("sign", "--profile", "web", want=None) is not None)
+        return before
+
+    def come(self, what, holds):
+        """Lets time pass, a refresh at a time, until that holds."""
+        return until(what, lambda: holds() or self.time.pass_by(REFRESH / 2))
+
+    def an_hour(self, look):
+        """Looks at it in every few seconds of a rotation."""
+        end = self.time.now() + EVERY
+        while self.time.now() < end:
+            self.time.pass_by(STEP)
+            look()
+
+    def next_key(self):
+        """A next key, made when it was due."""
+        plan = self.json("ring", "plan", "web")
+        due = next((k["published_at"] for k in plan["keys"] if k["to_come"]), None)
+        self.time.pass_until(due)
+        [key] = self.come("the next key", lambda: self.keys("next"))
+        return key
+
+
+class Turns(Rotating):
+    def test_a_ring_turns_by_itself_and_sweeps_behind_itself(self):
+        self.daemon.start()
+        first = self.active()
+        seen, living, versions = [first], [], {}
+        published_since = {first: self.time.now() - EVERY}
+
+        def look():
+            keys, now = self.json("jwks"), self.time.now()
+            kids = [k["kid"] for k in keys["jwks"]["keys"]]
+            versions.setdefault(keys["version"], set()).add(tuple(kids))
+            for kid in kids:
+                published_since.setdefault(kid, now)
+            token = self.token()
+            kid = self.signs_with(token)
+            if kid != seen[-1]:
+                seen.append(kid)
+                self.assertGreaterEqual(now - published_since[kid], MAX_AGE + REFRESH + SKEW, "verifiers could not know it")
+            living.append((jwt.decode(token, options={"verify_signature": False})["exp"], kid))
+            living[:] = [(exp, k) for exp, k in living if exp > now]
+            self.assertLessEqual({k for _, k in living}, set(kids), "a living token without its published key")
+            self.assertLessEqual(len(self.keys()), 4)
+        self.an_hour(look)
+        self.an_hour(look)
+        self.an_hour(look)
+        self.assertGreaterEqual(len(seen), 3)
+        self.assertEqual(len(seen), len(set(seen)), "a key came back")
+        self.assertTrue(all(len(sets) == 1 for sets in versions.values()), "a version of two sets")
+        self.come("the first is gone", lambda: first not in self.states())
+        said = self.daemon.said()
+        self.assertIn(f"key '{first}' is destroyed", said)
+
+    def test_the_key_set_says_when_it_may_change(self):
+        self.daemon.start()
+        for _ in range(3):
+            keys = self.json("jwks")
+            plan = self.json("ring", "plan", "web")
+            due = [k["published_at"] for k in plan["keys"] if k["to_come"]] + [k["ends_at"] for k in plan["keys"] if k["ends_at"]]
+            self.assertAlmostEqual(keys["changes_in_s"], min(due) - plan["now"], delta=2)
+            self.time.pass_by(keys["changes_in_s"] - 5)
+            self.assertEqual(self.json("jwks")["version"], keys["version"])
+            self.come("it changes", lambda: self.json("jwks")["version"] != keys["version"])
+
+    def test_a_restart_makes_no_key_and_a_rotation_that_was_slept_through_is_made_up_for(self):
+        self.daemon.start()
+        first = self.active()
+        self.daemon.stop()
+        self.daemon.start()
+        self.assertEqual(self.states(), {first: "active"})
+        self.daemon.stop()
+        self.time.pass_by(2 * EVERY)
+        self.daemon.start()
+        self.assertEqual(self.signs_with(self.token()), first)
+        [late] = self.come("the next key", lambda: self.keys("next"))
+        self.assertGreaterEqual(late["activates_at"], self.time.now() + AHEAD - 3 * REFRESH)
+        self.assertEqual(self.signs_with(self.token()), first)
+        self.time.pass_until(late["activates_at"] + 1)
+        self.assertEqual(self.signs_with(self.token()), late["kid"])
+
+
+class Asked(Rotating):
+    def test_a_rotation_at_the_earliest_safe_moment(self):
+        self.daemon.start()
+        first = self.active()
+        dry = self.json("ring", "rotate", "web", "--dry-run")
+        self.assertEqual((dry["made"], dry["key"], self.states()), (True, None, {first: "active"}))
+        now = self.time.now()
+        got = self.json("ring", "rotate", "web")
+        self.assertEqual(got["key"]["state"], "next")
+        self.assertAlmostEqual(got["activates_at"], now + AHEAD, delta=REFRESH + 2)
+        self.assertLessEqual(got["known_at"], got["activates_at"])
+        again = self.json("ring", "rotate", "web")
+        self.assertEqual((again["made"], again["activates_at"], again["before"]), (False, got["activates_at"], got["activates_at"]))
+        self.time.pass_until(got["activates_at"] + 1)
+        self.assertEqual(self.signs_with(self.token()), got["key"]["kid"])
+
+    def test_a_next_key_is_brought_forward(self):
+        self.settings = ["create: yes", *TIMES, "standby: yes"]
+        self.daemon.write(*self.conf())
+        self.daemon.start()
+        [standby] = self.come("the standby", lambda: self.keys("next"))
+        self.assertGreater(standby["activates_at"], self.time.now() + EVERY - 2 * MINUTE)
+        got = self.json("ring", "rotate", "web")
+        self.assertEqual((got["key"]["kid"], got["made"], got["before"]), (standby["kid"], False, standby["activates_at"]))
+        self.assertLess(got["activates_at"], self.time.now() + AHEAD + 2 * REFRESH)
+        self.assertEqual([k["activates_at"] for k in self.keys("next")], [got["activates_at"]])
+        self.daemon.stop()
+        self.daemon.start()                                    # the fact is on the token
+        self.assertEqual([k["activates_at"] for k in self.keys("next")], [got["activates_at"]])
+        self.time.pass_until(got["activates_at"] + 1)
+        self.assertEqual(self.signs_with(self.token()), standby["kid"])
+        self.come("another standby", lambda: [k for k in self.keys("next") if k["kid"] != standby["kid"]])
+
+    def test_a_rotation_now_says_what_verifiers_will_see_and_asks(self):
+        self.daemon.start()
+        first, before = self.active(), self.token()
+        self.assertIn("--yes", self.daemon.cli("ring", "rotate", "web", "--now", want=2)[1])
+        self.assertEqual(self.states(), {first: "active"})
+        _, err = self.daemon.cli("ring", "rotate", "web", "--now", "--yes")
+        self.assertIn("reject", err)
+        second = self.active()
+        self.assertNotEqual(second, first)
+        self.assertEqual(self.signs_with(self.token()), second)
+        self.assertEqual(set(self.published()), {first, second})
+        self.daemon.cli("verify", before)
+
+    def test_a_rotation_is_cancelled_by_destroying_the_next_key(self):
+        self.daemon.start()
+        first = self.active()
+        got = self.json("ring", "rotate", "web")
+        self.assertEqual(len(self.published()), 2)
+        out, _ = self.daemon.cli("key", "destroy", got["key"]["kid"])
+        self.assertIn("cancelled", out.decode())
+        self.assertEqual(self.states(), {first: "active"})
+        self.time.pass_until(got["activates_at"] + 2)
+        self.assertEqual(self.signs_with(self.token()), first)
+        self.next_key()                                        # when it is the ring's turn
+
+    def test_what_living_tokens_need_is_destroyed_only_by_who_knows_it(self):
+        self.daemon.start()
+        first, token = self.active(), self.token()
+        err = self.refused("KEY_NEEDED", "key", "destroy", first)
+        self.assertIn("--i-know", err)
+        self.assertIn(time.strftime("%Y-%m-%dT", time.gmtime(self.time.now() + TTL + SKEW)), err)
+        key = self.next_key()
+        self.time.pass_until(key["activates_at"] - REFRESH)
+        self.refused("KEY_NEEDED", "key", "destroy", key["kid"])      # another daemon may sign with it already
+        self.time.pass_until(key["activates_at"] + 1)
+        self.token()
+        self.refused("KEY_NEEDED", "key", "destroy", first)           # retired, not yet at its end
+        self.daemon.cli("key", "destroy", first, "--i-know")
+        self.assertEqual(self.states(), {key["kid"]: "active"})
+        self.daemon.cli("verify", token, want=1)
+        self.refused("UNKNOWN_KEY", "key", "destroy", first)
+        self.refused("UNKNOWN_KEY", "key", "destroy", "nobody")
+
+    def test_an_active_key_destroyed_by_who_knows_it_is_followed_by_none_of_before(self):
+        self.daemon.start()
+        key = self.next_key()
+        self.time.pass_until(key["activates_at"] + 1)
+        self.daemon.cli("key", "destroy", key["kid"], "--i-know")
+        self.assertIn("signet key generate", self.refused("NO_ACTIVE_KEY", "sign", "--profile", "web"))
+        self.daemon.cli("key", "generate", "web")
+        self.assertNotIn(self.signs_with(self.token()), (key["kid"],))
+
+
+class Revoked(Rotating):
+    def test_without_a_next_key_one_is_made_that_signs_at_once(self):
+        self.daemon.start()
+        first, token = self.active(), self.token()
+        report = self.json("key", "revoke", first, "--compromised")
+        self.assertEqual((report["key"]["kid"], report["key"]["signatures"], report["promoted"]), (first, 1, False))
+        self.assertEqual(report["key"]["uses"], [{"profile": "web", "signatures": 1}])
+        self.assertTrue(report["recorded"] and report["destroyed"])
+        self.assertAlmostEqual(report["tokens_until"], self.time.now() + TTL + SKEW, delta=5)
+        self.assertEqual(self.signs_with(self.token()), report["successor"]["kid"])
+        self.assertNotIn(first, self.published())
+        self.daemon.cli("verify", token, want=1)
+        self.refused("", "key", "revoke", "nobody", "--compromised")
+        self.daemon.cli("key", "revoke", first, want=2)
+
+    def test_a_next_key_takes_over_and_the_ring_goes_on(self):
+        self.settings = ["create: yes", *TIMES, "standby: yes"]
+        self.daemon.write(*self.conf())
+        self.daemon.start()
+        first = self.active()
+        [standby] = self.come("the standby", lambda: self.keys("next"))
+        self.time.pass_by(AHEAD)
+        report = self.json("key", "revoke", first, "--compromised")
+        self.assertEqual((report["successor"]["kid"], report["promoted"], report["destroyed"]), (standby["kid"], True, True))
+        self.assertLessEqual(report["known_at"], self.time.now())
+        self.come("another standby", lambda: [k for k in self.keys("next") if k["kid"] != standby["kid"]])
+        self.daemon.stop()
+        self.daemon.start()
+        self.assertEqual(self.signs_with(self.token()), standby["kid"])
+
+    def test_a_next_and_a_retired_key_can_be_revoked_too(self):
+        self.daemon.start()
+        first, key = self.active(), self.next_key()
+        self.json("key", "revoke", key["kid"], "--compromised")
+        self.assertEqual(self.active(), first)
+        self.assertNotIn(key["kid"], self.published())
+        other = self.come("another next key", lambda: [k for k in self.keys("next") if k["kid"] != key["kid"]])[0]
+        self.time.pass_until(max(key["activates_at"], other["activates_at"] - 1))
+        self.token()                                           # its place is held by nobody
+        self.time.pass_until(other["activates_at"] + 1)
+        self.assertEqual(self.signs_with(self.token()), other["kid"])
+        self.json("key", "revoke", first, "--compromised")
+        self.assertEqual(self.published(), [other["kid"]])
+
+    def test_a_restored_backup_does_not_bring_it_back(self):
+        self.daemon.start()
+        first, token = self.active(), self.token()
+        [store] = self.place.tokens.iterdir()
+        backup = {p.name: p.read_bytes() for p in store.iterdir() if p.name.endswith(".object")}
+        second = self.json("key", "revoke", first, "--compromised")["successor"]["kid"]
+        facts = {p.name for p in store.iterdir()} - set(backup)
+        for restart in (False, True):
+            if restart:
+                self.daemon.stop()
+            for name, content in backup.items():
+                (store / name).write_bytes(content)
+            if restart:
+                self.daemon.start()
+            self.come("it is listed, and destroyed again", lambda: first not in self.states())
+            self.assertEqual(self.signs_with(self.token()), second)
+            self.assertEqual(self.published(), [second])
+            self.daemon.cli("verify", token, want=1)
+        # The whole token as it was: this process knows better, and says so there again.
+        for name in facts:
+            if (store / name).exists() and b"revoked" in (store / name).read_bytes():
+                (store / name).unlink()
+        for name, content in backup.items():
+            (store / name).write_bytes(content)
+        self.come("it is known all the same", lambda: "it stays so" in self.daemon.said())
+        self.come("it is said again", lambda: self.daemon.said().count("is recorded as revoked") > 1)
+        self.assertEqual(self.signs_with(self.token()), second)
+
+
+class Lost(Rotating):
+    def destroy(self, label):
+        for kind in ("privkey", "pubkey"):
+            run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN,
+                 "--delete-object", "--type", kind, "--label", label], env=self.place.env)
+
+    def test_the_active_key_destroyed_under_the_daemon(self):
+        self.daemon.start()
+        before, key = self.active(), self.next_key()
+        self.time.pass_until(key["activates_at"] + 1)
+        self.token()
+        self.destroy(key["label"])
+        err = self.come("it is missed", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[1])
+        self.assertIn("NO_ACTIVE_KEY", err)
+        self.assertIn(key["kid"], err)
+        self.assertIn("signet key generate", err)
+        self.assertNotIn(before, [k["kid"] for k in self.keys("active")])
+
+    def test_with_a_standby_it_takes_over(self):
+        self.settings = ["create: yes", *TIMES, "standby: yes"]
+        self.daemon.write(*self.conf())
+        self.daemon.start()
+        first = self.keys("active")[0]
+        [standby] = self.come("the standby", lambda: self.keys("next"))
+        self.destroy(first["label"])
+        self.come("it takes over", lambda: self.active() == standby["kid"] if self.keys("active") else False)
+        self.assertEqual(self.signs_with(self.token()), standby["kid"])
+
+    def test_a_half_made_key_is_listed_and_swept(self):
+        self.daemon.start()
+        label = f"signet:web:ES256:{int(self.time.now()) + HOUR}:{TTL}:{SKEW}:{MAX_AGE}"
+        run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN, "--keypairgen",
+             "--key-type", "EC:prime256v1", "--label", label, "--id", "0102", "--private", "--sensitive", "--usage-sign"],
+            env=self.place.env)
+        run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN,
+             "--delete-object", "--type", "pubkey", "--label", label], env=self.place.env)
+        self.come("it is seen", lambda: self.keys("orphan"))
+        self.assertIn("by halves", self.notices())
+        self.assertEqual(len(self.published()), 1)
+        self.come("it is swept", lambda: not self.keys("orphan"))
+        self.token()
+
+    def test_a_token_that_is_gone_at_the_start_gives_no_empty_set(self):
+        self.place.tokens.rename(self.place.dir / "away")
+        self.daemon.start()
+        with wire.Connection(self.daemon.socket) as c:
+            c.send(wire.request(wire.GET_KEYS))
+            self.assertIn(c.reason(), ("TOKEN_MISSING", "STARTING"))
+        (self.place.dir / "away").rename(self.place.tokens)
+        until("it is back", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+
+
+class Strangers(Rotating):
+    def test_what_is_named_like_a_fact_and_was_made_without_a_pin_is_listed_and_ignored(self):
+        self.daemon.start()
+        first = self.active()
+        fact = f"signet:web:revoked:{first}:{self.keys()[0]['activates_at']}"
+        empty = self.place.dir / "empty"
+        empty.write_bytes(b"1")
+        run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--write-object", empty, "--type", "data",
+             "--label", fact], env=self.place.env)
+        self.come("it is seen", lambda: fact in self.daemon.cli("key", "list")[0].decode())
+        self.assertIn("are ignored", self.notices())
+        self.assertEqual(self.signs_with(self.token()), first)
+
+
+class Clocks(Rotating):
+    def test_a_clock_that_is_set_is_said_and_reckoned_by(self):
+        self.daemon.start()
+        first = self.active()
+        for by, word in ((3 * DAY, "forward"), (-3 * DAY, "back"), (-2 * DAY, "back")):
+            self.time.move(self.time.moved() + by)
+            until("it is noticed", lambda: f"the clock was set {word} by " in self.notices())
+            until("it is said", lambda: f"set {word}" in self.daemon.said())
+            if self.time.moved() >= 0:
+                self.assertEqual(self.signs_with(self.token()), first)
+        self.assertIn("look at the clock", self.refused("NO_ACTIVE_KEY", "sign", "--profile", "web"))   # before its first second
+        self.assertIn("NO_ACTIVE_KEY", self.daemon.cli("status", want=None)[0].decode())
+        self.time.move(0)
+        until("it signs again by itself", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+        self.assertIn(first, self.states(), "a wrong clock destroyed it")
+
+    def test_a_daemon_that_begins_with_a_clock_a_year_ahead_destroys_nothing(self):
+        self.daemon.start()
+        first = self.active()
+        self.next_key()
+        self.daemon.stop()
+        self.daemon.env = {"SIGNET_TEST_CLOCK": str(365 * DAY)}
+        self.daemon.start({"SIGNET_TEST_CLOCK": str(365 * DAY)})
+        for _ in range(3 * EVERY // MINUTE):
+            self.time.pass_by(MINUTE)
+            self.token()
+        self.assertIn(first, self.states())
+        self.assertIn("a clock is wrong", self.notices())
+        self.assertNotIn(f"key '{first}' is destroyed", self.daemon.said())
+
+
+class Promises(Rotating):
+    settings = ["create: yes", *[t for t in TIMES if "max_age" not in t and "publish_ahead" not in t], "publish_ahead: 30m",
+                "jwks_max_age: 20m"]
+
+    def test_a_promise_that_is_lowered_holds_for_the_keys_that_made_it(self):
+        self.daemon.start()
+        self.assertEqual(self.json("jwks")["max_age_s"], 20 * MINUTE)
+        self.reload("create: yes", f"rotate_every: {EVERY}s", "publish_ahead: 5m", f"max_ttl: {MINUTE}s", "skew: 1s",
+                    "jwks_max_age: 1m", f"refresh: {REFRESH}s")
+        self.come("it is in force", lambda: self.json("jwks")["max_age_s"] == MINUTE)
+        key = self.keys("active")[0]
+        made = self.json("ring", "rotate", "web")
+        self.assertGreaterEqual(made["activates_at"] - self.time.now(), 20 * MINUTE + REFRESH + SKEW)   # as the old key promised
+        self.assertIn("older keys promised a longer jwks_max_age", self.notices())
+        self.time.pass_until(made["activates_at"] + 1)
+        self.token()
+        retired = next(k for k in self.keys() if k["kid"] == key["kid"])
+        self.assertEqual(retired["ends_at"], made["activates_at"] + TTL + SKEW)
+
+    def test_one_that_is_raised_counts_from_the_next_key_on(self):
+        self.daemon.start()
+        self.reload("create: yes", "rotate_every: 6h", "publish_ahead: 3h", f"max_ttl: {TTL}s", f"skew: {SKEW}s",
+                    "jwks_max_age: 2h", f"refresh: {REFRESH}s")
+        self.come("it is in force", lambda: self.ring()["jwks_max_age_s"] == 2 * HOUR)
+        self.assertEqual(self.json("jwks")["max_age_s"], 20 * MINUTE)
+        self.json("ring", "rotate", "web")
+        self.assertEqual(self.json("jwks")["max_age_s"], 2 * HOUR)
+
+
+class Halves(Rotating):
+    settings = ["create: yes", *TIMES, "destroy_retired_private: yes"]
+
+    def test_a_retired_key_verifies_without_its_private_half_also_after_a_restart(self):
+        self.daemon.start()
+        first, key = self.active(), self.next_key()
+        self.time.pass_until(key["activates_at"] - 2)
+        token = self.token()
+        self.assertEqual(self.signs_with(token), first)
+        self.time.pass_until(key["activates_at"] + 1)
+        out = self.come("it is destroyed", lambda: "the private half of key" in self.daemon.said())
+        self.assertTrue(out)
+        for restart in (False, True):
+            if restart:
+                self.daemon.stop()
+                self.daemon.start()
+            if self.time.now() < key["activates_at"] + TTL - MINUTE:
+                self.daemon.cli("verify", token)
+            self.assertEqual(self.states()[first], "retired")
+            self.assertEqual(set(self.published()), {first, key["kid"]})
+            self.assertIn("only verifies", self.daemon.cli("key", "show", first)[0].decode())
+        self.time.pass_by(TTL + SKEW + AFTER + AHEAD)
+        self.come("the other half goes too", lambda: first not in self.states())
+
+
+class ChangingOver(Rotating):
+    def test_a_ring_changes_its_algorithm_with_its_next_key(self):
+        self.daemon.start()
+        first, before = self.active(), self.token()
+        self.reload(*self.settings, alg="EdDSA")
+        self.come("it is in force", lambda: self.ring()["alg"] == "EdDSA")
+        self.token()
+        self.assertEqual((self.ring()["active_alg"], self.ring()["signed_old_alg"]), ("ES256", 2))
+        self.assertIn("ES256", self.daemon.cli("status")[0].decode())
+        made = self.json("ring", "rotate", "web")
+        self.assertEqual(made["key"]["alg"], "EdDSA")
+        self.assertEqual({k["alg"] for k in self.daemon.jwks()["keys"]}, {"ES256", "EdDSA"})
+        self.time.pass_until(made["activates_at"] - 1)
+        before = self.token()
+        self.assertEqual(self.signs_with(before), first)
+        self.time.pass_until(made["activates_at"] + 1)
+        after = self.token()
+        self.assertEqual(jwt.get_unverified_header(after)["alg"], "EdDSA")
+        for token in (before, after):
+            self.daemon.cli("verify", token)
+        self.assertEqual(self.ring()["active_alg"], "EdDSA")
+
+    def test_from_a_secret_to_a_public_key_and_back(self):
+        self.daemon.write(*self.conf(*self.settings, alg="HS256"))
+        self.daemon.start()
+        tokens = [self.token()]
+        self.assertEqual(self.published(), [])
+        for alg in ("ES256", "HS256"):
+            self.reload(*self.settings, alg=alg)
+            self.come("it is in force", lambda: self.ring()["alg"] == alg)
+            for token in tokens:
+                self.daemon.cli("verify", token)
+            made = self.json("ring", "rotate", "web")
+            self.time.pass_until(made["activates_at"] - 1)
+            tokens = [self.token()]
+            self.time.pass_until(made["activates_at"] + 1)
+            tokens.append(self.token())
+            self.assertEqual([jwt.get_unverified_header(t)["alg"] for t in tokens], ["HS256", "ES256"] if alg == "ES256" else ["ES256", "HS256"])
+            for token in tokens:
+                self.daemon.cli("verify", token)
+                forged = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
+                self.assertIn("BAD_SIGNATURE", self.daemon.cli("verify", forged, want=1)[1])
+
+
+class Tokens(Rotating):
+    """That cannot do what rotation needs."""
+
+    def setUp(self):
+        super().setUp()
+        self.control = faults.wrap(self.place)
+        self.addCleanup(self.control.close)
+        self.daemon.write(*self.conf())
+
+    def test_a_full_token_goes_on_signing_with_the_key_it_has_and_says_so(self):
+        self.daemon.start()
+        first = self.active()
+        self.control.set("C_GenerateKeyPair", "return", value=0x31)          # CKR_DEVICE_MEMORY
+        self.time.pass_by(EVERY - AHEAD)
+        self.come("it says so", lambda: self.ring()["rotation_trouble"]["reason"])
+        self.assertIn("CKR_DEVICE_MEMORY", self.notices())
+        self.assertIn("C_GenerateKeyPair", self.daemon.cli("status")[0].decode())
+        self.time.pass_by(EVERY)
+        self.assertEqual(self.signs_with(self.token()), first)
+        self.control.set("C_GenerateKeyPair", "none")
+        self.come("it makes up for it", lambda: self.keys("next"))
+        self.assertEqual(self.ring()["rotation_trouble"], None)
+
+    def test_a_token_without_data_objects_revokes_by_destroying_and_says_what_follows(self):
+        self.control.set("C_CreateObject", "return", value=0x13)             # CKR_ATTRIBUTE_VALUE_INVALID
+        self.daemon.start()
+        until("it is said", lambda: "keeps no data objects" in self.daemon.said())
+        self.assertIn("keeps no data objects", self.notices())
+        first = self.active()
+        report = self.json("key", "revoke", first, "--compromised", want=1)
+        self.assertEqual((report["recorded"], report["destroyed"]), (False, True))
+        self.assertTrue(report["trouble"]["reason"])
+        self.assertEqual(self.signs_with(self.token()), report["successor"]["kid"])
+        made = self.json("ring", "rotate", "web")
+        self.assertIn("MECHANISM_MISSING", self.daemon.cli("ring", "rotate", "web", "--now", "--yes", want=1)[1])
+        self.assertEqual(self.keys("next")[0]["kid"], made["key"]["kid"])
+
+    def test_a_token_that_does_not_destroy_says_what_stays(self):
+        self.control.set("C_DestroyObject", "return", value=0x1b)            # CKR_ACTION_PROHIBITED
+        self.daemon.start()
+        until("it is said", lambda: "does not let signetd destroy" in self.daemon.said())
+        self.assertIn("does not let signetd destroy", self.notices())
+        first = self.active()
+        report = self.json("key", "revoke", first, "--compromised", want=1)
+        self.assertEqual((report["recorded"], report["destroyed"]), (True, False))
+        self.assertNotIn(first, self.published())
+        self.assertNotEqual(self.signs_with(self.token()), first)
+
+
+if __name__ == "__main__":
+    main()
