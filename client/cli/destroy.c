@@ -69,6 +69,8 @@ int key_destroy(int argc, char **argv)
                                       " is withdrawn: that cancels its rotation. One that living tokens need is refused, with"
                                       " the latest end of one. KID may be the beginning of one; a key that has no kid is named"
                                       " by its CKA_ID in hexadecimal. Asks the admin socket.", flags, &c);
+    if (!*kid)
+        return cli_usage("KID is empty, and every kid begins so");
     struct signet *s = cli_open_admin(&c);
     int status = s ? destroy_one(s, kid, i_know, c.json) : EXIT_USAGE;
     signet_close(s);

@@ -12,6 +12,11 @@ const char *key_name(const struct signet_key *k)
     return *k->kid ? k->kid : k->id;
 }
 
+const char *key_dashes(const char *kid)
+{
+    return *kid == '-' ? "-- " : "";
+}
+
 static bool is_named(const struct signet_key *k, const char *name, bool whole)
 {
     size_t len = strlen(name);
