@@ -24,7 +24,7 @@ static int put(const struct signet_key *k, const struct signet_ring *ring, bool 
 {
     if (as_json)
         return cli_put_json(json_pack("[o]", key_json(k)));
-    printf("%s is destroyed. It was\n", key_name(k));
+    puts("destroyed, and was");
     key_put(k);
     put_consequence(k, ring);
     return cli_flushed();

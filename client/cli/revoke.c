@@ -23,7 +23,7 @@ static void put_past(const struct signet_key *k, const struct signet_ring *ring,
     char when[80];
 
     put_item("ring");
-    printf("%s (%s), %s\n", k->ring, k->alg, k->state);
+    printf("%s (%s), where it was %s\n", k->ring, k->alg, k->state);
     put_item("signed since");
     if (k->activates_at > now)
         printf("never: it was to sign from %s\n", cli_when(when, k->activates_at, now));

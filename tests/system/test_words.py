@@ -163,7 +163,7 @@ class Revoke(Words):
             self.assertEqual(d.of(REVOKE), [{1: BAD.encode()}])
             self.has(out, f"^{BAD} is revoked: never published or used again\n")
             rows = self.rows(out)
-            self.assertEqual(rows["ring"], "web (ES256), active")
+            self.assertEqual(rows["ring"], "web (ES256), where it was active")
             self.has(rows["signed since"], r"^20\S+Z \(1 day ago\)$")
             self.assertEqual(rows["profiles"], "session, api")
             self.assertEqual(rows["signed"], "42 tokens: session 40, api 2, by this signetd since its start")
@@ -177,7 +177,7 @@ class Revoke(Words):
     CASES = (
         ("a successor that was made now", {"promoted": 0, "known": NOW + HOUR},
          [f"signs now +{GOOD}, which was made now\n", r"known .*has it by 20\S+Z \(in .*until then those that do not fetch .* reject"]),
-        ("a retired key", {"state": "retired", "promoted": 0}, [f"signs now +{GOOD}, as before\n", r"ring +web \(ES256\), retired"]),
+        ("a retired key", {"state": "retired", "promoted": 0}, [f"signs now +{GOOD}, as before\n", r"ring +web \(ES256\), where it was retired"]),
         ("a next key", {"state": "next", "promoted": 0, "at": NOW + DAY, "until": 0, "uses": []},
          ["signed since +never: it was to sign from 20", "signed +0 tokens, by", "its tokens +none: it never signed"]),
         ("a successor that verifiers do not know of", {"successor": key(GOOD, "active", alg="HS256", jwk="")},
@@ -245,7 +245,7 @@ class Destroy(Words):
     def test_it_says_what_the_key_was(self):
         out, _, asked = self.destroyed(message((1, key(BAD, "retired", uses=[("api", 1)], ends=NOW - DAY))), "bad")
         self.assertEqual(asked, [{1: BAD.encode()}])
-        self.has(out, f"^{BAD} is destroyed. It was\n{BAD}\n", r"\n  state +retired, published\n", r"\n  signed +1 token: api 1, since",
+        self.has(out, f"^destroyed, and was\n{BAD}\n", r"\n  state +retired, published\n", r"\n  signed +1 token: api 1, since",
                  r"\n  custody +made in the token\n")
         self.assertNotIn("rejected", out)
 
@@ -269,7 +269,7 @@ class Destroy(Words):
         for asked in ("c0ffee", "C0F"):
             out, _, said = self.destroyed(message((1, key("", "orphan", id_="c0ffee"))), asked)
             self.assertEqual(said, [{1: b"c0ffee"}])
-            self.has(out, "^c0ffee is destroyed. It was\n\\(no kid\\)\n")
+            self.has(out, "^destroyed, and was\n\\(no kid\\)\n")
 
     def test_an_unknown_one_is_not_asked_for(self):
         for asked, says in (("x", "no key has a kid that begins with 'x'"), ("00aa", "no key")):   # the id of one that has a kid
@@ -354,6 +354,7 @@ class Lists(Words):
             lines = d.cli("key", "list")[0].splitlines()
             self.assertEqual(len(lines), 6)
             self.has(lines[1], rf"^web +ES256 +active +{BAD} +42 signed, made in the token$")
+            self.has(lines[3], r"^web +ES256 +orphan +c0ffee +0 signed, .*; its CKA_ID, labelled signet:web$")
             self.has(lines[4], r"^- +- +foreign +signet:web:revoked:x:1: a data object .* not signet's: never used$")
             said = json.loads(d.cli("key", "list", "--json")[0])
             self.assertEqual([k["label"] for k in said if k.get("fact")], ["signet:web:revoked:x:1", "signet:web:promote:y:2"])
