@@ -88,8 +88,6 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG:
         if (one->arg)
             argp_error(state, "'%s' is one argument too many", arg);
-        if (!*arg)
-            argp_error(state, "%s is empty", one->name);
         one->arg = arg;
         return 0;
     case ARGP_KEY_END:
@@ -109,7 +107,7 @@ const char *cli_parse_flags(int argc, char **argv, const char *name, const char 
 {
     static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
     struct argp_option options[CLI_MAX_FLAGS + 1] = { 0 };
-    const struct argp argp = { options, parse_one, name, doc, children, NULL, NULL };
+    const struct argp argp = { flags[0].name ? options : NULL, parse_one, name, doc, children, NULL, NULL };
     struct one one = { out, name, NULL, flags };
 
     for (int i = 0; flags[i].name; i++)

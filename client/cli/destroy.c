@@ -24,7 +24,7 @@ static int put(const struct signet_key *k, const struct signet_ring *ring, bool 
 {
     if (as_json)
         return cli_put_json(json_pack("[o]", key_json(k)));
-    printf("%s is destroyed. It was\n", key_name(k));
+    puts("destroyed, and was");
     key_put(k);
     put_consequence(k, ring);
     return cli_flushed();
@@ -69,6 +69,8 @@ int key_destroy(int argc, char **argv)
                                       " is withdrawn: that cancels its rotation. One that living tokens need is refused, with"
                                       " the latest end of one. KID may be the beginning of one; a key that has no kid is named"
                                       " by its CKA_ID in hexadecimal. Asks the admin socket.", flags, &c);
+    if (!*kid)
+        return cli_usage("KID is empty, and every kid begins so");
     struct signet *s = cli_open_admin(&c);
     int status = s ? destroy_one(s, kid, i_know, c.json) : EXIT_USAGE;
     signet_close(s);

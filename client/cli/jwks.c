@@ -7,8 +7,11 @@ static int print(const struct signet_keys *k, bool as_json)
     if (!as_json)
         return cli_put_line(k->jwks) ? EXIT_DONE : EXIT_REFUSED;
     json_t *profiles = json_array();
-    for (size_t i = 0; i < k->n_profiles; i++)
-        json_array_append_new(profiles, cli_profile_json(&k->profiles[i]));
+    for (size_t i = 0; i < k->n_profiles; i++) {
+        json_t *profile = cli_profile_json(&k->profiles[i]);
+        json_object_set_new(profile, "has_secret_keys", json_boolean(k->profiles[i].has_secret_keys));
+        json_array_append_new(profiles, profile);
+    }
     char version[20];
     snprintf(version, sizeof version, "%016llx", (unsigned long long)k->version);    /* past what a JSON number holds */
     return cli_put_json(json_pack("{s:o, s:s, s:I, s:I, s:o}", "jwks", json_loads(k->jwks, 0, NULL), "version", version,

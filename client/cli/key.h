@@ -15,6 +15,9 @@ const struct signet_key *key_found(const struct signet_key_list *l, const char *
 /* By which it is found, and asked for: its kid; where it has none, its CKA_ID. */
 const char *key_name(const struct signet_key *k);
 
+/* How to write it as an argument: one of 64 kids begins like an option. "-- " or "". */
+const char *key_dashes(const char *kid);
+
 /* Its ring; NULL: it has none, or the configuration no such one, or `rings` is NULL. */
 const struct signet_ring *key_ring(const struct signet_ring_list *rings, const struct signet_key *k);
 

@@ -12,6 +12,11 @@ const char *key_name(const struct signet_key *k)
     return *k->kid ? k->kid : k->id;
 }
 
+const char *key_dashes(const char *kid)
+{
+    return *kid == '-' ? "-- " : "";
+}
+
 static bool is_named(const struct signet_key *k, const char *name, bool whole)
 {
     size_t len = strlen(name);
@@ -108,9 +113,12 @@ void key_put_line(const struct signet_key *k)
 {
     struct style style = style_of(k->state);
 
-    printf("%s%-16s %-7s %s%-8s%s%s %-44s %llu signed, %s%s%s%s\n", paint(style.line), *k->ring ? k->ring : "-", k->alg,
-           paint(style.word), k->state, paint_off(), paint(style.line), *k->kid ? k->kid : *k->label ? k->label : "-",
-           (unsigned long long)k->signatures, k->custody, *k->trouble ? "; " : "", k->trouble, paint_off());
+    bool has_kid = *k->kid;
+
+    printf("%s%-16s %-7s %s%-8s%s%s %-44s %llu signed, %s%s%s%s%s%s\n", paint(style.line), *k->ring ? k->ring : "-", k->alg,
+           paint(style.word), k->state, paint_off(), paint(style.line), *key_name(k) ? key_name(k) : "-",
+           (unsigned long long)k->signatures, k->custody, has_kid ? "" : "; its CKA_ID, labelled ", has_kid ? "" : k->label,
+           *k->trouble ? "; " : "", k->trouble, paint_off());
 }
 
 static void put_time(const char *what, int64_t at)

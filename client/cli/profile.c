@@ -17,10 +17,10 @@ static json_t *names_json(const char *const *names, size_t n)
 
 json_t *cli_profile_json(const struct signet_profile *p)
 {
-    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:b, s:i, s:i, s:i}", "name", p->name, "issuer", p->issuer,
+    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:i, s:i, s:i}", "name", p->name, "issuer", p->issuer,
                      "audiences", names_json(p->audiences, p->n_audiences), "typ", p->typ, "alg", p->alg,
-                     "ring", p->ring, "raw", p->raw, "has_secret_keys", p->has_secret_keys, "leeway_s", (int)p->leeway_s,
-                     "ttl_s", (int)p->ttl_s, "max_ttl_s", (int)p->max_ttl_s);
+                     "ring", p->ring, "raw", p->raw, "leeway_s", (int)p->leeway_s, "ttl_s", (int)p->ttl_s,
+                     "max_ttl_s", (int)p->max_ttl_s);
 }
 
 static json_t *claims_json(const struct signet_profile_rules *r)

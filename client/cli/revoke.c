@@ -23,7 +23,7 @@ static void put_past(const struct signet_key *k, const struct signet_ring *ring,
     char when[80];
 
     put_item("ring");
-    printf("%s (%s), %s\n", k->ring, k->alg, k->state);
+    printf("%s (%s), where it was %s\n", k->ring, k->alg, k->state);
     put_item("signed since");
     if (k->activates_at > now)
         printf("never: it was to sign from %s\n", cli_when(when, k->activates_at, now));
@@ -88,7 +88,7 @@ static void put_trouble(const struct signet_revocation *r)
         printf("  The key is still there and nothing on the token says that it is revoked: another signetd goes on using it."
                " Repeat this command until it is destroyed.\n");
     else if (!r->destroyed)
-        printf("  The key is revoked and still on the token: signet key destroy %s\n", kid);
+        printf("  The key is revoked and still on the token: signet key destroy %s%s\n", key_dashes(kid), kid);
     else if (!r->recorded)
         printf("  The key is gone, but nothing on the token says that it is revoked: a backup that is restored brings it"
                " back. Destroy it in every backup.\n");
@@ -172,6 +172,8 @@ int key_revoke(int argc, char **argv)
                                       " published or used again, the ring's next key signs in its place, or one that is made"
                                       " now, and the key is destroyed. Its living tokens are rejected. KID may be the beginning"
                                       " of one. Prints what is affected. Asks the admin socket.", flags, &c);
+    if (!*kid)
+        return cli_usage("KID is empty, and every kid begins so");
     if (!compromised)
         return cli_usage("this rejects every living token of the key and destroys it, for good: say --compromised if somebody"
                          " else has it; to change keys in good order: signet ring rotate RING");

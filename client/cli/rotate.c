@@ -49,7 +49,7 @@ static void put_rotation(const struct asked *a, const struct signet_rotation *r)
     putchar('\n');
     put_known(stdout, r, now);
     if (!a->dry_run && r->activates_at > now)
-        printf("  until then signet key destroy %s cancels it\n", r->key->kid);
+        printf("  until then signet key destroy %s%s cancels it\n", key_dashes(r->key->kid), r->key->kid);
 }
 
 static int put(const struct asked *a, const struct signet_rotation *r)

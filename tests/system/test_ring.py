@@ -75,13 +75,13 @@ class Rings(Case):
         moments = re.findall(r"^(\d{4}-\S+Z) \(.*?\)  (.*)$", text, re.M)
         self.assertEqual([m[0] for m in moments], sorted(m[0] for m in moments))
         self.assertEqual([m[1] for m in moments], [
-            f"{kid} signs", f"now: {kid} signs", "new key 1 is due",
+            f"{kid} signs", f"now: {kid} signs", "new key 1 is made",
             f"new key 1 signs; {kid} retires: it signs no more and still verifies",
-            f"{kid} ends: it is in the key set no more", f"{kid} may be destroyed: nothing needs it any more",
-            "new key 2 is due", "new key 2 signs; new key 1 retires: it signs no more and still verifies"])
+            f"{kid} ends: it is in the key set no more", f"{kid} is destroyed",
+            "new key 2 is made", "new key 2 signs; new key 1 retires: it signs no more and still verifies"])
         self.assertIn("every verifier has it after jwks_max_age 15m + refresh 30s + skew 1m + making it ", text)
         self.assertIn("lives at most max_ttl + skew = 12h1m", text)
-        self.assertIn("signetd does not make it by itself yet: signet key generate web", text)
+        self.assertIn("signetd does by itself what is due", text)
 
     def test_as_far_as_asked(self):
         for span, n in (("10d", 1), ("29d", 2), ("1y", 13)):
@@ -130,7 +130,7 @@ class Rings(Case):
             COMP_WORDS=(signet ring plan --s); COMP_CWORD=3; _signet; echo "${{COMPREPLY[*]}}" """
         env = {**self.place.env, "SIGNET_SOCKET": str(self.daemon.socket)}
         lines = subprocess.run(["bash", "-c", script], env=env, capture_output=True, timeout=PATIENCE).stdout.decode()
-        self.assertEqual(lines.splitlines(), ["list show plan", "web still empty", "--svg --socket"])
+        self.assertEqual(lines.splitlines(), ["list show plan rotate", "web still empty", "--svg --socket"])
 
 
 class Rotating(EachCase):
