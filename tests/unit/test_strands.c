@@ -154,6 +154,12 @@ static const struct { const char *name, *from, *to, *refused, *warned; } change_
       " 'max_age: 5m' beside its uri, or restart\n"
       "rings.made.keys: 'pkcs11:object=new' would sign from 2027-01-15T08:06:29Z on, before every verifier can know it: let it"
       " begin at 2027-01-15T08:06:30Z or later, or restart if the ring has no other key\n", "" },
+    { "copies that the ring gave out last longer, and clocks", "  web: {alg: ES256}",
+      "  web: {alg: ES256, jwks_max_age: 1m, skew: 0s, keys: [{uri: 'pkcs11:object=new', activates_at: 1800000989}]}",
+      "rings.web.keys: 'pkcs11:object=new' would sign from 2027-01-15T08:16:29Z on, before every verifier can know it: let it"
+      " begin at 2027-01-15T08:16:30Z or later, or restart if the ring has no other key\n", "" },
+    { "as soon as it may after those", "  web: {alg: ES256}",
+      "  web: {alg: ES256, jwks_max_age: 1m, skew: 0s, keys: [{uri: 'pkcs11:object=new', activates_at: 1800000990}]}", "", "" },
     { "a promise that is lowered on the key", "activates_at: 1799990000", "activates_at: 1799990000, max_ttl: 59m, skew: 59s",
       "rings.made.keys: 'pkcs11:object=second' has promised max_ttl 1h and would promise 59m, which is less than it gave: write"
       " 'max_ttl: 1h' beside its uri, or restart\n"
@@ -261,8 +267,13 @@ static const struct { const char *name; int64_t session_s, other_s; bool refused
 static void what_nobody_may_sign_with_can_go_when_its_tokens_have_ended(void)
 {
     CLEANUP(freep) char *ringless = edit(file, "  web: {alg: ES256}\n", ""), *text = edit(ringless, WEB_PROFILES, "");
+    CLEANUP(freep) char *moved = edit(file, "typ: bank+jwt, ring: web", "typ: bank+jwt, ring: new");
     CLEANUP(config_freep) struct config *was = parse(file), *is = parse(text);
 
+    compare("a profile then goes on with another ring", file, moved, (int64_t[N_PROFILES]){ 43260, 43260 }, "", "");
+    compare("but a second sooner", file, moved, (int64_t[N_PROFILES]){ 43260, 43259 },
+            "profiles.other: ring 'new' would sign in place of 'web', whose tokens may live until 2027-01-15T08:00:01Z and"
+            " would be rejected; change ring 'web' itself, or give 'new' a profile and an audience of its own, or restart\n", "");
     for (size_t i = 0; i < ARRAY_LEN(quiet_case); i++) {
         const int64_t quiet_s[N_PROFILES] = { quiet_case[i].session_s, quiet_case[i].other_s };
         CLEANUP(strands_clear) struct strands s;
