@@ -7,6 +7,9 @@
 #include <string.h>
 
 static struct sum_row *row(struct sum *s, const char *name, const char *fmt, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+static struct sum_row *row(struct sum *s, const char *name, const char *fmt, va_list args)
 {
     struct sum_row *r = &s->rows[s->n++];
 

@@ -239,6 +239,7 @@ static void the_longest_spans_of_all_add_up(void)
     CLEANUP(config_freep) struct config *c = parse(text, told, sizeof told);
 
     unit_same_str("mistakes", told, "");
+    CU_ASSERT_PTR_NOT_NULL(c);
     config_free(parse("token: {module: m, uri: 'pkcs11:token=t', generate_timeout: 10m}\n"
                       "rings: {r: {alg: ES256, rotate_every: 10s, publish_ahead: 366d, max_ttl: 3660d, skew: 1h,"
                       " jwks_max_age: 30d, refresh: 1d}}\nprofiles: {p: {ring: r, issuer: i, audiences: [a]}}\n",
