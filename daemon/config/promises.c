@@ -1,7 +1,6 @@
 #include "daemon/config/promises.h"
 
 #include "daemon/config/sum.h"
-#include "daemon/ring/check.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,8 +35,7 @@ static void break_promise(const struct promising *p, size_t line, const struct s
 
 /* --- a ring ----------------------------------------------------------------------------------- */
 
-/* What keys made elsewhere promise stands in the file; of those that signet made only their labels know. */
-static struct ring_promise promise_of(const struct ring_config *r)
+struct ring_promise promises_of(const struct ring_config *r)
 {
     struct ring_promise longest = { 0, 0 };
 
@@ -80,7 +78,7 @@ static void tell_ring(const struct promising *p, const char *ring, const struct 
 
 static void check_ring(const struct promising *p, const struct ring_config *r)
 {
-    const struct ring_promise kept = promise_of(r);
+    const struct ring_promise kept = promises_of(r);
     struct ring_sum broken[RING_MAX_SUMS];
     size_t n = ring_check(&r->settings, &kept, broken);
 

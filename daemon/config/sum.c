@@ -3,7 +3,11 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+static struct sum_row *row(struct sum *s, const char *name, const char *fmt, va_list args)
+    __attribute__((format(printf, 3, 0)));
 
 static struct sum_row *row(struct sum *s, const char *name, const char *fmt, va_list args)
 {
@@ -17,11 +21,17 @@ static struct sum_row *row(struct sum *s, const char *name, const char *fmt, va_
 
 void sum_span(struct sum *s, const char *name, int64_t seconds, const char *fmt, ...)
 {
+    char *value;
     va_list args;
 
     va_start(args, fmt);
-    value_duration_write(seconds * 1000, row(s, name, fmt, args)->value);
+    value = row(s, name, fmt, args)->value;
     va_end(args);
+    value_duration_write(llabs(seconds) * 1000, value);
+    if (seconds < 0) {
+        memmove(value + 1, value, VALUE_MAX - 1);
+        value[0] = '-';
+    }
 }
 
 void sum_count(struct sum *s, const char *name, int64_t n, const char *fmt, ...)

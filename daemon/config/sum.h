@@ -13,7 +13,7 @@
 struct sum_row { const char *name; char value[VALUE_MAX]; char why[100]; };
 struct sum { struct sum_row rows[SUM_MAX_ROWS]; size_t n; };
 
-/* A row; the name is borrowed. The last one is the sum. */
+/* A row; the name is borrowed. The last one is the sum; what is less than 0 is taken away. */
 void sum_span(struct sum *s, const char *name, int64_t seconds, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void sum_count(struct sum *s, const char *name, int64_t n, const char *fmt, ...) __attribute__((format(printf, 4, 5)));

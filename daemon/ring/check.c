@@ -13,7 +13,7 @@ static void add_promise(struct ring_sum *sum, const char *setting, int64_t value
     add(sum, kept > value ? kept_setting : setting, kept > value ? kept : value, why);
 }
 
-static struct ring_sum known(const struct ring_settings *s, const struct ring_promise *kept)
+struct ring_sum ring_known(const struct ring_settings *s, const struct ring_promise *kept)
 {
     struct ring_sum sum = { .setting = "publish_ahead", .is = s->publish_ahead,
                             .otherwise = "or verifiers meet tokens whose key they cannot know" };
@@ -21,6 +21,14 @@ static struct ring_sum known(const struct ring_settings *s, const struct ring_pr
     add_promise(&sum, "jwks_max_age", s->max_age, "keys: max_age", kept->max_age, "a copy of the key set may be this old");
     add(&sum, "refresh", s->refresh, "until every daemon has listed a new key");
     add_promise(&sum, "skew", s->skew, "keys: skew", kept->skew, "clocks differ");
+    return sum;
+}
+
+/* Of a key that is yet to be made. */
+static struct ring_sum known_when_made(const struct ring_settings *s, const struct ring_promise *kept)
+{
+    struct ring_sum sum = ring_known(s, kept);
+
     add(&sum, "generate_timeout", s->generation_time, "making the key");
     return sum;
 }
@@ -46,7 +54,7 @@ static struct ring_sum drained(const struct ring_settings *s)
 
 size_t ring_check(const struct ring_settings *s, const struct ring_promise *kept, struct ring_sum out[RING_MAX_SUMS])
 {
-    const struct ring_sum rules[] = { known(s, kept), spaced(s), drained(s) };
+    const struct ring_sum rules[] = { known_when_made(s, kept), spaced(s), drained(s) };
     size_t n = 0;
 
     if (s->rotate_every == 0) {

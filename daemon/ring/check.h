@@ -25,6 +25,9 @@ struct ring_sum {
 /* The longest promises that keys keep which are known beside the settings; 0: none are. */
 struct ring_promise { int64_t max_age, skew; };
 
+/* How long a key that is there must be so before it signs: whoever honours max-age then knows it. */
+struct ring_sum ring_known(const struct ring_settings *s, const struct ring_promise *kept);
+
 /* All rules that they break; how many. */
 size_t ring_check(const struct ring_settings *s, const struct ring_promise *kept, struct ring_sum out[RING_MAX_SUMS]);
 

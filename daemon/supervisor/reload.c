@@ -1,12 +1,54 @@
 #include "daemon/supervisor/reload.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/config/strands.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define PATIENCE_S 20
 
 typedef Signet__Role__Message Message;
+
+/* --- words ------------------------------------------------------------------------------------- */
+
+static void log_lines(enum log_level level, const struct buf *lines)
+{
+    for (size_t at = 0, len; at < lines->len; at += len + 1) {
+        const char *line = (const char *)lines->data + at, *stop = memchr(line, '\n', lines->len - at);
+        len = stop ? (size_t)(stop - line) : lines->len - at;
+        log_line(level, "%.*s", (int)len, line);
+    }
+}
+
+/* The first line, for who asked; where that is not all, `more` says where the rest is. */
+static void say_first(const struct buf *lines, enum err_reason reason, const char *more, struct err *e)
+{
+    const char *first = (const char *)lines->data, *stop = memchr(first, '\n', lines->len);
+    size_t len = stop ? (size_t)(stop - first) : lines->len, room = sizeof e->text - 1;
+    bool all = len + 1 >= lines->len && len <= room;
+
+    if (!all)
+        room -= strlen(more) + 3;
+    err_set(e, reason, "%.*s%s%s", (int)(len < room ? len : room), first, len > room ? "..." : "", all ? "" : more);
+}
+
+/* What the next one would do to tokens that live; to be cleared. */
+static void find_strands(const struct source *was, const struct source *next, struct strands *out)
+{
+    size_t n = was->config->n_profiles;
+    CLEANUP(freep) int64_t *quiet_s = calloc(n, sizeof *quiet_s);
+
+    strands_init(out);
+    for (size_t i = 0; quiet_s && i < n; i++)
+        if (was->quiet_ms[i] != INT64_MAX)
+            quiet_s[i] = (clock_steady_ms() - was->quiet_ms[i]) / 1000;
+    if (quiet_s)
+        strands_find(was->config, next->config, quiet_s, clock_now(), out);
+    else
+        buf_append_str(&out->refused, "no memory to see what it would do to tokens that live\n");
+}
 
 /* --- the end ----------------------------------------------------------------------------------- */
 
@@ -57,9 +99,13 @@ static void give_up(struct reload *r, const struct err *why)
 
 static void commit(struct reload *r)
 {
+    CLEANUP(strands_clear) struct strands strands;
     struct source *was = *r->source;
 
+    find_strands(was, r->next, &strands);
+    log_lines(LEVEL_WARNING, &strands.warned);
     *r->source = TAKE(r->next);
+    source_begin(*r->source, was, clock_steady_ms());
     watch_use(r->watch, *r->source, r->generation);
     watch_resume(r->watch);
     source_free(was);
@@ -109,38 +155,36 @@ static bool offer(void *ctx, struct child *c)
 
 /* --- the beginning --------------------------------------------------------------------------------- */
 
-static void log_lines(const struct buf *mistakes)
-{
-    const char *at = (const char *)mistakes->data, *end = at + mistakes->len;
-
-    while (at < end) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        stop = stop ? stop : end;
-        log_error("%.*s", (int)(stop - at), at);
-        at = stop + 1;
-    }
-}
-
+/* Reads and checks it by itself. */
 static struct source *load(struct reload *r, struct err *e)
 {
-    struct buf mistakes;
+    CLEANUP(buf_clear) struct buf mistakes;
 
-    buf_init(&mistakes, 64 * 1024);
+    buf_init(&mistakes, 256 * 1024);
     struct source *s = source_load(r->file, &mistakes);
-    if (!s) {
-        const char *first = mistakes.data ? (const char *)mistakes.data : "it cannot be read";
-        const char *stop = memchr(first, '\n', mistakes.len);
-        log_lines(&mistakes);
-        err_set(e, ERR_CONFIG_INVALID, "%.*s%s", stop ? (int)(stop - first) : 17, first,
-                stop && stop + 1 < first + mistakes.len ? " (and more: signetd --check, or the log)" : "");
-    }
-    buf_clear(&mistakes);
-    const char *fixed = s ? config_needs_restart((*r->source)->config, s->config) : NULL;
-    if (fixed) {
-        err_set(e, ERR_RESTART_NEEDED, "%s has changed, which only a restart of signetd can take up", fixed);
-        source_free(TAKE(s));
-    }
-    return s;
+    if (s)
+        return s;
+    if (!mistakes.len)
+        buf_append_str(&mistakes, "it cannot be read\n");
+    log_lines(LEVEL_ERROR, &mistakes);
+    say_first(&mistakes, ERR_CONFIG_INVALID, " (and more: signetd --check, or the log)", e);
+    return NULL;
+}
+
+/* Whether a daemon that runs can take it up. */
+static bool may_follow(const struct source *was, const struct source *next, struct err *e)
+{
+    CLEANUP(strands_clear) struct strands strands;
+    const char *fixed = config_needs_restart(was->config, next->config);
+
+    find_strands(was, next, &strands);
+    if (fixed)
+        return err_set(e, ERR_RESTART_NEEDED, "%s has changed, which only a restart of signetd can take up", fixed);
+    if (!strands.refused.len)
+        return true;
+    log_lines(LEVEL_ERROR, &strands.refused);
+    say_first(&strands.refused, ERR_KEY_NEEDED, " (and more: the log)", e);
+    return false;
 }
 
 void reload_begin(struct reload *r, uint64_t id)
@@ -154,6 +198,8 @@ void reload_begin(struct reload *r, uint64_t id)
         return;
     }
     r->next = load(r, &e);
+    if (r->next && !may_follow(*r->source, r->next, &e))
+        source_free(TAKE(r->next));
     if (!r->next) {
         end(r, &e);
         return;

@@ -164,11 +164,31 @@ struct source *source_load(const char *file, struct buf *mistakes)
     s->config = config_parse(text, s->text.len, file, &names, mistakes);
     if (!s->config || mistakes->len)
         return NULL;
-    if (!fill_message(s, &names)) {
+    s->quiet_ms = calloc(s->config->n_profiles, sizeof *s->quiet_ms);
+    if (!s->quiet_ms || !fill_message(s, &names)) {
         buf_printf(mistakes, "%s: the password file cannot be read, or out of memory\n", file);
         return NULL;
     }
     return TAKE(s);
+}
+
+static const int64_t *quiet_of(const struct source *s, const char *profile)
+{
+    const struct profile *p = config_profile(s->config, profile);
+
+    return p ? &s->quiet_ms[p - s->config->profiles] : NULL;
+}
+
+void source_begin(struct source *s, const struct source *was, int64_t steady_ms)
+{
+    for (size_t i = 0; i < s->config->n_profiles; i++) {
+        const struct profile *p = &s->config->profiles[i];
+        const int64_t *before = was ? quiet_of(was, p->name) : NULL;
+        if (p->sign.any || p->sign.n_uids || p->sign.n_gids)
+            s->quiet_ms[i] = INT64_MAX;
+        else
+            s->quiet_ms[i] = before && *before < steady_ms ? *before : steady_ms;
+    }
 }
 
 void source_missing_files(const char *file, struct buf *out)
@@ -204,6 +224,7 @@ void source_free(struct source *s)
     free_names(s->message.groups, s->message.n_groups);
     free_names(s->message.callers, s->message.n_callers);
     config_free(s->config);
+    free(s->quiet_ms);
     buf_clear(&s->text);
     free(s->file);
     free(s);

@@ -1,5 +1,6 @@
 #include "daemon/supervisor/supervisor.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/supervisor/reload.h"
 
@@ -207,6 +208,7 @@ static bool begin(struct supervisor *s, const char *file, struct err *e)
     if (!reload_init(&s->reload, s->base, e) || !sockets_open(&s->sockets, d->socket, d->admin_socket, e))
         return false;
     s->watch.sockets = &s->sockets;
+    source_begin(s->source, NULL, clock_steady_ms());
     watch_use(&s->watch, s->source, 1);
     watch_advance(&s->watch);
     return true;

@@ -2,8 +2,21 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "daemon/config/config.h"
+#include "daemon/config/strands.h"
 
 #define MAX_MISTAKES (256u * 1024)
+
+/* What stays as it is takes nothing from any token. */
+static void strand(const struct config *c)
+{
+    CLEANUP(freep) int64_t *quiet_s = calloc(c->n_profiles, sizeof *quiet_s);
+    CLEANUP(strands_clear) struct strands s;
+
+    strands_init(&s);
+    if (quiet_s)
+        strands_find(c, c, quiet_s, 1800000000, &s);
+    MUST(s.refused.len == 0 && s.warned.len == 0);
+}
 
 static void parse(const uint8_t *in, size_t len, const struct names *names)
 {
@@ -15,6 +28,7 @@ static void parse(const uint8_t *in, size_t len, const struct names *names)
         for (size_t i = 0; i < c->n_profiles; i++)
             MUST(config_ring(c, c->profiles[i].ring) && config_profile(c, c->profiles[i].name) == &c->profiles[i]);
         MUST(config_needs_restart(c, c) == NULL);
+        strand(c);
     } else {
         MUST(mistakes.len > 2 && memcmp(mistakes.data, "f:", 2) == 0);
     }

@@ -98,13 +98,14 @@ class Locally(Case):
 
     def test_a_profile_and_key_that_come_by_reload_are_found_at_their_first_token(self):
         self.assertTrue(self.local.verify(self.daemon.token("web")).startswith("ok web"))
-        self.daemon.write(self.rings + ring("new", "ES384", "create: yes"), self.profiles + profile("new", "new", "new"))
+        rings = self.rings + ring("new", "ES384", "create: yes")
+        self.daemon.write(rings, self.profiles + profile("new", "new", "new"))
         try:
             self.daemon.cli("reload")
             self.daemon.cli("key", "generate", "new", want=None)         # unless it was made meanwhile
             self.assertTrue(self.local.verify(self.daemon.token("new")).startswith("ok new"))
         finally:
-            self.daemon.write(self.rings, self.profiles)
+            self.daemon.write(rings, self.profiles)
             self.daemon.cli("reload")
 
 

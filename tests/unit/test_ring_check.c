@@ -14,7 +14,9 @@ static const struct ring_promise none = { 0, 0 };
 #define S(field) offsetof(struct ring_settings, field)
 
 /* One setting moved by one second: which rule is then broken, and what it comes to. */
-static const struct { const char *name; size_t field; int64_t by; const char *want; int64_t is, sum; bool at_most; } step_case[] = {
+static const struct {
+    const char *name; size_t field; int64_t by; const char *want; int64_t is, sum; bool at_most;
+} step_case[] = {
     { "published a second too late", S(publish_ahead), -1, "publish_ahead", 17, 18, false },
     { "a copy that is a second older", S(max_age), +1, "publish_ahead", 18, 19, false },
     { "listed a second later", S(refresh), +1, "publish_ahead", 18, 19, false },
