@@ -116,6 +116,19 @@ const struct fact *facts_lost(const struct keys *k, const char *ring)
     return NULL;
 }
 
+bool keys_is_revoked(const struct keys *k, const char *kid, char ring[RING_MAX_NAME + 1], int64_t *out_holds_at)
+{
+    for (size_t i = 0; i < k->n_facts; i++) {
+        const struct fact *f = &k->facts[i];
+        if (f->f.kind != LABEL_REVOKED || strcmp(f->f.kid, kid) != 0)
+            continue;
+        memcpy(ring, f->ring, sizeof f->ring);
+        *out_holds_at = f->f.at;
+        return true;
+    }
+    return false;
+}
+
 void labels_free(char **labels, size_t n)
 {
     for (size_t i = 0; i < n; i++)

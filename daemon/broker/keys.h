@@ -111,6 +111,8 @@ bool keys_change(struct keys *k, const char *ring, const struct keys_change *wan
 bool keys_changing(const struct keys *k, const char *ring);
 /* The key is revoked for this process from now on, whether or not the token can be told. */
 bool keys_revoke(struct keys *k, const char *ring, const char *kid, int64_t holds_at, struct err *e);
+/* Whether it is, though it may be destroyed already; of which ring, and the place that it holds. */
+bool keys_is_revoked(const struct keys *k, const char *kid, char ring[RING_MAX_NAME + 1], int64_t *out_holds_at);
 /* Calls `done` (id 0) when the next listing was read and proved. */
 bool keys_wait(struct keys *k, keys_made *done, void *owner, struct err *e);
 void keys_forget(struct keys *k, void *owner);

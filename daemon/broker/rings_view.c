@@ -93,16 +93,19 @@ int64_t views_change_at(const struct keys *k)
 
 /* --- what counts -------------------------------------------------------------------------------------------- */
 
-/* Too old a listing neither signs nor verifies nor is published. */
+/* Too old a listing neither signs nor verifies nor is published: the machine slept, or the token cannot be listed. */
 static bool facts_fresh(const struct keys *k, const struct ring_view *v, struct err *e)
 {
     int64_t age_ms = clock_steady_ms() - k->listed_ms;
+    char age[CLOCK_TEXT], most[CLOCK_TEXT];
 
     if (age_ms <= v->facts_max_ms)
         return true;
-    return err_set(e, ERR_TOKEN_UNREACHABLE, "the token could not be listed for %lld s, longer than the %lld s that the"
-                   " promises of ring '%s' allow: %s", (long long)(age_ms / 1000), (long long)(v->facts_max_ms / 1000),
-                   v->config->settings.name, k->trouble.text);
+    err_set(e, ERR_TOKEN_UNREACHABLE, "the token was listed last %s ago, longer than the %s that the promises of ring '%s'"
+            " allow: %s", clock_write_span(age, age_ms / 1000), clock_write_span(most, v->facts_max_ms / 1000),
+            v->config->settings.name, k->trouble.reason == ERR_NONE ? "it is being listed anew" : k->trouble.text);
+    e->retry_after_ms = k->trouble.reason == ERR_NONE ? 200 : 0;
+    return false;
 }
 
 static void view_is_new(const char *ring, struct err *e)

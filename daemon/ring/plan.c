@@ -37,7 +37,7 @@ static struct ring_next rescue(const struct ring *r, int64_t now)
     if (active < 0)
         return nothing;
     const struct ring_place *p = &r->places[active];
-    int64_t at = ring_most(now, p->key.activates_at + 1);       /* after it, not beside it */
+    int64_t at = ring_most(now, p->key.activates_at);
     bool panic = p->revoked || was_cut_off(r, active);
     if (!panic && !(p->key.gone && r->s.standby))
         return nothing;
@@ -134,7 +134,7 @@ static struct ring_next sweep(const struct ring *r, int64_t now)
         if (r->s.destroy_retired_private && p->on_token && p->key.has_private && p->key.origin == KEY_GENERATED &&
             ring_state(r, i, now) == KEY_RETIRED) {
             /* A signature begun before the turn may still be under way. */
-            int64_t drained = ring_most(ring_retires_at(r, i) + r->s.refresh + r->s.skew, vouched_at(r, i, now));
+            int64_t drained = ring_behind_gap(r, i, now) ? INT64_MAX : ring_retires_at(r, i) + r->s.refresh + r->s.skew;
             if (drained < best.at)
                 best = (struct ring_next){ RING_DESTROY_PRIVATE, drained, 0, &p->key };
         }

@@ -69,7 +69,7 @@ int64_t ring_turn(const struct ring *r, int64_t now)
     if (active < 0 && ring_coming(r, now) < 0)
         return now;
     if (active >= 0 && !ring_signer(r, now, &e))
-        return ring_most(now, r->places[active].key.activates_at + 1);
+        return ring_most(now, r->places[active].key.activates_at);
     if (active >= 0 && r->s.rotate_every)
         at = ring_most(at, r->places[active].key.activates_at + r->s.rotate_every);
     at = rounded_up(at, r->s.refresh);

@@ -8,12 +8,19 @@ const char *key_state_name(enum key_state s)
     return names[s];
 }
 
+static bool can_sign(const struct ring_place *p)
+{
+    return p->key.proved && !p->key.gone && !p->revoked;
+}
+
 static int by_activation(const void *a, const void *b)
 {
     const struct ring_place *p = a, *q = b;
 
     if (p->key.activates_at != q->key.activates_at)
         return p->key.activates_at < q->key.activates_at ? -1 : 1;
+    if (can_sign(p) != can_sign(q))
+        return can_sign(p) ? 1 : -1;
     return -strcmp(p->key.kid, q->key.kid);
 }
 
@@ -122,7 +129,7 @@ ptrdiff_t ring_coming(const struct ring *r, int64_t now)
 {
     for (size_t i = (size_t)(ring_active(r, now) + 1); i < r->n; i++) {
         const struct ring_place *p = &r->places[i];
-        if (p->key.proved && !p->key.gone && !p->revoked && !ring_too_far(r, i, now))
+        if (can_sign(p) && !ring_too_far(r, i, now))
             return (ptrdiff_t)i;
     }
     return -1;
@@ -192,7 +199,7 @@ const struct ring_key *ring_signer(const struct ring *r, int64_t now, struct err
     const char *heal = p && p->key.origin == KEY_OUTSIDE ? "restore its backup"
                                                          : "generate a new one (signet key generate), or restore its backup";
 
-    if (p && p->key.proved && !p->revoked && !p->key.gone)
+    if (p && can_sign(p))
         return &p->key;
     if (!p)
         err_set(e, ERR_NO_ACTIVE_KEY, r->n ? "ring '%s' has no key whose time has come: wait, or look at the clock"

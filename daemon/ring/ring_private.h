@@ -5,9 +5,9 @@
 #include "daemon/ring/ring.h"
 
 /*
- * A place in the order of activation: (activates_at, then the larger kid
- * first), so that the last whose time has come is the one that signs: a tie
- * goes to the smaller kid. A revoked key holds its place though it is gone.
+ * A place in the order of activation, so that the last whose time has come is
+ * the one that signs: by activates_at; a tie goes to who can sign, then to the
+ * smaller kid. A revoked key holds its place though it is gone.
  */
 struct ring_place {
     struct ring_key key;        /* activates_at with the promotion applied */

@@ -17,7 +17,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 EVERY, AHEAD, TTL, SKEW, MAX_AGE, REFRESH, AFTER = HOUR, 20 * MINUTE, 10 * MINUTE, MINUTE, 5 * MINUTE, 10, 5 * MINUTE
 TIMES = [f"rotate_every: {EVERY}s", f"publish_ahead: {AHEAD}s", f"max_ttl: {TTL}s", f"skew: {SKEW}s",
          f"jwks_max_age: {MAX_AGE}s", f"refresh: {REFRESH}s", f"destroy_after: {AFTER}s"]
-STEP = 5                     # seconds, of a passing hour: less than any of these
+STEP = 40                    # seconds, of a passing hour: less than any of these, but for a refresh
 WORLD = 300                  # patience, in seconds of the tests' time
 
 
@@ -34,7 +34,7 @@ class Rotating(EachCase):
         self.addCleanup(self.daemon.kill)
 
     def new_daemon(self, place):
-        return Daemon(place, *self.conf())
+        return Daemon(place, *self.conf(), module_leaks=self.module_leaks)
 
     def conf(self, *settings, alg=None):
         return (ring("web", alg or self.alg, *(settings or self.settings)) + self.more_rings,
@@ -84,16 +84,17 @@ class Rotating(EachCase):
 
     # --- what passes
 
-    def listed(self):
-        """The token has been listed since, and what that made due was done."""
-        self.time.pass_by(REFRESH)
-        before = self.json("status", "--admin")
-        until("it was listed", lambda: self.daemon.cli("sign", "--profile", "web", want=None) is not None)
-        return before
-
     def come(self, what, holds):
         """Lets time pass, a refresh at a time, until that holds."""
         return until(what, lambda: holds() or self.time.pass_by(REFRESH / 2))
+
+    def pass_by(self, seconds):
+        """All at once, as for a machine that slept; and the token has been listed since."""
+        self.time.pass_by(seconds)
+        until("it is listed anew", lambda: self.daemon.cli("jwks", want=None)[0])
+
+    def pass_until(self, at):
+        self.pass_by(max(at - self.time.now(), 0))
 
     def an_hour(self, look):
         """Looks at it in every few seconds of a rotation."""
@@ -106,7 +107,7 @@ class Rotating(EachCase):
         """A next key, made when it was due."""
         plan = self.json("ring", "plan", "web")
         due = next((k["published_at"] for k in plan["keys"] if k["to_come"]), None)
-        self.time.pass_until(due)
+        self.pass_until(due)
         [key] = self.come("the next key", lambda: self.keys("next"))
         return key
 
@@ -150,7 +151,7 @@ class Turns(Rotating):
             plan = self.json("ring", "plan", "web")
             due = [k["published_at"] for k in plan["keys"] if k["to_come"]] + [k["ends_at"] for k in plan["keys"] if k["ends_at"]]
             self.assertAlmostEqual(keys["changes_in_s"], min(due) - plan["now"], delta=2)
-            self.time.pass_by(keys["changes_in_s"] - 5)
+            self.pass_by(keys["changes_in_s"] - 5)
             self.assertEqual(self.json("jwks")["version"], keys["version"])
             self.come("it changes", lambda: self.json("jwks")["version"] != keys["version"])
 
@@ -167,7 +168,7 @@ class Turns(Rotating):
         [late] = self.come("the next key", lambda: self.keys("next"))
         self.assertGreaterEqual(late["activates_at"], self.time.now() + AHEAD - 3 * REFRESH)
         self.assertEqual(self.signs_with(self.token()), first)
-        self.time.pass_until(late["activates_at"] + 1)
+        self.pass_until(late["activates_at"] + 1)
         self.assertEqual(self.signs_with(self.token()), late["kid"])
 
 
@@ -184,7 +185,7 @@ class Asked(Rotating):
         self.assertLessEqual(got["known_at"], got["activates_at"])
         again = self.json("ring", "rotate", "web")
         self.assertEqual((again["made"], again["activates_at"], again["before"]), (False, got["activates_at"], got["activates_at"]))
-        self.time.pass_until(got["activates_at"] + 1)
+        self.pass_until(got["activates_at"] + 1)
         self.assertEqual(self.signs_with(self.token()), got["key"]["kid"])
 
     def test_a_next_key_is_brought_forward(self):
@@ -200,7 +201,7 @@ class Asked(Rotating):
         self.daemon.stop()
         self.daemon.start()                                    # the fact is on the token
         self.assertEqual([k["activates_at"] for k in self.keys("next")], [got["activates_at"]])
-        self.time.pass_until(got["activates_at"] + 1)
+        self.pass_until(got["activates_at"] + 1)
         self.assertEqual(self.signs_with(self.token()), standby["kid"])
         self.come("another standby", lambda: [k for k in self.keys("next") if k["kid"] != standby["kid"]])
 
@@ -225,7 +226,7 @@ class Asked(Rotating):
         out, _ = self.daemon.cli("key", "destroy", got["key"]["kid"])
         self.assertIn("cancelled", out.decode())
         self.assertEqual(self.states(), {first: "active"})
-        self.time.pass_until(got["activates_at"] + 2)
+        self.pass_until(got["activates_at"] + 2)
         self.assertEqual(self.signs_with(self.token()), first)
         self.next_key()                                        # when it is the ring's turn
 
@@ -236,9 +237,9 @@ class Asked(Rotating):
         self.assertIn("--i-know", err)
         self.assertIn(time.strftime("%Y-%m-%dT", time.gmtime(self.time.now() + TTL + SKEW)), err)
         key = self.next_key()
-        self.time.pass_until(key["activates_at"] - REFRESH)
+        self.pass_until(key["activates_at"] - REFRESH)
         self.refused("KEY_NEEDED", "key", "destroy", key["kid"])      # another daemon may sign with it already
-        self.time.pass_until(key["activates_at"] + 1)
+        self.pass_until(key["activates_at"] + 1)
         self.token()
         self.refused("KEY_NEEDED", "key", "destroy", first)           # retired, not yet at its end
         self.daemon.cli("key", "destroy", first, "--i-know")
@@ -250,7 +251,7 @@ class Asked(Rotating):
     def test_an_active_key_destroyed_by_who_knows_it_is_followed_by_none_of_before(self):
         self.daemon.start()
         key = self.next_key()
-        self.time.pass_until(key["activates_at"] + 1)
+        self.pass_until(key["activates_at"] + 1)
         self.daemon.cli("key", "destroy", key["kid"], "--i-know")
         self.assertIn("signet key generate", self.refused("NO_ACTIVE_KEY", "sign", "--profile", "web"))
         self.daemon.cli("key", "generate", "web")
@@ -263,7 +264,7 @@ class Revoked(Rotating):
         first, token = self.active(), self.token()
         report = self.json("key", "revoke", first, "--compromised")
         self.assertEqual((report["key"]["kid"], report["key"]["signatures"], report["promoted"]), (first, 1, False))
-        self.assertEqual(report["key"]["uses"], [{"profile": "web", "signatures": 1}])
+        self.assertEqual(report["key"]["uses"], {"web": 1})
         self.assertTrue(report["recorded"] and report["destroyed"])
         self.assertAlmostEqual(report["tokens_until"], self.time.now() + TTL + SKEW, delta=5)
         self.assertEqual(self.signs_with(self.token()), report["successor"]["kid"])
@@ -278,7 +279,7 @@ class Revoked(Rotating):
         self.daemon.start()
         first = self.active()
         [standby] = self.come("the standby", lambda: self.keys("next"))
-        self.time.pass_by(AHEAD)
+        self.pass_by(AHEAD)
         report = self.json("key", "revoke", first, "--compromised")
         self.assertEqual((report["successor"]["kid"], report["promoted"], report["destroyed"]), (standby["kid"], True, True))
         self.assertLessEqual(report["known_at"], self.time.now())
@@ -294,9 +295,9 @@ class Revoked(Rotating):
         self.assertEqual(self.active(), first)
         self.assertNotIn(key["kid"], self.published())
         other = self.come("another next key", lambda: [k for k in self.keys("next") if k["kid"] != key["kid"]])[0]
-        self.time.pass_until(max(key["activates_at"], other["activates_at"] - 1))
+        self.pass_until(max(key["activates_at"], other["activates_at"] - 1))
         self.token()                                           # its place is held by nobody
-        self.time.pass_until(other["activates_at"] + 1)
+        self.pass_until(other["activates_at"] + 1)
         self.assertEqual(self.signs_with(self.token()), other["kid"])
         self.json("key", "revoke", first, "--compromised")
         self.assertEqual(self.published(), [other["kid"]])
@@ -306,8 +307,9 @@ class Revoked(Rotating):
         first, token = self.active(), self.token()
         [store] = self.place.tokens.iterdir()
         backup = {p.name: p.read_bytes() for p in store.iterdir() if p.name.endswith(".object")}
+        was = self.keys("active")[0]
         second = self.json("key", "revoke", first, "--compromised")["successor"]["kid"]
-        facts = {p.name for p in store.iterdir()} - set(backup)
+        fact = next(f"signet:web:revoked:{first}:{k['activates_at']}" for k in [was])
         for restart in (False, True):
             if restart:
                 self.daemon.stop()
@@ -320,9 +322,8 @@ class Revoked(Rotating):
             self.assertEqual(self.published(), [second])
             self.daemon.cli("verify", token, want=1)
         # The whole token as it was: this process knows better, and says so there again.
-        for name in facts:
-            if (store / name).exists() and b"revoked" in (store / name).read_bytes():
-                (store / name).unlink()
+        run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN, "--delete-object",
+             "--type", "data", "--label", fact], env=self.place.env)
         for name, content in backup.items():
             (store / name).write_bytes(content)
         self.come("it is known all the same", lambda: "it stays so" in self.daemon.said())
@@ -339,7 +340,7 @@ class Lost(Rotating):
     def test_the_active_key_destroyed_under_the_daemon(self):
         self.daemon.start()
         before, key = self.active(), self.next_key()
-        self.time.pass_until(key["activates_at"] + 1)
+        self.pass_until(key["activates_at"] + 1)
         self.token()
         self.destroy(key["label"])
         err = self.come("it is missed", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[1])
@@ -377,7 +378,8 @@ class Lost(Rotating):
         self.daemon.start()
         with wire.Connection(self.daemon.socket) as c:
             c.send(wire.request(wire.GET_KEYS))
-            self.assertIn(c.reason(), ("TOKEN_MISSING", "STARTING"))
+            error = dict(wire.fields(c.reply()[wire.ERROR]))
+            self.assertEqual(error[1], wire.UNAVAILABLE, error)
         (self.place.dir / "away").rename(self.place.tokens)
         until("it is back", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
 
@@ -420,7 +422,7 @@ class Clocks(Rotating):
         self.daemon.env = {"SIGNET_TEST_CLOCK": str(365 * DAY)}
         self.daemon.start({"SIGNET_TEST_CLOCK": str(365 * DAY)})
         for _ in range(3 * EVERY // MINUTE):
-            self.time.pass_by(MINUTE)
+            self.pass_by(MINUTE)
             self.token()
         self.assertIn(first, self.states())
         self.assertIn("a clock is wrong", self.notices())
@@ -434,14 +436,14 @@ class Promises(Rotating):
     def test_a_promise_that_is_lowered_holds_for_the_keys_that_made_it(self):
         self.daemon.start()
         self.assertEqual(self.json("jwks")["max_age_s"], 20 * MINUTE)
-        self.reload("create: yes", f"rotate_every: {EVERY}s", "publish_ahead: 5m", f"max_ttl: {MINUTE}s", "skew: 1s",
+        self.reload("create: yes", f"rotate_every: {EVERY}s", "publish_ahead: 5m", f"max_ttl: {TTL}s", "skew: 1s",
                     "jwks_max_age: 1m", f"refresh: {REFRESH}s")
         self.come("it is in force", lambda: self.json("jwks")["max_age_s"] == MINUTE)
         key = self.keys("active")[0]
         made = self.json("ring", "rotate", "web")
         self.assertGreaterEqual(made["activates_at"] - self.time.now(), 20 * MINUTE + REFRESH + SKEW)   # as the old key promised
         self.assertIn("older keys promised a longer jwks_max_age", self.notices())
-        self.time.pass_until(made["activates_at"] + 1)
+        self.pass_until(made["activates_at"] + 1)
         self.token()
         retired = next(k for k in self.keys() if k["kid"] == key["kid"])
         self.assertEqual(retired["ends_at"], made["activates_at"] + TTL + SKEW)
@@ -462,10 +464,10 @@ class Halves(Rotating):
     def test_a_retired_key_verifies_without_its_private_half_also_after_a_restart(self):
         self.daemon.start()
         first, key = self.active(), self.next_key()
-        self.time.pass_until(key["activates_at"] - 2)
+        self.pass_until(key["activates_at"] - 2)
         token = self.token()
         self.assertEqual(self.signs_with(token), first)
-        self.time.pass_until(key["activates_at"] + 1)
+        self.pass_until(key["activates_at"] + 1)
         out = self.come("it is destroyed", lambda: "the private half of key" in self.daemon.said())
         self.assertTrue(out)
         for restart in (False, True):
@@ -477,11 +479,13 @@ class Halves(Rotating):
             self.assertEqual(self.states()[first], "retired")
             self.assertEqual(set(self.published()), {first, key["kid"]})
             self.assertIn("only verifies", self.daemon.cli("key", "show", first)[0].decode())
-        self.time.pass_by(TTL + SKEW + AFTER + AHEAD)
+        self.pass_by(TTL + SKEW + AFTER + AHEAD)
         self.come("the other half goes too", lambda: first not in self.states())
 
 
 class ChangingOver(Rotating):
+    module_leaks = True          # SoftHSM's, of each Ed25519 key that it lists
+
     def test_a_ring_changes_its_algorithm_with_its_next_key(self):
         self.daemon.start()
         first, before = self.active(), self.token()
@@ -493,10 +497,10 @@ class ChangingOver(Rotating):
         made = self.json("ring", "rotate", "web")
         self.assertEqual(made["key"]["alg"], "EdDSA")
         self.assertEqual({k["alg"] for k in self.daemon.jwks()["keys"]}, {"ES256", "EdDSA"})
-        self.time.pass_until(made["activates_at"] - 1)
+        self.pass_until(made["activates_at"] - 1)
         before = self.token()
         self.assertEqual(self.signs_with(before), first)
-        self.time.pass_until(made["activates_at"] + 1)
+        self.pass_until(made["activates_at"] + 1)
         after = self.token()
         self.assertEqual(jwt.get_unverified_header(after)["alg"], "EdDSA")
         for token in (before, after):
@@ -514,9 +518,9 @@ class ChangingOver(Rotating):
             for token in tokens:
                 self.daemon.cli("verify", token)
             made = self.json("ring", "rotate", "web")
-            self.time.pass_until(made["activates_at"] - 1)
+            self.pass_until(made["activates_at"] - 1)
             tokens = [self.token()]
-            self.time.pass_until(made["activates_at"] + 1)
+            self.pass_until(made["activates_at"] + 1)
             tokens.append(self.token())
             self.assertEqual([jwt.get_unverified_header(t)["alg"] for t in tokens], ["HS256", "ES256"] if alg == "ES256" else ["ES256", "HS256"])
             for token in tokens:
@@ -538,11 +542,11 @@ class Tokens(Rotating):
         self.daemon.start()
         first = self.active()
         self.control.set("C_GenerateKeyPair", "return", value=0x31)          # CKR_DEVICE_MEMORY
-        self.time.pass_by(EVERY - AHEAD)
-        self.come("it says so", lambda: self.ring()["rotation_trouble"]["reason"])
+        self.pass_by(EVERY - AHEAD)
+        self.come("it says so", lambda: (self.ring()["rotation_trouble"] or {}).get("reason"))
         self.assertIn("CKR_DEVICE_MEMORY", self.notices())
         self.assertIn("C_GenerateKeyPair", self.daemon.cli("status")[0].decode())
-        self.time.pass_by(EVERY)
+        self.pass_by(EVERY)
         self.assertEqual(self.signs_with(self.token()), first)
         self.control.set("C_GenerateKeyPair", "none")
         self.come("it makes up for it", lambda: self.keys("next"))

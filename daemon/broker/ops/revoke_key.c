@@ -10,6 +10,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_STEPS 8u                 /* promote or generate, destroy; more is a ring that does not come to rest */
@@ -124,6 +125,25 @@ static void recorded(void *owner, uint64_t id, const struct err *e)
 
 /* --- the beginning ------------------------------------------------------------------------------------------ */
 
+/* The button pressed once more: what was not done the first time is done now. */
+static bool find_again(struct request *rq, struct revocation *rv, int64_t *out_holds_at, struct err *e)
+{
+    Signet__V1__KeyInfo *was = calloc(1, sizeof *was);
+
+    if (!was)
+        return err_set(e, ERR_NO_MEMORY, "no memory for another request");
+    signet__v1__key_info__init(was);
+    rv->was = was;
+    snprintf(rv->kid, sizeof rv->kid, "%s", rq->msg->revoke_key->kid);
+    was->kid = strdup(rv->kid);
+    was->state = strdup(key_state_name(KEY_REVOKED));
+    if (!was->kid || !was->state || !keys_is_revoked(rq->broker->keys, rv->kid, rv->ring, out_holds_at) ||
+        !(was->ring = strdup(rv->ring)))
+        return false;                /* e is of the first search */
+    rv->was_active = true;
+    return true;
+}
+
 static bool find(struct request *rq, struct revocation *rv, int64_t *out_holds_at, struct err *e)
 {
     struct keys *keys = rq->broker->keys;
@@ -131,7 +151,10 @@ static bool find(struct request *rq, struct revocation *rv, int64_t *out_holds_a
     const struct ring_config *c = h ? config_ring(rq->conf->config, h->ring) : NULL;
     const struct ring *ring = c ? keys_ring(keys, h->ring, e) : NULL;
     int64_t now = clock_now();
+    struct err ignored;
 
+    if (!h && keys_ready(keys, &ignored))
+        return find_again(rq, rv, out_holds_at, e);
     if (!h || !ring)
         return h && !c ? err_set(e, ERR_UNKNOWN_RING, "the configuration has no ring '%s'", h->ring) : false;
     if (!h->kid[0])
