@@ -83,6 +83,9 @@ class Time:
         """Sets all wall clocks wrong by so much."""
         self.ms[1] = round(seconds * 1000)
 
+    def moved(self):
+        return self.ms[1] / 1000
+
     @contextlib.contextmanager
     def running(self, rate, keep_up=None):
         """Up to `rate` seconds pass in one of ours, in steps of a few hundredths. `keep_up` returns before each step: on a
