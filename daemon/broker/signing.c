@@ -128,6 +128,15 @@ static void relist_or_fail(struct signing *s, const struct err *e)
         fail(s, e);
 }
 
+/* A ring that changes to another key does so within the next listings; the request's deadline is the end of waiting. */
+static void wait_or_fail(struct signing *s, const struct err *e)
+{
+    if (e->reason == ERR_RING_BUSY)
+        s->state = SG_RELIST;
+    else
+        fail(s, e);
+}
+
 static void signed_now(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
 {
     struct signing *s = owner;
@@ -309,15 +318,20 @@ static void relist(struct signing *s)
 
 static void finish(struct signing *s)
 {
+    struct held *key = (struct held *)keys_by_id(s->rq->broker->keys, s->key);
     struct err e;
 
+    if (key && key->revoked) {       /* while it signed */
+        err_set(&e, ERR_NO_ACTIVE_KEY, "key '%s' was revoked while it signed", s->kid);
+        relist_or_fail(s, &e);
+        return;
+    }
     if (!jws_append_signature(&s->token, s->signature, s->signature_len) || !buf_append_char(&s->token, '\0')) {
         err_set(&e, ERR_NO_MEMORY, "no memory for the token");
         fail(s, &e);
         return;
     }
     s->rq->broker->counters.signed_tokens++;
-    struct held *key = (struct held *)keys_by_id(s->rq->broker->keys, s->key);
     if (key)
         held_signed(key, s->profile->name);
     s->state = SG_WHOLE;
@@ -333,7 +347,7 @@ static void advance(struct signing *s)
             if (build(s, &e))
                 s->state = SG_SIGN;
             else
-                fail(s, &e);
+                wait_or_fail(s, &e);
             break;
         case SG_SIGN:       sign(s); break;
         case SG_SIGNING:    return;
@@ -359,11 +373,16 @@ bool signing_prepare(struct signing *s, struct request *rq, const Signet__V1__Si
 bool signing_begin(struct signing *s, struct request *rq, const Signet__V1__SignRequest *ask,
                    void (*done)(struct signing *s), struct err *e)
 {
-    if (!signing_prepare(s, rq, ask, e))
+    bool prepared = signing_prepare(s, rq, ask, e);
+
+    if (!prepared && e->reason != ERR_RING_BUSY)
         return false;
     s->done = done;
-    s->state = SG_SIGN;
-    sign(s);
+    s->state = prepared ? SG_SIGN : SG_RELIST;
+    if (prepared)
+        sign(s);
+    else
+        relist(s);
     if (s->state != SG_FAILED)
         return true;
     *e = s->err;                     /* nobody could take it */

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define LONG_WATCH (INT64_MAX / 2)          /* what is foreseen is foreseen of a daemon that runs all the time */
+
 struct walk {
     struct ring ring;                /* key.ref: which life a place's is */
     struct ring_life *lives;
@@ -31,7 +33,7 @@ static bool walk_begin(struct walk *w, const struct ring *r, struct err *e)
         }
         w->ring.places[i] = r->places[i];
         w->ring.places[i].key.ref = i;
-        w->ring.places[i].key.watched = true;
+        w->ring.places[i].key.watched_s = LONG_WATCH;
     }
     return true;
 }
@@ -47,7 +49,8 @@ static void generate(struct walk *w, int64_t activates_at)
     const struct ring_settings *s = &w->ring.s;
     struct ring_key key = {
         .activates_at = activates_at, .max_ttl = s->max_ttl, .skew = s->skew, .max_age = s->max_age, .seen_since = w->at,
-        .origin = KEY_GENERATED, .proved = true, .has_private = true, .watched = true,
+        .origin = KEY_GENERATED, .proved = true, .has_private = true, .verifies = true,
+        .watched_s = LONG_WATCH,
     };
 
     w->lives[w->n] = (struct ring_life){

@@ -1,7 +1,7 @@
 /*
- * What is to be done, most urgent first: a ring that cannot sign, then a key
- * to come, then what may go. Each rule answers with a moment; the earliest
- * of the due ones wins by this order, else the soonest.
+ * What is to be done, most urgent first: a ring that cannot sign, then what may
+ * go (a token may be full), then a key to come. Each rule answers with a
+ * moment; the earliest of the due ones wins by this order, else the soonest.
  */
 #include "daemon/ring/ring_private.h"
 
@@ -9,20 +9,21 @@
 
 static const struct ring_next nothing = { RING_NOTHING, INT64_MAX, 0, NULL };
 
-static bool is_half_made(const struct ring_place *p)
+/* And has been so for longer than making it may take: another daemon may be at it. */
+static bool is_half_made(const struct ring *r, const struct ring_place *p, int64_t now)
 {
     enum err_reason why = p->key.trouble.reason;
 
-    return !p->key.proved && !p->key.gone && !p->revoked && p->key.origin == KEY_GENERATED &&
+    return now - p->key.seen_since >= r->s.generation_time && !p->key.proved && !p->key.gone && !p->revoked && p->key.origin == KEY_GENERATED &&
            (why == ERR_NONE || why == ERR_KEY_UNPROVED || why == ERR_TOKEN_FAILED);
 }
 
 /* A new ring's first key, or the one in place of a revoked key, was made by halves, and holds the place that it was for. */
-static bool was_cut_off(const struct ring *r, ptrdiff_t active)
+static bool was_cut_off(const struct ring *r, ptrdiff_t active, int64_t now)
 {
     ptrdiff_t i = active;
 
-    while (i >= 0 && is_half_made(&r->places[i]))
+    while (i >= 0 && is_half_made(r, &r->places[i], now))
         i--;
     return i < active && (i < 0 ? r->s.create : r->places[i].revoked);
 }
@@ -38,7 +39,7 @@ static struct ring_next rescue(const struct ring *r, int64_t now)
         return nothing;
     const struct ring_place *p = &r->places[active];
     int64_t at = ring_most(now, p->key.activates_at);
-    bool panic = p->revoked || was_cut_off(r, active);
+    bool panic = p->revoked || was_cut_off(r, active, now);
     if (!panic && !(p->key.gone && r->s.standby))
         return nothing;
     if (coming < 0 || r->s.no_facts)
@@ -89,12 +90,21 @@ static int64_t ends_for_all(const struct ring *r, size_t i)
     return ring_most(at, ring_retires_at(r, i) + r->places[k - 1].key.max_ttl + r->places[k - 1].key.skew);
 }
 
-/* Whether its retirement is more than one clock's word. */
+/*
+ * Whether its retirement is more than the word of one clock, which may be
+ * ahead: this process has watched it for long enough; else two others must have
+ * had their turn, none of them late, and it was watched until the tokens that
+ * this daemon made with it were dead.
+ */
 static int64_t vouched_at(const struct ring *r, size_t i, int64_t now)
 {
-    if (ring_behind_gap(r, i, now))
+    const struct ring_key *k = &r->places[i].key;
+
+    if (k->watched_s >= ring_watch(r, i, now))
+        return 0;
+    if (i + 2 >= r->n || k->watched_s < k->max_ttl + k->skew || ring_behind_gap(r, i, now))
         return INT64_MAX;
-    return r->places[i].key.watched ? 0 : i + 2 < r->n ? r->places[i + 2].key.activates_at : INT64_MAX;
+    return r->places[i + 2].key.activates_at;
 }
 
 /* When a key that signet made may go; INT64_MAX: never by itself. */
@@ -103,12 +113,12 @@ static int64_t destroyed_at(const struct ring *r, size_t i, int64_t now)
     const struct ring_place *p = &r->places[i];
     enum key_state state = ring_state(r, i, now);
 
-    if (!p->on_token || p->key.origin != KEY_GENERATED)
+    if (!p->on_token || p->key.origin != KEY_GENERATED || p->key.stays)
         return INT64_MAX;
     if (state == KEY_REVOKED) {
         /* Only when the ring signs again with another, else the bad key is all there is to look at. */
         struct err e;
-        return p->key.activates_at > now || ring_signer(r, now, &e) ? now : INT64_MAX;
+        return p->key.activates_at > now || ring_signer(r, now, &e) ? 0 : INT64_MAX;
     }
     if (state == KEY_ORPHAN && !p->key.proved) {
         int64_t at = p->key.seen_since + r->s.generation_time;
@@ -121,23 +131,36 @@ static int64_t destroyed_at(const struct ring *r, size_t i, int64_t now)
     return INT64_MAX;
 }
 
+/*
+ * When the private half of a key that verifies may go; INT64_MAX: never by
+ * itself. A clock that is ahead by less than a key is published ahead does no
+ * harm.
+ */
+static int64_t private_destroyed_at(const struct ring *r, size_t i, int64_t now)
+{
+    const struct ring_place *p = &r->places[i];
+    enum key_state state = ring_state(r, i, now);
+    int64_t drained = ring_ahead(r, now) + r->s.refresh + r->s.skew;
+
+    if (!r->s.destroy_retired_private || !p->on_token || !p->key.has_private || !p->key.verifies || p->key.stays ||
+        p->key.origin != KEY_GENERATED || (state != KEY_RETIRED && state != KEY_EXPIRED) || p->key.watched_s < drained ||
+        ring_behind_gap(r, i, now))
+        return INT64_MAX;
+    return ring_retires_at(r, i) + drained;
+}
+
 static struct ring_next sweep(const struct ring *r, int64_t now)
 {
     struct ring_next best = nothing;
 
-    /* In the order of activation: the oldest first. */
+    /* In the order of activation: the oldest first, but revoked ones before all others. */
     for (size_t i = 0; i < r->n; i++) {
-        const struct ring_place *p = &r->places[i];
-        int64_t at = destroyed_at(r, i, now);
+        const struct ring_key *k = &r->places[i].key;
+        int64_t at = destroyed_at(r, i, now), private_at = private_destroyed_at(r, i, now);
         if (at < best.at)
-            best = (struct ring_next){ RING_DESTROY, at, 0, &p->key };
-        if (r->s.destroy_retired_private && p->on_token && p->key.has_private && p->key.origin == KEY_GENERATED &&
-            ring_state(r, i, now) == KEY_RETIRED) {
-            /* A signature begun before the turn may still be under way. */
-            int64_t drained = ring_behind_gap(r, i, now) ? INT64_MAX : ring_retires_at(r, i) + r->s.refresh + r->s.skew;
-            if (drained < best.at)
-                best = (struct ring_next){ RING_DESTROY_PRIVATE, drained, 0, &p->key };
-        }
+            best = (struct ring_next){ RING_DESTROY, at, 0, k };
+        if (private_at < best.at)
+            best = (struct ring_next){ RING_DESTROY_PRIVATE, private_at, 0, k };
     }
     return best;
 }
@@ -148,10 +171,10 @@ struct ring_next ring_next(const struct ring *r, int64_t now)
 
     if (best.at <= now)
         return best;
-    if (rotation.at <= now)
-        return rotation;
     if (end.at <= now)
         return end;
+    if (rotation.at <= now)
+        return rotation;
     best = rotation.at <= end.at ? rotation : end;
     return best;
 }

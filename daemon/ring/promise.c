@@ -60,16 +60,22 @@ int64_t ring_copy_max_age(const struct ring *r, int64_t now)
 
 /* --- when a key may sign ------------------------------------------------------------------------- */
 
+bool ring_is_silent(const struct ring *r, int64_t now)
+{
+    ptrdiff_t active = ring_active(r, now);
+
+    if (active < 0)
+        return ring_coming(r, now) < 0;
+    return r->places[active].revoked || r->places[active].key.gone;
+}
+
 int64_t ring_turn(const struct ring *r, int64_t now)
 {
     ptrdiff_t active = ring_active(r, now);
     int64_t at = now + ring_ahead(r, now);
-    struct err e;
 
-    if (active < 0 && ring_coming(r, now) < 0)
-        return now;
-    if (active >= 0 && !ring_signer(r, now, &e))
-        return ring_most(now, r->places[active].key.activates_at);
+    if (ring_is_silent(r, now))
+        return active < 0 ? now : ring_most(now, r->places[active].key.activates_at);
     if (active >= 0 && r->s.rotate_every)
         at = ring_most(at, r->places[active].key.activates_at + r->s.rotate_every);
     at = rounded_up(at, r->s.refresh);
@@ -101,17 +107,17 @@ int64_t ring_known_at(const struct ring *r, const struct ring_key *next, int64_t
 
 /* --- against wrong clocks ---------------------------------------------------------------------------- */
 
-/* A next key may be there already: it has its turn within ring_ahead of being made. */
+/* A whole turn and more: by then another key has taken over by any clock, and the tokens of this one are dead. */
 int64_t ring_watch(const struct ring *r, size_t i, int64_t now)
 {
     const struct ring_key *k = &r->places[i].key;
 
-    return ring_ahead(r, now) + k->max_ttl + k->skew;
+    return r->s.rotate_every + ring_ahead(r, now) + r->s.refresh + k->max_ttl + k->skew;
 }
 
-static bool is_gap(const struct ring_settings *s, int64_t from, int64_t to)
+static bool is_gap(const struct ring *r, int64_t from, int64_t to, int64_t now)
 {
-    return s->rotate_every && to - from > 2 * s->rotate_every + s->destroy_after;
+    return r->s.rotate_every && to - from > r->s.rotate_every + ring_ahead(r, now) + r->s.refresh;
 }
 
 bool ring_behind_gap(const struct ring *r, size_t i, int64_t now)
@@ -119,7 +125,7 @@ bool ring_behind_gap(const struct ring *r, size_t i, int64_t now)
     ptrdiff_t active = ring_active(r, now);
 
     for (size_t k = i; (ptrdiff_t)k < active; k++)
-        if (is_gap(&r->s, r->places[k].key.activates_at, r->places[k + 1].key.activates_at))
+        if (is_gap(r, r->places[k].key.activates_at, r->places[k + 1].key.activates_at, now))
             return true;
-    return active >= 0 && is_gap(&r->s, r->places[active].key.activates_at, now);
+    return active >= 0 && is_gap(r, r->places[active].key.activates_at, now, now);
 }

@@ -56,7 +56,8 @@ static void apply(struct ring *r, const struct ring_fact *f)
         *p = (struct ring_place){ 0 };
         strcpy(p->key.kid, f->kid);
     }
-    p->key.activates_at = f->at;         /* one that never signed holds nobody up */
+    /* One that never signed holds nobody up; of what two daemons say the place that was held counts. */
+    p->key.activates_at = p->revoked ? ring_most(p->key.activates_at, f->at) : f->at;
     p->revoked = true;
 }
 
@@ -129,8 +130,12 @@ ptrdiff_t ring_coming(const struct ring *r, int64_t now)
 {
     for (size_t i = (size_t)(ring_active(r, now) + 1); i < r->n; i++) {
         const struct ring_place *p = &r->places[i];
-        if (can_sign(p) && !ring_too_far(r, i, now))
-            return (ptrdiff_t)i;
+        if (!can_sign(p) || ring_too_far(r, i, now))
+            continue;
+        /* Of twins the one that will stay. */
+        while (i + 1 < r->n && r->places[i + 1].key.activates_at == p->key.activates_at)
+            i++;
+        return (ptrdiff_t)i;
     }
     return -1;
 }
@@ -197,7 +202,8 @@ const struct ring_key *ring_signer(const struct ring *r, int64_t now, struct err
     ptrdiff_t i = ring_active(r, now);
     const struct ring_place *p = i < 0 ? NULL : &r->places[i];
     const char *heal = p && p->key.origin == KEY_OUTSIDE ? "restore its backup"
-                                                         : "generate a new one (signet key generate), or restore its backup";
+                       : p && p->key.gone ? "generate a new one (signet key generate), or restore its backup"
+                                          : "change to another (signet ring rotate --now), or restore its backup";
 
     if (p && can_sign(p))
         return &p->key;

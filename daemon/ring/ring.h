@@ -35,7 +35,8 @@ struct ring_key {
     bool proved;                       /* both halves, and a test signature verified */
     bool has_private;
     bool verifies;                     /* its public half is there and can be read */
-    bool watched;                      /* this process has seen it retired for as long as ring_watch says */
+    int64_t watched_s;                 /* for how long this process has seen it retired; as seen_since: see ring_watch */
+    bool stays;                        /* the token did not let it be destroyed, lately */
     bool gone;                         /* was there, is not any more: holds its place still */
     struct err trouble;                /* why it cannot sign, naming it; ERR_NONE: not known */
     uint64_t ref;                      /* the caller's name for it */
@@ -98,19 +99,17 @@ int64_t ring_copy_max_age(const struct ring *r, int64_t now);
 
 /* The key that signs next, borrowed; NULL: none that counts. */
 const struct ring_key *ring_coming_key(const struct ring *r, int64_t now);
-/* When a key that is made now signs: at once where nothing does, else at the ring's turn, or when all can have it. */
+/* Nothing signs, and every daemon of the token knows that: no key, or the active one is revoked or gone. */
+bool ring_is_silent(const struct ring *r, int64_t now);
+/* When a key that is made now signs: at once in a silent ring, else at the ring's turn, or when all can have it. */
 int64_t ring_turn(const struct ring *r, int64_t now);
 /* The soonest safe activation of the next key, or (NULL) of one that is made now. */
 int64_t ring_soonest(const struct ring *r, const struct ring_key *next, int64_t now);
 /* When every verifier that honours max-age has that key, or (NULL) one that is made now. */
 int64_t ring_known_at(const struct ring *r, const struct ring_key *next, int64_t now);
-/*
- * Against a clock that is wrong: for how long a process has itself seen a key
- * retired, on a clock that never jumps, before it destroys it; or two keys have
- * had their turn since.
- */
+/* For how long a process has seen a key retired, on its own clock that never jumps, when it needs no other word for it. */
 int64_t ring_watch(const struct ring *r, size_t i, int64_t now);
-/* A turn before it came so late that a clock may have been wrong: the key stays until a person destroys it. */
+/* A turn after it came so late that a clock may have been wrong: the key stays until a person destroys it. */
 bool ring_behind_gap(const struct ring *r, size_t i, int64_t now);
 
 enum ring_action {

@@ -1,11 +1,23 @@
 /* Facts: CKO_DATA objects whose label is all that they say. */
 #include "daemon/token/token_private.h"
 
+#include <openssl/rand.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Not a fact of any ring: what a kill leaves of a trial is known by it, and goes with the next. */
-static const char trial[] = "signet:trial";
+#define MAX_TRIAL 48u
+
+/* Of no ring, and of this process alone: daemons that try beside it must not take it away. */
+static bool name_trial(char out[MAX_TRIAL], struct err *e)
+{
+    uint64_t dice;
+
+    if (RAND_bytes((uint8_t *)&dice, sizeof dice) != 1)
+        return err_set(e, ERR_INTERNAL, "OpenSSL has no random bytes");
+    snprintf(out, MAX_TRIAL, "%s%016llx", TOKEN_TRIAL, (unsigned long long)dice);
+    return true;
+}
 
 void token_settle(const struct token *t)
 {
@@ -91,9 +103,12 @@ bool token_forget_fact(struct token *t, const char *label, struct err *e)
 bool token_try_powers(struct token *t, struct token_powers *out, struct err *why, struct err *e)
 {
     CLEANUP(freep) CK_OBJECT_HANDLE *there = NULL;
+    char trial[MAX_TRIAL];
     size_t n = 0;
-    CK_RV rv = create(t, trial);
 
+    if (!name_trial(trial, e))
+        return false;
+    CK_RV rv = create(t, trial);
     if (rv != CKR_OK)
         ckr_err(why, rv, "C_CreateObject of a fact");
     if (rv != CKR_OK && err_code(why->reason) == CODE_UNAVAILABLE) {

@@ -59,6 +59,8 @@ static struct held *held_by_cka_id(struct token *t, const uint8_t id[ID_LEN])
 
 static bool destroy(struct token *t, const struct held *h, bool private_only, struct err *e)
 {
+    if (private_only && !h->k.has_public)
+        return err_set(e, ERR_BAD_REQUEST, "key '%.64s' has no public half that would be left to verify with", h->k.label);
     /* A TPM's slots leak with each object destroyed, unless nobody was logged in since it was used. */
     if (t->info.tpm2_pkcs11 && !login_renew(t, e))
         return false;

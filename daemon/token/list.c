@@ -73,6 +73,7 @@ static uint64_t key_id(const struct token_key *k)
         hash_part(md, k->cka_id, k->cka_id_len);
         hash_part(md, k->kty, strlen(k->kty));
         hash_part(md, k->spki, k->spki_len);
+        hash_part(md, &k->is_private, sizeof k->is_private);     /* anyone may make a public one of the same name */
         EVP_DigestFinal_ex(md, digest, NULL);
     }
     EVP_MD_CTX_free(md);

@@ -39,7 +39,7 @@ const struct token_info *token_info(const struct token *t);
 
 /* What a listing says of a key: facts only. Halves are paired by CKA_ID and type. */
 struct token_key {
-    uint64_t id;                   /* the same in every process: SHA-256(label, CKA_ID, type, SPKI), first 8 bytes */
+    uint64_t id;                   /* the same in every process: SHA-256(label, CKA_ID, type, SPKI, CKA_PRIVATE), first 8 bytes */
     char label[256];               /* CKA_LABEL; empty when longer or not UTF-8 */
     uint8_t cka_id[64]; size_t cka_id_len;
     const char *kty;               /* "EC", "RSA", "OKP", "oct" */
@@ -100,7 +100,8 @@ bool token_write_fact(struct token *t, const char *label, struct err *e);
 /* Those of this label; none is no mistake. */
 bool token_forget_fact(struct token *t, const char *label, struct err *e);
 
-/* What a token lets us write, tried with a fact that means nothing. */
+/* What a token lets us write, tried with a fact that means nothing and is named so. */
+#define TOKEN_TRIAL "signet:trial:"
 struct token_powers { bool keeps_facts, destroys; };
 /* False: a failure that says nothing of the token's powers. `why`: what it said to what it cannot. */
 bool token_try_powers(struct token *t, struct token_powers *out, struct err *why, struct err *e);

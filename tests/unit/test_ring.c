@@ -57,7 +57,7 @@ static const struct ring_settings plain = {
 static struct ring_key key(const char *kid, int64_t at)
 {
     struct ring_key k = { .activates_at = at, .max_ttl = 20, .skew = 2, .max_age = 10, .proved = true, .has_private = true,
-                          .verifies = true, .watched = true };
+                          .verifies = true, .watched_s = 1000000 };
     snprintf(k.kid, sizeof k.kid, "%s", kid);
     return k;
 }
@@ -158,8 +158,8 @@ static void a_key_that_cannot_sign_says_why(void)
     unit_same_int("keys of no kid are two all the same", (long long)ring_size(r), 2);
     CU_ASSERT_PTR_NULL(ring_signer(r, 100, &e));
     unit_same_str("its own reason", err_reason_name(e.reason), "KEY_EXPORTABLE");
-    unit_same_str("one of ours", e.text, "ring 'web': key 'first': it could be exported; generate a new one (signet key"
-                  " generate), or restore its backup");
+    unit_same_str("one of ours", e.text, "ring 'web': key 'first': it could be exported; change to another (signet ring"
+                  " rotate --now), or restore its backup");
     CU_ASSERT_PTR_NULL(ring_signer(r, 200, &e));
     unit_same_str("one made outside", e.text, "ring 'web': key 'second': it could be exported");
     ring_free(r);
@@ -245,7 +245,7 @@ static void rotation_is_planned_ahead(void)
     ring_free(r);
     s.destroy_retired_private = true;
     r = ring_of(&s, k, 2, NULL, 0);
-    check_next("the private half once drained", ring_next(r, 201), RING_DESTROY_PRIVATE, 207, 0, "a");
+    check_next("the private half when the next was sure to be there", ring_next(r, 201), RING_DESTROY_PRIVATE, 237, 0, "a");
     ring_free(r);
     s.rotate_every = 0;
     r = ring_of(&s, k, 1, NULL, 0);
@@ -323,7 +323,7 @@ static void a_standby_steps_in(void)
     ring_free(r);
     struct ring_fact done[] = { f[0], fact(LABEL_PROMOTE, "b", 150) };
     r = ring_of(&plain, k, 2, done, 2);
-    check_next("then the bad key goes", ring_next(r, 150), RING_DESTROY, 150, 0, "a");
+    check_next("then the bad key goes", ring_next(r, 150), RING_DESTROY, 0, 0, "a");
     ring_free(r);
 }
 
@@ -406,7 +406,7 @@ static void a_revoked_key_that_never_signed_holds_no_place(void)
 
     unit_same_str("the one before goes on", ring_signer(r, 202, &e)->kid, "a");
     unit_same_str("up to the next", ring_signer(r, 205, &e)->kid, "c");
-    check_next("and it goes", ring_next(r, 150), RING_DESTROY, 150, 0, "b");
+    check_next("and it goes", ring_next(r, 150), RING_DESTROY, 0, 0, "b");
     ring_free(r);
 }
 
@@ -427,24 +427,106 @@ static void a_token_without_facts_gets_a_new_key_in_place_of_a_promoted_one(void
     ring_free(r);
 }
 
-/* "a" was active until 200 and may go at 200 + 22 + 50. */
+/* "a" was active until 200 and may go at 200 + 22 + 50; two turns later, where nobody watched it that long. */
 static void a_wrong_clock_destroys_nothing_early(void)
 {
+    struct ring_settings s = plain;
     struct ring_key k[] = { key("a", 100), key("b", 200), key("c", 300), key("late", 900) };
+    static const struct { const char *name; int64_t watched_s, now, at; } watch_case[] = {
+        { "not watched at all", 0, 350, INT64_MAX },
+        { "watched a second less than its tokens live", 21, 350, INT64_MAX },
+        { "watched until they were dead, two turns later", 22, 299, 300 },
+        { "watched for a turn and more: 100 + 30 + 5 + 22", 157, 280, 272 },
+    };
 
-    k[0].watched = false;
-    struct ring *r = ring_of(&plain, k, 3, NULL, 0);
-    unit_same_int("not yet", ring_next(r, 299).at, 300);
-    check_next("two turns later it may have been off all the time", ring_next(r, 300), RING_DESTROY, 300, 0, "a");
-    unit_same_int("it is watched for ahead + max_ttl + skew", ring_watch(r, 0, 299), 30 + 22);
-    ring_free(r);
-    k[0].watched = true;
+    for (size_t i = 0; i < sizeof watch_case / sizeof *watch_case; i++) {
+        s.rotate_every = 100;
+        k[0].watched_s = watch_case[i].watched_s;
+        k[1].watched_s = 0;
+        struct ring *r = ring_of(&s, k, 3, NULL, 0);
+        unit_same_int("a turn and more", ring_watch(r, 0, 299), 157);
+        struct ring_next next = ring_next(r, watch_case[i].now);
+        if (next.action == RING_GENERATE)        /* the next one is due as well: that is more urgent */
+            next.at = INT64_MAX;
+        unit_same_int(watch_case[i].name, next.at, watch_case[i].at);
+        ring_free(r);
+    }
     k[1] = k[3];
-    r = ring_of(&plain, k, 2, NULL, 0);
+    k[0].watched_s = 156;
+    struct ring *r = ring_of(&plain, k, 2, NULL, 0);
     CU_ASSERT_TRUE(ring_behind_gap(r, 0, 1000));
     CU_ASSERT_PTR_NOT_EQUAL(ring_next(r, 1000).key, ring_key(r, 0));
-    CU_ASSERT_FALSE(ring_behind_gap(r, 0, 100 + 2 * 100 + 50));
-    CU_ASSERT_TRUE(ring_behind_gap(r, 0, 100 + 2 * 100 + 50 + 1));
+    CU_ASSERT_FALSE(ring_behind_gap(r, 0, 100 + 100 + 30 + 5));
+    CU_ASSERT_TRUE(ring_behind_gap(r, 0, 100 + 100 + 30 + 5 + 1));
+    ring_free(r);
+}
+
+static void what_cannot_be_destroyed_keeps_nothing_else(void)
+{
+    struct ring_settings never = plain;
+    struct ring_key k[] = { key("a", 100), key("b", 200), key("bad", 300), key("c", 400) };
+    struct ring_fact f[] = { fact(LABEL_REVOKED, "bad", 300) };
+
+    never.rotate_every = 0;
+    struct ring *r = ring_of(&never, k, 4, f, 1);
+    unit_same_str("the revoked one first", ring_next(r, 1000).key->kid, "bad");
+    ring_free(r);
+    k[2].stays = true;
+    r = ring_of(&never, k, 4, f, 1);
+    unit_same_str("where it stays, the oldest", ring_next(r, 1000).key->kid, "a");
+    ring_free(r);
+    k[0].stays = true;
+    r = ring_of(&never, k, 4, f, 1);
+    unit_same_str("then the next", ring_next(r, 1000).key->kid, "b");
+    ring_free(r);
+}
+
+static void a_secret_has_no_half_to_lose(void)
+{
+    struct ring_settings s = plain;
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+
+    s.destroy_retired_private = true;
+    s.rotate_every = 0;
+    k[0].verifies = false;
+    struct ring *r = ring_of(&s, k, 2, NULL, 0);
+    check_next("only when nothing needs it", ring_next(r, 240), RING_DESTROY, 272, 0, "a");
+    ring_free(r);
+}
+
+static void of_two_places_of_a_revoked_key_the_later_counts(void)
+{
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+    struct ring_fact f[] = { fact(LABEL_REVOKED, "b", 200), fact(LABEL_REVOKED, "b", 0) };
+    struct err e;
+
+    for (int turned = 0; turned < 2; turned++) {
+        struct ring *r = ring_of(&plain, k, 2, f, 2);
+        CU_ASSERT_PTR_NULL(ring_signer(r, 250, &e));         /* "a" retired when it began */
+        ring_free(r);
+        struct ring_fact first = f[0];
+        f[0] = f[1];
+        f[1] = first;
+    }
+}
+
+static void of_twins_the_one_that_stays_is_next(void)
+{
+    struct ring_key k[] = { key("a", 100), key("b", 200), key("c", 200) };
+    struct ring *r = ring_of(&plain, k, 3, NULL, 0);
+
+    unit_same_str("the smaller kid", ring_coming_key(r, 120)->kid, "b");
+    ring_free(r);
+}
+
+static void only_what_all_daemons_know_lets_a_key_sign_at_once(void)
+{
+    struct ring_key k[] = { key("a", 100) };
+
+    k[0].proved = false;                     /* here, perhaps: another daemon may well sign with it */
+    struct ring *r = ring_of(&plain, k, 1, NULL, 0);
+    unit_same_int("a key that is not proved", ring_turn(r, 150), 200);
+    unit_same_int("when its turn comes", ring_next(r, 165).activates_at, 200);
     ring_free(r);
 }
 
@@ -457,7 +539,7 @@ static void a_destroyed_key_moves_nobody_s_end(void)
     struct ring *r = ring_of(&plain, k, 3, NULL, 0);
     unit_same_int("expired", ring_state(r, 0, 360), KEY_EXPIRED);
     /* Without "b" the imported one retires at 300, and ends at 300 + 150 + 2. */
-    check_next("so it stays until then", ring_next(r, 502), RING_GENERATE, 365, 535, "");
+    check_next("so it stays until then", ring_next(r, 501), RING_GENERATE, 365, 535, "");
     ring_free(r);
     struct ring_settings never = plain;
     never.rotate_every = 0;
@@ -582,6 +664,11 @@ static const struct unit_case cases[] = {
     { "a token without facts gets a new key in place of a promoted one",
       a_token_without_facts_gets_a_new_key_in_place_of_a_promoted_one },
     { "a wrong clock destroys nothing early", a_wrong_clock_destroys_nothing_early },
+    { "what cannot be destroyed keeps nothing else", what_cannot_be_destroyed_keeps_nothing_else },
+    { "a secret has no half to lose", a_secret_has_no_half_to_lose },
+    { "of two places of a revoked key the later counts", of_two_places_of_a_revoked_key_the_later_counts },
+    { "of twins the one that stays is next", of_twins_the_one_that_stays_is_next },
+    { "only what all daemons know lets a key sign at once", only_what_all_daemons_know_lets_a_key_sign_at_once },
     { "a destroyed key moves nobody's end", a_destroyed_key_moves_nobody_s_end },
     { "a retired key verifies without its private half", a_retired_key_verifies_without_its_private_half },
     { "the set changes when a key is made or ends", the_set_changes_when_a_key_is_made_or_ends },

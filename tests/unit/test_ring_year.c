@@ -42,7 +42,7 @@ static void make(struct world *w, int64_t activates_at, int64_t now)
     CU_ASSERT_FATAL(w->n < MAX_KEYS);
     struct ring_key *k = &w->keys[w->n];
     *k = (struct ring_key){ .activates_at = activates_at, .max_ttl = settings.max_ttl, .skew = settings.skew,
-                            .max_age = settings.max_age, .has_private = true, .verifies = true, .watched = true,
+                            .max_age = settings.max_age, .has_private = true, .verifies = true, .watched_s = 365 * DAY,
                             .seen_since = now };
     snprintf(k->kid, sizeof k->kid, "%08x-%u", roll(w, 1u << 24), w->made++);
     k->proved = roll(w, 10) != 0;           /* a kill half-way leaves a key that cannot sign */

@@ -316,7 +316,6 @@ static void powers_are_tried_and_leave_nothing(void)
     struct token_powers got = { 0 };
     struct err why = { 0 }, e = { 0 };
 
-    CU_ASSERT(token_write_fact(t, "signet:trial", &e));  /* that a killed daemon left */
     CU_ASSERT(token_try_powers(t, &got, &why, &e));
     unit_same_int("keeps facts", got.keeps_facts, true);
     unit_same_int("destroys", got.destroys, true);

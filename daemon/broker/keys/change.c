@@ -18,7 +18,8 @@ struct change {
     struct keys_change want;         /* without the secret */
     struct buf secret;
     char what[200];                  /* for the log: "a key was made" */
-    uint64_t destroyed;              /* a key; 0: none */
+    enum ring_action due;            /* what ring_next asked for; RING_NOTHING: somebody else did */
+    int64_t latest;                  /* to be there by then, Unix seconds, or it is known too late; 0: any time */
     struct waiter *waiter;           /* whose owner may be forgotten meanwhile; NULL: begun by ourselves */
 };
 
@@ -104,6 +105,7 @@ static void note(struct change *c, struct ring_view *v, const struct err *e)
     if (!e) {
         v->trouble = (struct err){ 0 };
         v->n_failed = 0;
+        v->retry_action = RING_NOTHING;
         v->retry_ms = 0;
         log_info("ring '%s': %s", c->ring, c->what);
         return;
@@ -117,21 +119,31 @@ static void note(struct change *c, struct ring_view *v, const struct err *e)
         log_error("ring '%s': not done: %s: %s: %s; tried again in %s, and later if that fails as well", c->ring, c->what,
                   err_reason_name(e->reason), e->text, clock_write_span(span, (in_ms + 999) / 1000));
     v->trouble = *e;
+    v->retry_action = c->due;
     v->retry_ms = clock_steady_ms() + in_ms;
 }
 
 /* What we destroyed ourselves is missed by nobody; only who may still have to hold its place stays, as gone. */
-static void let_go(struct keys *k, uint64_t id)
+static void destroyed(struct keys *k, const struct change *c, const struct err *e)
 {
-    struct held *h = (struct held *)keys_by_id(k, id);
+    struct held *h = (struct held *)keys_by_id(k, c->want.key);
     enum key_state state;
 
-    if (!h)
+    if (h && e)
+        h->stays_ms = clock_steady_ms() + RETRY_HARD_MS;     /* others that may go must not wait for it */
+    if (!h || e || c->want.private_only)
         return;
     if (views_state(k, h, clock_now(), &state) && state == KEY_ACTIVE)
         h->gone = true;
     else
         h->let_go = true;
+}
+
+/* It took so long to make that not every verifier could have it in time: it has signed nothing, and goes again. */
+static void withdraw(struct keys *k, const struct change *c, uint64_t id)
+{
+    log_warning("ring '%s': the new key was there too late to sign from its time on: it is withdrawn, and another made", c->ring);
+    change_add(k, c->ring, &(struct keys_change){ .kind = CHANGE_DESTROY, .key = id }, NULL);
 }
 
 static void ended(struct change *c, uint64_t id, const struct err *e)
@@ -142,8 +154,10 @@ static void ended(struct change *c, uint64_t id, const struct err *e)
 
     if (v)
         note(c, v, e);
-    if (!e && c->destroyed)
-        let_go(k, c->destroyed);
+    if (c->want.kind == CHANGE_DESTROY)
+        destroyed(k, c, e);
+    if (!e && c->latest && clock_now() > c->latest)
+        withdraw(k, c, id);
     if (w && e && w->owner) {
         w->done(w->owner, 0, e);
         w->owner = NULL;
@@ -217,6 +231,8 @@ static struct job *make_job(const struct keys *k, const struct work_for *f, cons
                        .skew = s->skew, .max_age = s->max_age };
     char label[LABEL_MAX], at[CLOCK_TEXT];
 
+    if (l.at > now)
+        c->latest = l.at - (ring_known_at(v->ring, NULL, now) - now - s->generation_time);
     memcpy(l.ring, s->name, sizeof l.ring);
     snprintf(l.alg, sizeof l.alg, "%s", v->config->alg->name);
     snprintf(c->what, sizeof c->what, "a key is %s (%s), to sign from %s",
@@ -251,7 +267,6 @@ static struct job *destroy_job(const struct keys *k, const struct work_for *f, s
     labels_free(facts, n);
     snprintf(c->what, sizeof c->what, "%skey '%.128s' is destroyed", c->want.private_only ? "the private half of " : "",
              !h ? "" : h->kid[0] ? h->kid : h->label);
-    c->destroyed = c->want.private_only ? 0 : c->want.key;
     return j;
 }
 
@@ -262,6 +277,7 @@ static bool resolve(struct change *c, const struct ring_view *v, int64_t now)
 
     if (next.at > now)
         return false;
+    c->due = next.action;
     switch (next.action) {
     case RING_NOTHING:
         return false;
@@ -332,6 +348,18 @@ static void skip(struct change *c)
     change_free(c);
 }
 
+/* Who asked for it was told that it is not done, or has left. What revokes is done all the same. */
+static bool is_dropped(const struct change *c)
+{
+    return c->waiter && !c->waiter->owner && !(c->want.kind == CHANGE_FACT && c->want.fact.kind == LABEL_REVOKED);
+}
+
+static void drop(struct change *c)
+{
+    c->waiter->after = 0;                /* waiters_call frees it */
+    change_free(c);
+}
+
 void change_next(struct keys *k, int64_t now)
 {
     struct err e;
@@ -340,11 +368,15 @@ void change_next(struct keys *k, int64_t now)
         struct change *c = k->changes;
         struct ring_view *v = view_of(k, c->ring);
         k->changes = c->next;
-        if (!v || !v->ring) {
+        if (is_dropped(c)) {
+            drop(c);
+        } else if (!v || !v->ring) {
             err_set(&e, ERR_UNKNOWN_RING, "the configuration has no ring '%s' any more", c->ring);
             ended(c, 0, &e);
         } else if (c->want.kind == CHANGE_DUE && !resolve(c, v, now)) {
             skip(c);
+        } else if (c->want.still && !c->want.still(c->waiter->owner, &c->want, &e)) {
+            ended(c, 0, &e);
         } else if (begin(k, c, v, now, &e)) {
             k->changing = c;
         } else {

@@ -13,7 +13,7 @@
 #define MAX_FACTS (2 * KEYS_MAX_LISTED)          /* seen ones and listed ones */
 #define MAX_FOREIGN 64u                          /* enough to show */
 
-static const char ours[] = "signet:", trial[] = "signet:trial";    /* what token_try_powers writes and takes back */
+static const char ours[] = "signet:", trial[] = "signet:trial:";    /* what token_try_powers writes and takes back */
 
 static struct fact *find(const struct keys *k, const char *ring, const struct ring_fact *f)
 {
@@ -53,7 +53,7 @@ static void foreign_clear(struct keys *k)
 
 static void add_foreign(struct keys *k, const char *label)
 {
-    if (strncmp(label, ours, sizeof ours - 1) != 0 || strcmp(label, trial) == 0 || k->n_foreign_facts == MAX_FOREIGN)
+    if (strncmp(label, ours, sizeof ours - 1) != 0 || strncmp(label, trial, sizeof trial - 1) == 0 || k->n_foreign_facts == MAX_FOREIGN)
         return;
     char **more = reallocarray(k->foreign_facts, k->n_foreign_facts + 1, sizeof *more);
     if (!more)
@@ -110,23 +110,28 @@ void facts_clear(struct keys *k)
 
 const struct fact *facts_lost(const struct keys *k, const char *ring)
 {
-    for (size_t i = 0; i < k->n_facts; i++)
-        if (k->facts[i].n_missing >= 2 && k->facts[i].f.kind == LABEL_REVOKED && strcmp(k->facts[i].ring, ring) == 0)
-            return &k->facts[i];
+    /* Another each time: one that cannot be written must not keep the others from it. */
+    for (size_t i = 0; i < k->n_facts; i++) {
+        const struct fact *f = &k->facts[(i + k->n_listings) % k->n_facts];
+        if (f->n_missing >= 2 && f->f.kind == LABEL_REVOKED && strcmp(f->ring, ring) == 0)
+            return f;
+    }
     return NULL;
 }
 
 bool keys_is_revoked(const struct keys *k, const char *kid, char ring[RING_MAX_NAME + 1], int64_t *out_holds_at)
 {
+    bool found = false;
+
     for (size_t i = 0; i < k->n_facts; i++) {
         const struct fact *f = &k->facts[i];
         if (f->f.kind != LABEL_REVOKED || strcmp(f->f.kid, kid) != 0)
             continue;
         memcpy(ring, f->ring, sizeof f->ring);
-        *out_holds_at = f->f.at;
-        return true;
+        *out_holds_at = found && *out_holds_at > f->f.at ? *out_holds_at : f->f.at;
+        found = true;
     }
-    return false;
+    return found;
 }
 
 void labels_free(char **labels, size_t n)

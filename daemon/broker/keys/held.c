@@ -36,6 +36,7 @@ struct held *held_new(const Signet__Role__Key *k, int64_t steady_ms)
         memcpy(h->spki, k->spki.data, h->spki_len = k->spki.len);
     h->secret_len = k->secret_len;
     h->seen_ms = steady_ms;
+    h->listed = true;
     h->fresh = true;
     read_halves(h, k);
     return h;
@@ -57,7 +58,7 @@ void held_update(struct held *h, const Signet__Role__Key *k)
 {
     if (h->n_missing || h->gone)
         h->fresh = true;
-    h->n_missing = 0;
+    h->listed = true;
     h->gone = false;
     read_halves(h, k);
 }

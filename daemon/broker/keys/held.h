@@ -35,13 +35,15 @@ struct held {
     int64_t activates_at, max_ttl, skew, max_age;
     struct err trouble;              /* why it is not used; ERR_NONE: nothing is wrong */
     /* found out */
-    int64_t seen_ms;                 /* steady: since when */
+    int64_t seen_ms;                 /* steady: since when, or since it is proved and so published */
     int64_t retired_ms;              /* steady: since when it was seen retired or past that; 0: it is not */
-    bool watched;                    /* for as long as ring_watch says */
+    int64_t stays_ms;                /* steady: until when its destruction is not tried again; 0: it is */
+    bool revoked;                    /* since it was asked for: what it signed meanwhile is not released */
     bool let_go;                     /* we destroyed it: that it is missing says nothing */
     struct held_use *uses; size_t n_uses;    /* signatures released, by profile */
     uint64_t n_signed;
     enum proof proof;
+    bool listed;                     /* in the listing that is being read, or was last */
     unsigned n_missing;              /* listings in a row without it */
     bool missed_next;                /* it was a next key when it was missed first */
     bool gone;                       /* missing from two */

@@ -64,6 +64,7 @@ static void start_listing(struct keys *k)
         return;
     }
     k->listing = true;
+    k->asked_ms = clock_steady_ms();
     k->n_listings++;
     list_in(k, refresh_ms(k));       /* the end of this one is what the next waits for */
 }
@@ -146,7 +147,8 @@ static bool is_forgotten(const struct keys *k, struct held *h, int64_t now)
 
     if (h->let_go || !views_state(k, h, now, &state))
         return true;
-    if (h->proof != PROOF_DONE && state != KEY_RETIRED)      /* which may verify without its private half */
+    /* A retired one may verify without its private half; an active one holds its place whatever is known of it. */
+    if (h->proof != PROOF_DONE && state != KEY_RETIRED && state != KEY_ACTIVE)
         return true;
     if (h->n_missing == 1)
         h->missed_next = state == KEY_NEXT;
@@ -187,10 +189,12 @@ static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, stru
     conf_unref(k->listed);
     k->listed = conf_ref(k->wanted);
     for (size_t i = 0; i < k->n_held; i++)
-        k->held[i]->n_missing++;
+        k->held[i]->listed = false;
     for (size_t i = 0; i < listing->n_keys; i++)
         if (!add(k, listing->keys[i], e))
             return false;
+    for (size_t i = 0; i < k->n_held; i++)
+        k->held[i]->n_missing = k->held[i]->listed ? 0 : k->held[i]->n_missing + 1;
     miss(k, now);
     held_compare(k->held, k->n_held, k->listed->config);
     return facts_take(k, listing, e);
@@ -251,7 +255,7 @@ static void watch_retired(struct keys *k, int64_t now)
                 h->retired_ms = 0;
             else if (h->retired_ms == 0)
                 h->retired_ms = steady_ms;
-            h->watched = h->retired_ms && steady_ms - h->retired_ms >= ring_watch(k->views[i].ring, n, now) * 1000;
+            h->revoked = state == KEY_REVOKED;
         }
 }
 
@@ -284,7 +288,7 @@ void keys_settled(struct keys *k)
         return;
     }
     bool first = k->listed_ms == 0, owed = is_proof_owed(k);
-    k->listed_ms = clock_steady_ms();
+    views_listed(k);
     views_refresh(k, now);
     watch_retired(k, now);
     if (first)
@@ -353,7 +357,7 @@ void keys_use(struct keys *k, struct conf *conf)
 
 bool keys_ready(const struct keys *k, struct err *e)
 {
-    if (k->listed_ms)
+    if (k->listed_ms && k->views)
         return true;
     if (!pool_serves(k->signers, e))
         return false;

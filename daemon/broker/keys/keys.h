@@ -98,9 +98,16 @@ struct keys_change {
     uint64_t key;
     bool private_only;
     const void *secret; size_t secret_len;
+    /*
+     * Asked when it begins, which may be much later than it was queued: whether
+     * it is still to be done, and as of that moment. NULL: it is. `want` may be
+     * changed; false with e: it is not.
+     */
+    bool (*still)(void *owner, struct keys_change *want, struct err *e);
 };
 /*
- * Queues it: one is made at a time. `done` is called once, later, when it is
+ * Queues it: one is made at a time; not at all where its owner was forgotten
+ * meanwhile, but for what revokes. `done` is called once, later, when it is
  * listed and proved: the `id` of the key made or destroyed (0: neither), or why
  * not. keys_forget(owner): not any more.
  */

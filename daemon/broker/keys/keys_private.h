@@ -19,13 +19,16 @@ struct ring_view {
     bool raw;                        /* serves a raw profile: unpublished unless told */
     char *jwks;                      /* as verifiers have it; NULL: nothing */
     int64_t changes_at;              /* Unix seconds */
-    int64_t facts_max_ms;            /* how old a listing may be */
+    int64_t listed_ms;               /* steady: what is known of it is as old as this */
+    int64_t facts_max_ms;            /* and may be so old */
     /* what becomes due */
     int64_t next_at;                 /* Unix seconds; INT64_MAX: nothing is foreseen */
     int64_t due_ms;                  /* steady: since it is due, when it is done, other daemons permitting; 0: not due */
     struct err trouble;              /* of the last change */
     unsigned n_failed;               /* changes, in a row */
-    int64_t retry_ms;                /* steady: not begun anew before */
+    enum ring_action due_action;     /* what due_ms is of */
+    enum ring_action retry_action;   /* what failed last; RING_NOTHING: nothing that was due */
+    int64_t retry_ms;                /* steady: that is not begun anew before */
     struct err told;                 /* why it does not sign, as the log has it */
 };
 
@@ -52,6 +55,7 @@ struct keys {
     struct conf *conf;               /* in use: views point into it */
     struct event *tick;
     int64_t list_at_ms, listed_ms;   /* steady; listed_ms 0: never */
+    int64_t asked_ms;                /* steady: when the last listing was asked for: what it says may be as old */
     bool listing;
     int64_t due_listed_ms;           /* steady: when one was last asked for because something is due */
     uint64_t n_listings;             /* begun so far; the one being read and proved is the last */
@@ -113,6 +117,10 @@ struct ring_view *view_of(const struct keys *k, const char *ring);
 /* The state of a held key; false: it is in no ring. */
 bool views_state(const struct keys *k, const struct held *h, int64_t now, enum key_state *out);
 int64_t views_change_at(const struct keys *k);
+/* What was listed and proved is known as of then; a ring with a key that nobody could try is not. */
+void views_listed(struct keys *k);
+/* A key of the ring has yet to be tried: what is due is not known. */
+bool view_is_owed(const struct keys *k, const struct ring_view *v);
 /* To the log, once each: the rings that do not sign, and those that do again. */
 void views_tell(struct keys *k, int64_t now);
 

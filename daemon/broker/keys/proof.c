@@ -5,6 +5,7 @@
  */
 #include "daemon/broker/keys/keys_private.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 
 #include <string.h>
@@ -29,6 +30,8 @@ static void proved(struct proving *p, enum proof how, const struct err *why)
     struct held *h = held_by_id(k, p->id);
 
     if (h) {
+        if (how == PROOF_DONE && h->proof != PROOF_DONE)
+            h->seen_ms = clock_steady_ms();          /* from now on it is published */
         h->proof = how;
         if (how == PROOF_FAILED) {
             h->trouble = *why;

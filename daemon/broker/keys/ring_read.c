@@ -10,7 +10,9 @@ static struct ring_key key_of(const struct held *h, int64_t now)
     struct ring_key key = {
         .activates_at = h->activates_at, .max_ttl = h->max_ttl, .skew = h->skew, .max_age = h->max_age,
         .seen_since = now - (clock_steady_ms() - h->seen_ms) / 1000, .origin = h->origin, .proved = h->proof == PROOF_DONE,
-        .has_private = h->has_private, .verifies = h->jwk != NULL, .watched = h->watched, .gone = h->gone, .ref = h->id,
+        .has_private = h->has_private, .verifies = h->jwk != NULL, .gone = h->gone,
+        .watched_s = h->retired_ms ? (clock_steady_ms() - h->retired_ms) / 1000 : 0, .stays = clock_steady_ms() < h->stays_ms,
+        .ref = h->id,
     };
 
     memcpy(key.kid, h->kid, sizeof h->kid);

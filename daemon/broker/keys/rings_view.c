@@ -61,6 +61,24 @@ bool views_build(struct keys *k, int64_t now, struct err *e)
     return true;
 }
 
+bool view_is_owed(const struct keys *k, const struct ring_view *v)
+{
+    for (size_t i = 0; i < ring_size(v->ring); i++) {
+        const struct held *h = keys_by_id(k, ring_key(v->ring, i)->ref);
+        if (h && (held_is_owed(h) || h->proof == PROOF_RUNNING))
+            return true;
+    }
+    return false;
+}
+
+void views_listed(struct keys *k)
+{
+    k->listed_ms = k->asked_ms;
+    for (size_t i = 0; i < k->n_views; i++)
+        if (k->views[i].listed_ms == 0 || !view_is_owed(k, &k->views[i]))
+            k->views[i].listed_ms = k->asked_ms;
+}
+
 struct ring_view *view_of(const struct keys *k, const char *ring)
 {
     for (size_t i = 0; i < k->n_views; i++)
@@ -96,7 +114,7 @@ int64_t views_change_at(const struct keys *k)
 /* Too old a listing neither signs nor verifies nor is published: the machine slept, or the token cannot be listed. */
 static bool facts_fresh(const struct keys *k, const struct ring_view *v, struct err *e)
 {
-    int64_t age_ms = clock_steady_ms() - k->listed_ms;
+    int64_t age_ms = clock_steady_ms() - v->listed_ms;
     char age[CLOCK_TEXT], most[CLOCK_TEXT];
 
     if (age_ms <= v->facts_max_ms)
@@ -183,6 +201,9 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
             e->retry_after_ms = 500;
         } else if (v && ring_size(v->ring) == 0 && v->trouble.reason != ERR_NONE) {
             *e = v->trouble;
+        } else if (v && ring_is_silent(v->ring, now) && keys_changing(k, ring)) {
+            err_set(e, ERR_RING_BUSY, "ring '%s' changes to another key this moment", ring);
+            e->retry_after_ms = 200;
         } else if (v && e->reason == ERR_KEY_UNPROVED) {
             say_trouble(k, v, now, e);
         }
@@ -325,6 +346,8 @@ bool keys_revoke(struct keys *k, const char *ring, const char *kid, int64_t hold
     snprintf(f.kid, sizeof f.kid, "%s", kid);
     if (!facts_add(k, ring, &f, e) || !views_build(k, now, e))
         return false;
+    for (size_t i = 0; i < k->n_held; i++)
+        k->held[i]->revoked |= strcmp(k->held[i]->kid, kid) == 0 && strcmp(k->held[i]->ring, ring) == 0;
     views_refresh(k, now);
     return true;
 }

@@ -33,30 +33,32 @@ static int64_t wait_ms(const struct ring_view *v, const struct ring_next *next)
     return some_of(v->config->settings.refresh * 1000 * TURN_PART);
 }
 
-/* A key of the ring has yet to be tried: what it is is not known, and so what is due neither. */
-static bool is_known(const struct keys *k, const struct ring_view *v)
+/* What failed is not begun anew before its time; what else is due is. */
+static bool must_wait(const struct ring_view *v, const struct ring_next *next)
 {
-    for (size_t i = 0; i < ring_size(v->ring); i++) {
-        const struct held *h = keys_by_id(k, ring_key(v->ring, i)->ref);
-        if (h && (held_is_owed(h) || h->proof == PROOF_RUNNING))
-            return false;
-    }
-    return true;
+    return v->retry_action == next->action && clock_steady_ms() < v->retry_ms;
+}
+
+/* When the ring's next step is done, and which that is. */
+static struct ring_next look_ahead(struct ring_view *v, int64_t now)
+{
+    struct ring_next next = ring_next(v->ring, now);
+
+    v->next_at = next.at;
+    if (next.at > now)
+        v->due_ms = 0;
+    else if (v->due_ms == 0 || v->due_action != next.action)
+        v->due_ms = clock_steady_ms() + wait_ms(v, &next);
+    v->due_action = next.action;
+    return next;
 }
 
 static void begin_due(struct keys *k, struct ring_view *v, int64_t now)
 {
     const char *name = v->config->settings.name;
-    struct ring_next next = ring_next(v->ring, now);
+    struct ring_next next = look_ahead(v, now);
 
-    v->next_at = next.at;
-    if (next.at > now) {
-        v->due_ms = 0;
-        return;
-    }
-    if (v->due_ms == 0)
-        v->due_ms = clock_steady_ms() + wait_ms(v, &next);
-    if (clock_steady_ms() < v->due_ms || clock_steady_ms() < v->retry_ms)
+    if (next.at > now || clock_steady_ms() < v->due_ms || must_wait(v, &next))
         return;
     if (ring_size(v->ring) == 0)
         log_info("ring '%s' has no key and says create: one is generated", name);
@@ -69,7 +71,7 @@ static void write_again(struct keys *k, struct ring_view *v)
 {
     const struct fact *f = facts_lost(k, v->config->settings.name);
 
-    if (f && !keys_no_facts(k) && clock_steady_ms() >= v->retry_ms)
+    if (f && !keys_no_facts(k) && (v->retry_action != RING_NOTHING || clock_steady_ms() >= v->retry_ms))
         change_add(k, v->config->settings.name, &(struct keys_change){ .kind = CHANGE_FACT, .fact = f->f }, NULL);
 }
 
@@ -117,7 +119,7 @@ void rotate_settled(struct keys *k, int64_t now)
     ask_powers(k);
     for (size_t i = 0; i < k->n_views; i++) {
         struct ring_view *v = &k->views[i];
-        if (keys_changing(k, v->config->settings.name) || !is_known(k, v))
+        if (keys_changing(k, v->config->settings.name) || view_is_owed(k, v))
             continue;
         write_again(k, v);
         begin_due(k, v, now);
@@ -130,13 +132,11 @@ void rotate_tick(struct keys *k, int64_t now)
 
     for (size_t i = 0; i < k->n_views && !k->listing && k->n_proving == 0; i++) {
         struct ring_view *v = &k->views[i];
-        if (!v->ring || v->next_at > now || steady_ms < v->retry_ms || keys_changing(k, v->config->settings.name))
+        if (!v->ring || v->next_at > now || keys_changing(k, v->config->settings.name))
             continue;
-        if (v->due_ms == 0) {
-            struct ring_next next = ring_next(v->ring, now);
-            v->next_at = next.at;
-            v->due_ms = next.at <= now ? steady_ms + wait_ms(v, &next) : 0;
-        }
+        struct ring_next next = look_ahead(v, now);
+        if (must_wait(v, &next))
+            continue;
         if (v->due_ms && steady_ms >= v->due_ms && steady_ms - k->due_listed_ms >= LIST_AGAIN_MS) {
             k->due_listed_ms = steady_ms;
             keys_refresh(k);         /* rotate_settled begins it */

@@ -5,6 +5,7 @@
 #include "daemon/base/log.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* When the last token of a key that may live ends, if it signs no more from now on; 0: none needs it. */
 int64_t op_tokens_until(const struct ring *ring, const struct ring_settings *s, const struct held *h, int64_t now)
@@ -50,7 +51,7 @@ static bool may_destroy(const struct request *rq, const struct held *h, struct e
 }
 
 /* As it was: what is told of it is written down before it goes. */
-struct farewell { Signet__V1__KeyInfo *info; };
+struct farewell { Signet__V1__KeyInfo *info; uint64_t key; };
 
 static void destroyed(void *owner, uint64_t id, const struct err *e)
 {
@@ -82,6 +83,45 @@ Signet__V1__KeyInfo *op_key_copy(const struct broker *b, const struct held *h)
     return copy;
 }
 
+/* Judged again when it begins: its time may have come since. */
+static bool still(void *owner, struct keys_change *want, struct err *e)
+{
+    const struct request *rq = owner;
+    const struct held *h = keys_by_id(rq->broker->keys, want->key);
+
+    return !h || may_destroy(rq, h, e);
+}
+
+static bool destroy(struct request *rq, const struct held *h, struct err *e)
+{
+    const struct keys_change want = { .kind = CHANGE_DESTROY, .key = h->id, .still = still };
+
+    return keys_change(rq->broker->keys, h->ring, &want, destroyed, rq, e);
+}
+
+/* The place of one that signed is held: no older key comes back, after a restart either. */
+static void recorded(void *owner, uint64_t id, const struct err *e)
+{
+    struct request *rq = owner;
+    const struct farewell *f = rq->state;
+    struct err why;
+    const struct held *h = e ? NULL : keys_by_id(rq->broker->keys, f->key);
+
+    if (!e && !h)
+        destroyed(rq, 0, NULL);
+    else if (e || !destroy(rq, h, &why))
+        request_refuse(rq, e ? e : &why);
+}
+
+static bool record(struct request *rq, const struct held *h, struct err *e)
+{
+    struct keys_change want = { .kind = CHANGE_FACT, .fact = { .kind = LABEL_REVOKED } };
+
+    want.fact.at = keys_view(rq->broker->keys, h, clock_now()).activates_at;
+    memcpy(want.fact.kid, h->kid, sizeof h->kid);
+    return keys_change(rq->broker->keys, h->ring, &want, recorded, rq, e);
+}
+
 static bool begin(struct request *rq, struct err *e)
 {
     struct keys *keys = rq->broker->keys;
@@ -97,7 +137,9 @@ static bool begin(struct request *rq, struct err *e)
         return err_set(e, ERR_NO_MEMORY, "no memory for another request");
     log_info("ring '%s': uid %u destroys key '%s'%s", h->ring, (unsigned)rq->caller.uid, h->kid,
              rq->msg->destroy_key->i_know ? ", and knows what follows" : "");
-    return keys_change(keys, h->ring, &(struct keys_change){ .kind = CHANGE_DESTROY, .key = h->id }, destroyed, rq, e);
+    f->key = h->id;
+    bool is_active = strcmp(keys_view(keys, h, clock_now()).state, key_state_name(KEY_ACTIVE)) == 0;
+    return is_active && h->kid[0] && !keys_no_facts(keys) ? record(rq, h, e) : destroy(rq, h, e);
 }
 
 static void state_free(struct request *rq)

@@ -84,27 +84,33 @@ static void stepped(void *owner, uint64_t id, const struct err *e)
     step(rq);
 }
 
-/* Whether what the ring asks for next belongs to this. */
-static bool is_ours(const struct revocation *rv, const struct ring_next *next)
+/* First another key that signs, which the ring asks for; then the bad one's end. */
+static bool next_step(const struct request *rq, struct keys_change *out)
 {
-    return next->action == RING_PROMOTE || (next->action == RING_GENERATE && rv->was_active) ||
-           (next->action == RING_DESTROY && strcmp(next->key->kid, rv->kid) == 0);
+    const struct revocation *rv = rq->state;
+    struct err e;
+    int64_t now = clock_now();
+    const struct ring *ring = keys_ring(rq->broker->keys, rv->ring, &e);
+    const struct held *bad = keys_by_id(rq->broker->keys, rv->key);
+    struct ring_next next = ring ? ring_next(ring, now) : (struct ring_next){ .at = INT64_MAX };
+
+    if (ring && rv->was_active && next.at <= now && (next.action == RING_PROMOTE || next.action == RING_GENERATE)) {
+        *out = (struct keys_change){ .kind = CHANGE_DUE };
+        return true;
+    }
+    *out = (struct keys_change){ .kind = CHANGE_DESTROY, .key = rv->key };
+    return ring && bad && bad->n_missing == 0 && !bad->gone && !bad->let_go &&
+           (!rv->was_active || ring_signer(ring, now, &e));
 }
 
 static void step(struct request *rq)
 {
     struct revocation *rv = rq->state;
-    struct keys *keys = rq->broker->keys;
-    int64_t now = clock_now();
-    const struct ring *ring = keys_ring(keys, rv->ring, &rv->trouble);
-    struct ring_next next = ring ? ring_next(ring, now) : (struct ring_next){ .at = INT64_MAX };
+    struct keys_change want;
+    bool more = next_step(rq, &want) && rv->n_steps++ < MAX_STEPS;
 
-    if (next.at > now || !is_ours(rv, &next) || rv->n_steps++ == MAX_STEPS) {
-        answer(rq);
-        return;
-    }
-    rv->promoted |= next.action == RING_PROMOTE;
-    if (!keys_change(keys, rv->ring, &(struct keys_change){ .kind = CHANGE_DUE }, stepped, rq, &rv->trouble))
+    rv->promoted |= more && want.kind == CHANGE_DUE && keys_next(rq->broker->keys, rv->ring, clock_now());
+    if (!more || !keys_change(rq->broker->keys, rv->ring, &want, stepped, rq, &rv->trouble))
         answer(rq);
 }
 

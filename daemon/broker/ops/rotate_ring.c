@@ -2,6 +2,7 @@
  * rotate_ring: a ring's next key, at the soonest that is safe, or at once. A
  * key that signs at once is made as a next key and then brought forward: made
  * with a time that has come, it would hold the active key's place unproved.
+ * Where nothing can be brought forward it is made for when it must be there.
  */
 #include "daemon/broker/ops/ops.h"
 
@@ -54,10 +55,35 @@ static void promoted(void *owner, uint64_t id, const struct err *e)
         request_refuse(rq, e ? e : &why);
 }
 
+/* The moment is reckoned when it begins: what was safe when it was asked for is too soon later. */
+static bool still(void *owner, struct keys_change *want, struct err *e)
+{
+    struct request *rq = owner;
+    struct rotation *ro = rq->state;
+    const struct ring *ring = keys_ring(rq->broker->keys, ro->ring->settings.name, e);
+    int64_t now = clock_now();
+
+    if (!ring)
+        return false;
+    const struct ring_key *next = want->kind == CHANGE_FACT ? ring_coming_key(ring, now) : NULL;
+    if (want->kind == CHANGE_FACT && (!next || strcmp(next->kid, want->fact.kid) != 0))
+        return err_set(e, ERR_RING_BUSY, "ring '%s' changed meanwhile: try again", ro->ring->settings.name);
+    bool at_once = ring_is_silent(ring, now) || (ro->at_once && want->kind == CHANGE_FACT);
+    int64_t at = at_once ? now : ring_soonest(ring, next, now);
+    if (ro->at_once && want->kind == CHANGE_GENERATE && !at_once && keys_no_facts(rq->broker->keys))
+        at = now + ro->ring->settings.generation_time;
+    if (want->kind == CHANGE_FACT)
+        want->fact.at = at;
+    else
+        want->at = at;
+    ro->at = at;
+    return true;
+}
+
 static bool promote(struct request *rq, struct err *e)
 {
     struct rotation *ro = rq->state;
-    struct keys_change want = { .kind = CHANGE_FACT, .fact = { .kind = LABEL_PROMOTE, .at = ro->at } };
+    struct keys_change want = { .kind = CHANGE_FACT, .fact = { .kind = LABEL_PROMOTE, .at = ro->at }, .still = still };
 
     memcpy(want.fact.kid, ro->kid, sizeof ro->kid);
     return keys_change(rq->broker->keys, ro->ring->settings.name, &want, promoted, rq, e);
@@ -77,6 +103,12 @@ static void made(void *owner, uint64_t id, const struct err *e)
         return;
     }
     memcpy(ro->kid, h->kid, sizeof ro->kid);
+    if (ro->at_once && h->proof != PROOF_DONE) {
+        err_set(&why, ERR_KEY_UNPROVED, "the new key '%.64s' could not be tried yet: it signs when its time comes; to have it"
+                " sign now, ask again", h->kid);
+        request_refuse(rq, &why);
+        return;
+    }
     if (!ro->at_once || h->activates_at <= clock_now()) {
         ro->at = h->activates_at;
         answer(rq, h);
@@ -87,15 +119,11 @@ static void made(void *owner, uint64_t id, const struct err *e)
         request_refuse(rq, &why);
 }
 
-/* Where nothing can be brought forward the key is made for the moment at which it must be there. */
-static bool make(struct request *rq, const struct ring *ring, int64_t now, bool no_facts, struct err *e)
+static bool make(struct request *rq, struct err *e)
 {
-    struct rotation *ro = rq->state;
-    struct keys_change want = { .kind = CHANGE_GENERATE, .at = ro->at };
-    struct err ignored;
+    const struct rotation *ro = rq->state;
+    const struct keys_change want = { .kind = CHANGE_GENERATE, .at = ro->at, .still = still };
 
-    if (ro->at_once && ring_signer(ring, now, &ignored))
-        want.at = no_facts ? now + ro->ring->settings.generation_time : ring_soonest(ring, NULL, now);
     return keys_change(rq->broker->keys, ro->ring->settings.name, &want, made, rq, e);
 }
 
@@ -105,12 +133,11 @@ static bool make(struct request *rq, const struct ring *ring, int64_t now, bool 
 static bool reckon(struct rotation *ro, const struct ring *ring, int64_t now)
 {
     const struct ring_key *next = ring_coming_key(ring, now);
-    struct err ignored;
 
     ro->made = !next;
     ro->before = next ? next->activates_at : 0;
     ro->known_at = ring_known_at(ring, next, now);
-    ro->at = ro->at_once || !ring_signer(ring, now, &ignored) ? now : ring_soonest(ring, next, now);
+    ro->at = ro->at_once || ring_is_silent(ring, now) ? now : ring_soonest(ring, next, now);
     if (!next)
         return true;
     memcpy(ro->kid, next->kid, sizeof ro->kid);
@@ -141,13 +168,12 @@ static bool begin(struct request *rq, struct err *e)
         answer(rq, ro->made ? NULL : keys_named(keys, ro->kid, e));
         return true;
     }
-    bool no_facts = keys_no_facts(keys);
-    if (!ro->made && no_facts)
+    if (!ro->made && keys_no_facts(keys))
         return err_set(e, ERR_MECHANISM_MISSING, "the token keeps no data objects, so the next key '%s' cannot be brought"
                        " forward: signet key destroy it, then rotate again", ro->kid);
     log_info("ring '%s': uid %u rotates it, to sign with another key from %s", ask->ring, (unsigned)rq->caller.uid,
              clock_write(at, ro->at));
-    return ro->made ? make(rq, ring, now, no_facts, e) : promote(rq, e);
+    return ro->made ? make(rq, e) : promote(rq, e);
 }
 
 static void state_free(struct request *rq)
