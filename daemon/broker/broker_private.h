@@ -4,7 +4,7 @@
 
 #include "daemon/broker/account.h"
 #include "daemon/broker/conf.h"
-#include "daemon/broker/keys.h"
+#include "daemon/broker/keys/keys.h"
 #include "daemon/broker/pool.h"
 
 #include <event2/event.h>

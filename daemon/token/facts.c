@@ -83,7 +83,9 @@ bool token_forget_fact(struct token *t, const char *label, struct err *e)
     if (!find_facts(t, label, &there, &n, e))
         return false;
     CK_RV rv = destroy_all(t, there, n);
-    return rv == CKR_OK || ckr_err(e, rv, "C_DestroyObject of a fact");
+    if (rv != CKR_OK)
+        return ckr_err(e, rv, "C_DestroyObject of a fact");
+    return n == 0 || (login_after_destroying(t, e) && token_relist(t, e));
 }
 
 bool token_try_powers(struct token *t, struct token_powers *out, struct err *why, struct err *e)
@@ -105,7 +107,7 @@ bool token_try_powers(struct token *t, struct token_powers *out, struct err *why
         err_set(why, ERR_TOKEN_FAILED, "the token takes a fact and does not list it");
     rv = destroy_all(t, there, n);
     if (rv == CKR_OK)
-        return true;
+        return n == 0 || (login_after_destroying(t, e) && token_relist(t, e));
     out->destroys = false;
     return !ckr_err(why, rv, "C_DestroyObject of a fact");
 }

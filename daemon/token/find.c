@@ -12,26 +12,29 @@
 
 #define NONE ((CK_ULONG)-1)
 
-/* Reads what there is of `attrs`; a missing one gets the length 0. CKR_OK, or what went wrong with the object. */
+/*
+ * Reads what there is of `attrs`; a missing one gets the length 0. CKR_OK, or what went wrong with the object. Some
+ * modules (tpm2-pkcs11) take away the pointers of those that they do not have.
+ */
 static CK_RV read_attributes(struct token *t, CK_OBJECT_HANDLE o, CK_ATTRIBUTE *attrs, CK_ULONG n)
 {
-    CK_ULONG room[16];
+    CK_ATTRIBUTE asked[16];
 
-    for (CK_ULONG i = 0; i < n; i++)
-        room[i] = attrs[i].ulValueLen;
+    memcpy(asked, attrs, n * sizeof *attrs);
     CK_RV all = t->f->C_GetAttributeValue(t->anchor, o, attrs, n);
     for (CK_ULONG i = 0; i < n; i++) {
         CK_RV rv = all;
         if (all != CKR_OK) {             /* one is missing: some modules then fill none */
-            attrs[i].ulValueLen = room[i];
+            attrs[i] = asked[i];
             rv = t->f->C_GetAttributeValue(t->anchor, o, &attrs[i], 1);
         }
         if (rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_BUFFER_TOO_SMALL)
             attrs[i].ulValueLen = 0;
         else if (rv != CKR_OK)
             return rv;
-        if (attrs[i].ulValueLen == NONE || attrs[i].ulValueLen > room[i])
+        if (attrs[i].ulValueLen == NONE || attrs[i].ulValueLen > asked[i].ulValueLen)
             attrs[i].ulValueLen = 0;
+        attrs[i].pValue = asked[i].pValue;
     }
     return CKR_OK;
 }

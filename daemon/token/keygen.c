@@ -69,7 +69,9 @@ static bool destroy(struct token *t, const struct held *h, bool private_only, st
     if ((rv == CKR_OK || rv == CKR_OBJECT_HANDLE_INVALID) && h->k.has_public && !private_only)
         rv = t->f->C_DestroyObject(t->anchor, h->public_half);
     token_settle(t);
-    return rv == CKR_OK || rv == CKR_OBJECT_HANDLE_INVALID || ckr_err(e, rv, "C_DestroyObject");
+    if (rv != CKR_OK && rv != CKR_OBJECT_HANDLE_INVALID)
+        return ckr_err(e, rv, "C_DestroyObject");
+    return login_after_destroying(t, e);
 }
 
 static bool prove_new(struct token *t, const uint8_t id[ID_LEN], const struct alg *alg, uint64_t *out_id,

@@ -53,6 +53,21 @@ bool login_renew(struct token *t, struct err *e)
     return rv == CKR_OK || ckr_err(e, rv, "C_Login");
 }
 
+/*
+ * tpm2-pkcs11 gives a new object the handle of another once an object before
+ * them was destroyed: only one that reads its store anew numbers them right.
+ */
+bool login_after_destroying(struct token *t, struct err *e)
+{
+    if (!t->info.tpm2_pkcs11)
+        return true;
+    module_stop(t);
+    if (module_start(t, e) && login_sessions(t, e))
+        return true;
+    e->reason = ERR_TOKEN_UNREACHABLE;       /* of no use to this process any more */
+    return false;
+}
+
 bool login_for_key(struct token *t, struct err *e)
 {
     if (!t->pin)

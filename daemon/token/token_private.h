@@ -62,6 +62,7 @@ bool module_same_token(struct token *t, struct err *e);    /* the token still an
 bool login_sessions(struct token *t, struct err *e);       /* opens both, logs in */
 bool login_stands(struct token *t, struct err *e);
 bool login_renew(struct token *t, struct err *e);          /* out and in again: frees a TPM's slots */
+bool login_after_destroying(struct token *t, struct err *e);   /* no handle of before is one after */
 bool login_for_key(struct token *t, struct err *e);        /* CKA_ALWAYS_AUTHENTICATE, after C_SignInit */
 bool login_reopen_signing(struct token *t, struct err *e);
 

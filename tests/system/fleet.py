@@ -117,9 +117,11 @@ class Fleet:
         self.place = make_place()
         self.time = Time(self.place)
         self.control = faults.wrap(self.place)
-        self.daemons = [Daemon(self.place, rings, profiles, "  verifiers: 1\n", f"  signers: 1\n{token}", name=f"d{i}",
+        self.daemons = [Daemon(self.place, rings, profiles, "  verifiers: 1\n", f"  signers: 2\n{token}", name=f"d{i}",
                                env=env.get(i), module_leaks=make_place is not Place) for i in range(n)]
         self.asked = [Caller(d) for d in self.daemons]
+        self.in_service = set()                      # who is past its start, and not dead: no token is missed by these
+        self.wrong = collections.Counter()           # what they said that they should not
 
     def close(self):
         for d in self.daemons:
@@ -136,10 +138,16 @@ class Fleet:
         self.start(self.daemons)
 
     def start(self, daemons):
+        """Until they sign. Logins to one SoftHSM token collide: who meets another's says for a moment that there is none."""
+        def one(daemon):
+            daemon.start()
+            until(f"{daemon.name} signs", lambda: Caller(daemon).sign("web")[0])
+            self.in_service.add(daemon)
         with concurrent.futures.ThreadPoolExecutor(len(daemons)) as pool:
-            list(pool.map(lambda d: d.start(), daemons))
+            list(pool.map(one, daemons))
 
     def kill(self, daemon):
+        self.in_service.discard(daemon)
         with self.control.nobody_logs_in():
             daemon.kill_at_once()
 
@@ -148,9 +156,15 @@ class Fleet:
             d.stop()
 
     def keep_up(self):
-        """Each that is alive has signed: its signer is not behind with its listings either."""
-        for caller in self.asked:
-            caller.sign("web")
+        """Each that is alive has signed: its signer is not behind with its listings either. Their tokens."""
+        return [token for caller in self.asked if (token := self.judged(caller.daemon, "does not sign", caller.sign("web")))]
+
+    def judged(self, daemon, what, answer):
+        """The answer, if there is one; why there is none may be wrong."""
+        got, why = answer
+        if why and why not in MAY_BE_ASKED_AGAIN and daemon in self.in_service:
+            self.wrong[f"{daemon.name} {what}: {why}"] += 1
+        return got
 
     def key_sets(self):
         """{daemon's name: (version, kids)}"""
@@ -220,10 +234,10 @@ MAY_BE_ASKED_AGAIN = {"STARTING", "DRAINING"}        # by one that was just star
 
 class Asking:
     """Someone at each daemon who signs without pause, and has what was signed verified by the others for as long as it
-    lives. What went wrong is in `wrong`."""
+    lives. What went wrong is in the fleet's `wrong`."""
 
     def __init__(self, fleet, daemons=None):
-        self.fleet, self.tokens, self.wrong = fleet, [], []
+        self.fleet, self.tokens = fleet, []
         self.given_up = set()                        # kids that were revoked
         self.daemons = daemons or fleet.daemons
         self.ended = threading.Event()
@@ -242,20 +256,20 @@ class Asking:
     def go_on(self, daemon):
         mine, judges, luck = Caller(daemon), [Caller(d) for d in self.daemons], random.Random(daemon.name)
         while not self.ended.is_set():
-            text, why = mine.sign("web")
+            text = self.fleet.judged(daemon, "does not sign", mine.sign("web"))
             if text:
                 payload = part(text, 1)
                 token = Token(text, part(text, 0)["kid"], payload["iat"], payload["exp"], daemon.name)
                 self.tokens.append(token)
                 self.judge(luck.choice(judges), token)
                 self.judge(luck.choice(judges), luck.choice(self.tokens[-LIVING:]))
-            elif why and why not in MAY_BE_ASKED_AGAIN:
-                self.wrong.append(f"{daemon.name} does not sign: {why}")
+            else:
+                self.ended.wait(STEP_S)              # it is dead, or begins
 
     def judge(self, judge, token):
-        _, why = judge.verify(token.text)
-        if why and why not in MAY_BE_ASKED_AGAIN and token.exp > self.fleet.time.now() and token.kid not in self.given_up:
-            self.wrong.append(f"{judge.daemon.name} refuses a token that {token.daemon} made with {token.kid}: {why}")
+        answer = judge.verify(token.text)
+        if token.exp > self.fleet.time.now() and token.kid not in self.given_up:
+            self.fleet.judged(judge.daemon, f"refuses a token that {token.daemon} made with {token.kid}", answer)
 
     def kids(self):
         """In the order of their first tokens."""

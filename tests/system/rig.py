@@ -198,7 +198,7 @@ class Daemon:
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.unlink(missing_ok=True)
         notify.bind(str(self.notify))
-        notify.settimeout(PATIENCE)
+        notify.settimeout(0.1)
         log = open(self.log, "ab")
         self.process = subprocess.Popen([*self.program, "--config", str(self.config)], stdin=subprocess.DEVNULL,
                                         stdout=log, stderr=log, start_new_session=True,
@@ -207,12 +207,18 @@ class Daemon:
         log.close()
         try:
             with notify:
-                while b"READY=1" not in notify.recv(4096):
-                    pass
-        except socket.timeout:
+                until("signetd is ready", lambda: self.is_ready(notify))
+        except AssertionError as e:
             self.kill()
-            raise AssertionError(f"signetd was not ready in {PATIENCE} s: {self.said()}") from None
+            raise AssertionError(f"{e}: {self.said()}") from None
         return self
+
+    def is_ready(self, notify):
+        assert self.process.poll() is None, "signetd ended before it was ready"
+        try:
+            return b"READY=1" in notify.recv(4096)
+        except socket.timeout:
+            return False
 
     def sanitizer(self):
         """A file for each process that has something to report, sanitizer.PID, instead of the common log."""
@@ -247,10 +253,8 @@ class Daemon:
     def kill(self):
         """All of it is gone when this returns: its roles die with the supervisor, a moment later."""
         if self.process and self.process.poll() is None:
-            roles = descendants(self.process.pid)[1:]
             self.process.kill()
-            self.process.wait(PATIENCE)
-            until("its roles are gone", lambda: not any(cmdline(pid) for pid in roles))
+            self.is_gone()
 
     def kill_at_once(self):
         """The whole process group, as a machine's end would: the caller sees to it that nobody is inside C_Login."""
@@ -265,15 +269,22 @@ class Daemon:
 
     def cli(self, *args, stdin=b"", uid=None, groups=(), want=0):
         """`signet ARGS`, as another uid where one is named. Asserts the exit status; returns (stdout, stderr)."""
+        with self.begin_cli(*args, uid=uid, groups=groups) as process:
+            try:
+                out, err = process.communicate(stdin, timeout=PATIENCE)
+            finally:
+                process.kill()
+        err = err.decode(errors="replace")
+        assert not SANITIZER.search(err), err
+        assert want is None or process.returncode == want, f"{args}: {process.returncode}, not {want}: {err}{out}"
+        return out, err
+
+    def begin_cli(self, *args, uid=None, groups=()):
         argv = [SIGNET, *map(str, args)]
         if uid is not None:
             argv = [*as_user(uid, groups), *argv]
         env = {**self.place.env, "SIGNET_SOCKET": str(self.socket), "SIGNET_ADMIN_SOCKET": str(self.admin)}
-        done = subprocess.run(argv, input=stdin, capture_output=True, env=env, timeout=PATIENCE)
-        err = done.stderr.decode(errors="replace")
-        assert not SANITIZER.search(err), err
-        assert want is None or done.returncode == want, f"{args}: {done.returncode}, not {want}: {err}{done.stdout}"
-        return done.stdout, err
+        return subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def token(self, profile, *args, **kw):
         return self.cli("sign", "--profile", profile, *args, **kw)[0].decode().strip()

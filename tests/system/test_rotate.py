@@ -150,7 +150,7 @@ class Turns(Rotating):
             keys = self.json("jwks")
             plan = self.json("ring", "plan", "web")
             due = [k["published_at"] for k in plan["keys"] if k["to_come"]] + [k["ends_at"] for k in plan["keys"] if k["ends_at"]]
-            self.assertAlmostEqual(keys["changes_in_s"], min(due) - plan["now"], delta=2)
+            self.assertAlmostEqual(keys["changes_in_s"], min(at for at in due if at > plan["now"]) - plan["now"], delta=2)
             self.pass_by(keys["changes_in_s"] - 5)
             self.assertEqual(self.json("jwks")["version"], keys["version"])
             self.come("it changes", lambda: self.json("jwks")["version"] != keys["version"])

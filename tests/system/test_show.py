@@ -12,7 +12,7 @@ import pathlib
 from fleet import Fleet, part
 from rig import BUILD, main, profile, ring, until
 
-N_ROTATIONS, N_DAEMONS = 50, 5
+N_ROTATIONS, REVOKED_AFTER, N_DAEMONS = 50, 26, 5
 CALLERS = ["daemon"] * 7 + ["local"] * 7 + ["cached"] * 6
 RATE = 24                    # at most
 EVERY, AHEAD, TTL, MAX_AGE, REFRESH, SKEW, GENERATING = 96, 48, 60, 16, 8, 2, 20
@@ -41,8 +41,10 @@ class Process:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def finish(self):
+    def end(self):
         self.process.stdin.close()
+
+    def finish(self):
         counts = json.loads(self.process.stdout.readline())
         assert self.process.wait(60) == 0
         self.process.stdout.close()
@@ -65,9 +67,8 @@ class Show(unittest.TestCase):
 
     def keep_up(self):
         """Time goes on when each daemon that is alive has signed."""
-        for caller in self.fleet.asked:
-            token, _ = caller.sign("web")
-            if token and (kid := part(token, 0)["kid"]) not in self.kids:
+        for token in self.fleet.keep_up():
+            if (kid := part(token, 0)["kid"]) not in self.kids:
                 self.kids.append(kid)
 
     def callers(self):
@@ -89,7 +90,7 @@ class Show(unittest.TestCase):
             return AHEAD + 8 < self.fleet.time.now() - key["activates_at"] < EVERY - 16 and key["kid"]
         kid = until("the next key is known to all", moment, PATIENCE)
         self.revoked.write_text(kid + "\n")      # whoever rejects its tokens from now on is right
-        daemon.cli("key", "revoke", kid, "--compromised")
+        daemon.cli("key", "revoke", "--compromised", "--", kid)
         self.assertNotEqual(self.active(daemon)["kid"], kid)
 
     def restart_one(self):
@@ -111,7 +112,7 @@ class Show(unittest.TestCase):
         with self.subTest(seed=SEED), self.fleet.time.running(RATE, self.keep_up):
             for n in range(2, N_ROTATIONS + 1, 2):
                 self.rotations(n, callers)
-                if n == N_ROTATIONS // 2:
+                if n == REVOKED_AFTER:
                     self.revoke()
                 elif n % 4 == 0:
                     self.restart_one()
@@ -119,6 +120,8 @@ class Show(unittest.TestCase):
                     break
         took = time.monotonic() - begun
         totals = {kind: {} for kind in CALLERS}
+        for caller in callers:
+            caller.end()
         for caller in callers:
             counts = caller.finish()
             last = counts.pop("last")
@@ -129,10 +132,12 @@ class Show(unittest.TestCase):
         print(f"{len(self.kids) - 1} rotations in {took:.0f} s")
         for kind, counts in totals.items():
             print(f"{CALLERS.count(kind)} that verify by {kind}: {counts}", flush=True)
+        self.assertFalse(self.fleet.wrong)
         self.assertGreaterEqual(len(self.kids) - 1, N_ROTATIONS)
         for kind, counts in totals.items():
             self.assertEqual((counts["wrong"], counts["failed"]), (0, 0), kind)
             self.assertTrue(counts["tokens"] and counts["accepted"] > counts["tokens"] and counts["refused"], (kind, counts))
+        self.assertTrue(totals["daemon"]["revoked"], "no token of the revoked key was ever rejected")
         until("all have the same key set", self.fleet.one_key_set)
         self.fleet.stop()
 

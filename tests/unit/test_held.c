@@ -1,4 +1,4 @@
-#include "daemon/broker/held.h"
+#include "daemon/broker/keys/held.h"
 
 #include "tests/support/unit.h"
 

@@ -6,8 +6,10 @@
 #include "tests/support/softhsm.h"
 #include "tests/support/unit.h"
 
+#include <dlfcn.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <p11-kit/pkcs11.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -273,6 +275,40 @@ static void facts_and_destroyed_keys(void)
     token_listing_clear(&after);
 }
 
+/* Behind signet's back, in the same process: SoftHSM's login is the process's. */
+static void log_out(void)
+{
+    void *module = dlopen(SOFTHSM_MODULE, RTLD_NOW);
+    CK_C_GetFunctionList list = module ? (CK_C_GetFunctionList)dlsym(module, "C_GetFunctionList") : NULL;
+    CK_FUNCTION_LIST *f = NULL;
+    CK_SLOT_ID slots[8];
+    CK_ULONG n = 8;
+    CK_SESSION_HANDLE session;
+
+    CU_ASSERT_FATAL(list && list(&f) == CKR_OK && f->C_GetSlotList(CK_TRUE, slots, &n) == CKR_OK && n > 0);
+    CU_ASSERT_FATAL(f->C_OpenSession(slots[0], CKF_SERIAL_SESSION, NULL, NULL, &session) == CKR_OK);
+    CU_ASSERT(f->C_Logout(session) == CKR_OK);
+    f->C_CloseSession(session);
+    dlclose(module);
+}
+
+static void a_listing_after_a_lost_login_does_not_count(void)
+{
+    CLEANUP(token_freep) struct token *t = opened();
+    struct token_listing l = { 0 };
+    struct err e = { 0 };
+    uint64_t id = 0;
+
+    CU_ASSERT_FATAL(token_generate(t, alg("ES256"), 0, "signet:lost:ES256:0:1:1:1", &id, &e));
+    log_out();
+    CU_ASSERT(!token_list(t, &l, &e));       /* it would say CKR_OK, and show the public objects only */
+    unit_same_str("why", err_reason_name(e.reason), "TOKEN_UNREACHABLE");
+    token_listing_clear(&l);
+    token_free(t);
+    t = opened();
+    CU_ASSERT(token_destroy(t, id, false, &e));
+}
+
 static void powers_are_tried_and_leave_nothing(void)
 {
     CLEANUP(token_freep) struct token *t = opened();
@@ -371,6 +407,7 @@ static const struct unit_case cases[] = {
     { "a padded secret is told from a whole one", a_padded_secret_is_told_from_a_whole_one },
     { "misuse is refused with its reason", misuse_is_refused_with_its_reason },
     { "facts are written, keys destroyed", facts_and_destroyed_keys },
+    { "a listing after a lost login does not count", a_listing_after_a_lost_login_does_not_count },
     { "powers are tried, and leave nothing", powers_are_tried_and_leave_nothing },
     { "a key destroyed elsewhere is noticed", a_key_destroyed_elsewhere_is_noticed },
     { "what cannot be opened is named", what_cannot_be_opened_is_named },

@@ -19,8 +19,8 @@ int64_t op_tokens_until(const struct ring *ring, const struct ring_settings *s, 
         case KEY_RETIRED:
             return ring_ends_at(ring, i);
         case KEY_NEXT:
-            /* Other daemons' clocks may be a little ahead. */
-            return key->activates_at - now <= s->refresh + s->skew ? key->activates_at + key->max_ttl + key->skew : 0;
+            /* Other daemons miss it at their second listing without it, and their clocks may be ahead. */
+            return key->activates_at - now <= 3 * s->refresh + s->skew ? key->activates_at + key->max_ttl + key->skew : 0;
         default:
             return 0;
         }

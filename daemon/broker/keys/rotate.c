@@ -3,7 +3,7 @@
  * of a fleet mostly: each waits a random part of a refresh first, lists the
  * token again, and asks again whether it is still to be done.
  */
-#include "daemon/broker/keys_private.h"
+#include "daemon/broker/keys/keys_private.h"
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"

@@ -7,7 +7,7 @@
 #ifndef SIGNET_BROKER_KEYS_PRIVATE_H
 #define SIGNET_BROKER_KEYS_PRIVATE_H
 
-#include "daemon/broker/keys.h"
+#include "daemon/broker/keys/keys.h"
 #include "daemon/broker/work.h"
 
 #define KEYS_MAX_WAITERS 4096u

@@ -1,4 +1,4 @@
-#include "daemon/broker/keys_private.h"
+#include "daemon/broker/keys/keys_private.h"
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"

@@ -3,7 +3,7 @@
  * may be there and of one key, and still not sign (of keys whose making was
  * killed some are so).
  */
-#include "daemon/broker/keys_private.h"
+#include "daemon/broker/keys/keys_private.h"
 
 #include "daemon/base/log.h"
 

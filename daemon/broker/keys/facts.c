@@ -3,7 +3,7 @@
  * revoked in this process though a restored backup takes the fact away, and
  * the fact is written again. A promotion that is gone was taken with its key.
  */
-#include "daemon/broker/keys_private.h"
+#include "daemon/broker/keys/keys_private.h"
 
 #include "daemon/base/log.h"
 

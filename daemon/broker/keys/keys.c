@@ -1,4 +1,4 @@
-#include "daemon/broker/keys_private.h"
+#include "daemon/broker/keys/keys_private.h"
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
@@ -137,18 +137,22 @@ static bool add(struct keys *k, const Signet__Role__Key *key, struct err *e)
 
 /*
  * One that was not listed. Once says little: it may be gone for a moment. One
- * that held no place, or whose tokens are all dead, is forgotten; one that
- * signs, or whose tokens live, holds its place and is missed.
+ * that held no place when it was missed first, or whose tokens are all dead, is
+ * forgotten; one that signed holds its place and is missed.
  */
 static bool is_forgotten(const struct keys *k, struct held *h, int64_t now)
 {
     enum key_state state;
 
-    if (h->proof != PROOF_DONE || h->let_go || !views_state(k, h, now, &state))
+    if (h->let_go || !views_state(k, h, now, &state))
         return true;
+    if (h->proof != PROOF_DONE && state != KEY_RETIRED)      /* which may verify without its private half */
+        return true;
+    if (h->n_missing == 1)
+        h->missed_next = state == KEY_NEXT;
     if (h->n_missing < 2)
         return false;
-    if (state != KEY_ACTIVE && state != KEY_RETIRED) {
+    if (h->missed_next || (state != KEY_ACTIVE && state != KEY_RETIRED)) {
         log_info("ring '%s': key '%s' (%s) was destroyed by another", h->ring, h->kid, key_state_name(state));
         return true;
     }

@@ -43,6 +43,7 @@ struct held {
     uint64_t n_signed;
     enum proof proof;
     unsigned n_missing;              /* listings in a row without it */
+    bool missed_next;                /* it was a next key when it was missed first */
     bool gone;                       /* missing from two */
     bool fresh;                      /* its next signature is checked whatever verify_every says */
     unsigned n_wrong;                /* signatures that were not its own; after HELD_MAX_WRONG it signs no more here */

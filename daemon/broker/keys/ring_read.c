@@ -1,5 +1,5 @@
 /* What the arithmetic of a ring is told: the keys that are held, and those that the configuration names. */
-#include "daemon/broker/keys_private.h"
+#include "daemon/broker/keys/keys_private.h"
 
 #include "daemon/base/clock.h"
 

@@ -1,5 +1,5 @@
 /* What an operator should know, in sentences: said by status as long as it holds. */
-#include "daemon/broker/keys_private.h"
+#include "daemon/broker/keys/keys_private.h"
 
 #include "daemon/base/clock.h"
 

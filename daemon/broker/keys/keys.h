@@ -9,7 +9,7 @@
 #ifndef SIGNET_BROKER_KEYS_H
 #define SIGNET_BROKER_KEYS_H
 
-#include "daemon/broker/held.h"
+#include "daemon/broker/keys/held.h"
 #include "daemon/broker/pool.h"
 
 #define KEYS_PAGE 64u            /* keys in a page of GetKeys */

@@ -1,5 +1,5 @@
 /* What everyone may have: each ring's key set as verifiers hold it, and the pages of all public ones for GetKeys. */
-#include "daemon/broker/keys_private.h"
+#include "daemon/broker/keys/keys_private.h"
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"

@@ -1,5 +1,5 @@
 /* Changes of the token, and those who wait for it to be listed again. */
-#include "daemon/broker/keys_private.h"
+#include "daemon/broker/keys/keys_private.h"
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
