@@ -239,6 +239,7 @@ static const struct command ring_commands[] = {
     { "show", "one ring, its settings and keys", show },
     { "plan", "what becomes of its keys, and when", plan },
     { "rotate", "change to another key as soon as is safe, or now", ring_rotate },
+    { "rehearse", "years of a configuration's rings in seconds", ring_rehearse },
     { NULL, NULL, NULL },
 };
 

@@ -11,5 +11,6 @@ void ring_add_json(json_t *out, const struct signet_ring_status *r);
 bool ring_changes_alg(const struct signet_ring_status *r);
 
 int ring_rotate(int argc, char **argv);
+int ring_rehearse(int argc, char **argv);
 
 #endif

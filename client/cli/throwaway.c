@@ -2,6 +2,7 @@
 #include "client/cli/throwaway.h"
 
 #include "client/cli/cli.h"
+#include "client/cli/program.h"
 #include "client/cli/throwaway_conf.h"
 #include "client/cli/throwaway_token.h"
 #include "proto/err.h"
@@ -10,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -149,32 +149,6 @@ static bool write_config(struct keeper *k, const struct buf *user, struct err *e
 
 /* --- the daemon ------------------------------------------------------------------------------------------- */
 
-/* Of the same build or installation as this program. */
-static bool find_daemon(char out[PATH_MAX], struct err *e)
-{
-    static const char *const beside[] = { "signetd", "../sbin/signetd" };
-    static const char built[] = "/client/cli";
-    char self[PATH_MAX / 2] = "";
-
-    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
-        return err_sys(e, "our own program cannot be found");
-    *strrchr(self, '/') = '\0';
-    size_t len = strlen(self);
-    if (len > strlen(built) && strcmp(self + len - strlen(built), built) == 0) {
-        snprintf(out, PATH_MAX, "%s/../../daemon/signetd", self);
-        if (access(out, X_OK) == 0)
-            return true;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(beside); i++) {
-        snprintf(out, PATH_MAX, "%s/%s", self, beside[i]);
-        if (access(out, X_OK) == 0)
-            return true;
-    }
-    snprintf(out, PATH_MAX, "%s", SIGNETD_PATH);
-    return access(out, X_OK) == 0 ||
-           err_set(e, ERR_SYSTEM, "signetd is neither beside '%.80s' nor '" SIGNETD_PATH "': install it there", self);
-}
-
 static _Noreturn void become_daemon(const struct keeper *k, const char *program, pid_t parent)
 {
     int null = open("/dev/null", O_RDONLY);
@@ -207,9 +181,10 @@ static int notify_socket(const struct keeper *k, struct err *e)
 
 static bool start_daemon(struct keeper *k, struct err *e)
 {
-    char program[PATH_MAX], said[4096];
+    char said[4096];
     pid_t us = getpid();
-    CLEANUP(closep) int notify = find_daemon(program, e) ? notify_socket(k, e) : -1;
+    CLEANUP(freep) char *program = program_signetd(e);
+    CLEANUP(closep) int notify = program ? notify_socket(k, e) : -1;
 
     if (notify < 0)
         return false;

@@ -356,7 +356,7 @@ static void read_sections(struct reading *r, const struct tree *root, struct con
     }
 }
 
-struct config *config_parse(const char *text, size_t len, const char *file, const struct names *names,
+static struct config *parse(const char *text, size_t len, const char *file, const struct names *names, bool promised,
                             struct buf *mistakes)
 {
     CLEANUP(mistakes_clear) struct mistakes m = { 0 };
@@ -369,10 +369,23 @@ struct config *config_parse(const char *text, size_t len, const char *file, cons
     if (c) {
         read_sections(&r, root, c);
         checks_run(c, root, &m);
-        promises_run(c, root, &m);
+        if (promised)
+            promises_run(c, root, &m);
     }
     mistakes_tell(&m, file, mistakes);
     return m.n == 0 ? TAKE(c) : NULL;
+}
+
+struct config *config_parse(const char *text, size_t len, const char *file, const struct names *names,
+                            struct buf *mistakes)
+{
+    return parse(text, len, file, names, true, mistakes);
+}
+
+struct config *config_parse_unpromised(const char *text, size_t len, const char *file, const struct names *names,
+                                       struct buf *mistakes)
+{
+    return parse(text, len, file, names, false, mistakes);
 }
 
 /* --- the rest of its life ------------------------------------------------------------------------ */

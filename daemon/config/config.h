@@ -62,6 +62,9 @@ struct config {
 /* NULL: `mistakes` holds every one. names NULL: user and group names are taken as existing (--check on another machine). */
 struct config *config_parse(const char *text, size_t len, const char *file, const struct names *names,
                             struct buf *mistakes);
+/* The same, whether living tokens keep their keys by it or not: to see what would become of them. No role may run on it. */
+struct config *config_parse_unpromised(const char *text, size_t len, const char *file, const struct names *names,
+                                       struct buf *mistakes);
 void config_free(struct config *c);
 DEFINE_CLEANUP(struct config, config_free)
 

@@ -191,6 +191,19 @@ void source_begin(struct source *s, const struct source *was, int64_t steady_ms)
     }
 }
 
+struct config *source_read(const char *file, struct buf *why)
+{
+    CLEANUP(buf_clear) struct buf text, told;
+
+    buf_init(&text, MAX_FILE);
+    buf_init(&told, 0);                      /* `why` has it already */
+    if (!read_file(file, &text, why))
+        return NULL;
+    const char *bytes = text.data ? (const char *)text.data : "";
+    struct config *c = config_parse(bytes, text.len, file, NULL, why);
+    return c ? c : config_parse_unpromised(bytes, text.len, file, NULL, &told);
+}
+
 void source_missing_files(const char *file, struct buf *out)
 {
     CLEANUP(buf_clear) struct buf text, unread;

@@ -19,6 +19,12 @@ struct source {
 
 /* Reads and checks. NULL: `mistakes` has a line for each. */
 struct source *source_load(const char *file, struct buf *mistakes);
+/*
+ * To be rehearsed, not run: user and group names are not looked up. NULL: it
+ * cannot be read, `why` says all that is wrong. Else `why` says for which
+ * promises to verifiers no daemon would run on it, or nothing.
+ */
+struct config *source_read(const char *file, struct buf *why);
 /* A line for each file that the configuration names and that we cannot read, whatever else is wrong with it. */
 void source_missing_files(const char *file, struct buf *out);
 /* Comes into force after `was` (NULL: the first), at a moment of the clock that never jumps. */

@@ -2,6 +2,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/supervisor/rehearse.h"
 #include "daemon/supervisor/reload.h"
 
 #include <errno.h>
@@ -280,40 +281,99 @@ static int check(const char *file)
 
 static int help(FILE *to, int status)
 {
-    fputs("Usage: signetd --config FILE [--check]\n"
+    fputs("Usage: signetd --config FILE [--check | --rehearse [--years N] [--seed N] [--json]]\n"
           "Signs and verifies JSON Web Tokens with keys that never leave their PKCS#11 token.\n\n"
           "  -c, --config FILE   the configuration, see signetd.conf(5)\n"
           "      --check         say all that is wrong with it and exit: 0, or 78\n"
+          "      --rehearse      live through years of its rings on a virtual clock, say whether a\n"
+          "                      living token was ever without its published key, and exit: 0, 1 it\n"
+          "                      was or the file would be refused, or 78\n"
+          "      --years N       how many, 1 to 100; without: 10\n"
+          "      --seed N        the same run again\n"
+          "      --json          its outcome as JSON\n"
           "      --version       say which version this is\n"
           "      --help          this\n\n"
           "TERM and INT end it when what is under way is answered, HUP reads the configuration again.\n", to);
     return status;
 }
 
+enum { OPT_CHECK = 256, OPT_HELP, OPT_JSON, OPT_REHEARSE, OPT_SEED, OPT_VERSION, OPT_YEARS };
+
+struct command_line {
+    const char *file;
+    bool check, rehearse, rehearse_said;     /* rehearse_said: an option that only --rehearse has */
+    struct rehearse_args args;
+};
+
+static bool number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && !*end && errno == 0 && *out >= min && *out <= max;
+}
+
+static bool rehearse_option(struct command_line *l, int o)
+{
+    uint64_t years;
+
+    l->rehearse_said = true;
+    switch (o) {
+    case OPT_JSON:
+        l->args.json = true;
+        return true;
+    case OPT_SEED:
+        l->args.seed_said = true;
+        return number(optarg, 0, INT64_MAX, &l->args.seed) ||
+               (fprintf(stderr, "signetd: --seed '%s' is no number below 2^63\n", optarg), false);
+    default:
+        if (!number(optarg, 1, 100, &years))
+            return fprintf(stderr, "signetd: --years '%s' is not between 1 and 100\n", optarg), false;
+        l->args.years = (uint32_t)years;
+        return true;
+    }
+}
+
+/* What does not go together; NULL: all does. */
+static const char *contradiction(const struct command_line *l, bool more)
+{
+    return !l->file                               ? "--config FILE is missing"
+           : more                                 ? "one argument too many"
+           : l->check && l->rehearse              ? "--check and --rehearse are two things"
+           : l->rehearse_said && !l->rehearse     ? "--years, --seed and --json are of --rehearse" : NULL;
+}
+
 int supervisor_main(int argc, char **argv)
 {
-    enum { OPT_CHECK = 256, OPT_HELP, OPT_VERSION };
     static const struct option options[] = {
         { "config", required_argument, NULL, 'c' }, { "check", optional_argument, NULL, OPT_CHECK },
-        { "help", no_argument, NULL, OPT_HELP }, { "version", no_argument, NULL, OPT_VERSION }, { 0 },
+        { "help", no_argument, NULL, OPT_HELP }, { "json", no_argument, NULL, OPT_JSON },
+        { "rehearse", no_argument, NULL, OPT_REHEARSE }, { "seed", required_argument, NULL, OPT_SEED },
+        { "version", no_argument, NULL, OPT_VERSION }, { "years", required_argument, NULL, OPT_YEARS }, { 0 },
     };
-    const char *file = NULL;
-    bool only_check = false;
+    struct command_line l = { .args = { .years = 10 } };
     int o;
 
     while ((o = getopt_long(argc, argv, "c:", options, NULL)) != -1)
         switch (o) {
-        case 'c':         file = optarg; break;
-        case OPT_CHECK:   only_check = true; file = optarg ? optarg : file; break;
-        case OPT_HELP:    return help(stdout, 0);
-        case OPT_VERSION: puts("signetd " SIGNET_VERSION); return 0;
-        default:          return help(stderr, 2);
+        case 'c':          l.file = optarg; break;
+        case OPT_CHECK:    l.check = true; l.file = optarg ? optarg : l.file; break;
+        case OPT_REHEARSE: l.rehearse = true; break;
+        case OPT_HELP:     return help(stdout, 0);
+        case OPT_VERSION:  puts("signetd " SIGNET_VERSION); return 0;
+        case OPT_JSON: case OPT_SEED: case OPT_YEARS:
+            if (rehearse_option(&l, o))
+                break;
+            return help(stderr, 2);
+        default:           return help(stderr, 2);
         }
-    if (only_check && !file && optind < argc)        /* signetd --check FILE */
-        file = argv[optind++];
-    if (!file || optind < argc) {
-        fprintf(stderr, "signetd: %s\n", file ? "one argument too many" : "--config FILE is missing");
+    if (l.check && !l.file && optind < argc)        /* signetd --check FILE */
+        l.file = argv[optind++];
+    const char *why = contradiction(&l, optind < argc);
+    if (why) {
+        fprintf(stderr, "signetd: %s\n", why);
         return help(stderr, 2);
     }
-    return only_check ? check(file) : run(file);
+    return l.rehearse ? rehearse_file(l.file, &l.args) : l.check ? check(l.file) : run(l.file);
 }

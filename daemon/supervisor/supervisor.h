@@ -8,7 +8,7 @@
 
 #define SUPERVISOR_BAD_CONFIG 78     /* sysexits' EX_CONFIG */
 
-/* signetd's whole life, or --check, --help, --version; its exit status. */
+/* signetd's whole life, or --check, --rehearse, --help, --version; its exit status. */
 int supervisor_main(int argc, char **argv);
 
 #endif

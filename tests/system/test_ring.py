@@ -130,7 +130,7 @@ class Rings(Case):
             COMP_WORDS=(signet ring plan --s); COMP_CWORD=3; _signet; echo "${{COMPREPLY[*]}}" """
         env = {**self.place.env, "SIGNET_SOCKET": str(self.daemon.socket)}
         lines = subprocess.run(["bash", "-c", script], env=env, capture_output=True, timeout=PATIENCE).stdout.decode()
-        self.assertEqual(lines.splitlines(), ["list show plan rotate", "web still empty", "--svg --socket"])
+        self.assertEqual(lines.splitlines(), ["list show plan rotate rehearse", "web still empty", "--svg --socket"])
 
 
 class Rotating(EachCase):

@@ -265,11 +265,33 @@ static void a_test_may_rotate_every_ten_seconds(void)
     }
 }
 
+static const struct { const char *name, *from, *to; bool read; } unpromised_case[] = {
+    { "as it is", "publish_ahead: 2d", "publish_ahead: 2d", true },
+    { "published too late", "publish_ahead: 2d", "publish_ahead: 10m", true },
+    { "a ttl that keys cut short", "max_ttl: 8h", "max_ttl: 13h", true },
+    { "no such setting", "publish_ahead: 2d", "publish_ahed: 2d", false },
+    { "no such ring", "ring: web", "ring: wib", false },
+};
+
+static void what_only_promises_refuse_can_be_read(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(unpromised_case); i++) {
+        char text[2 * sizeof file];
+        CLEANUP(buf_clear) struct buf told;
+        buf_init(&told, 64 * 1024);
+        edit(text, sizeof text, unpromised_case[i].from, unpromised_case[i].to);
+        CLEANUP(config_freep) struct config *c = config_parse_unpromised(text, strlen(text), "f", NULL, &told);
+        unit_same_int(unpromised_case[i].name, c != NULL, unpromised_case[i].read);
+        unit_same_int("nothing is told of what was read", told.len == 0, unpromised_case[i].read);
+    }
+}
+
 static const struct unit_case cases[] = {
     { "promises that cannot be kept are shown as sums", promises_that_cannot_be_kept_are_shown_as_sums },
     { "a key set has a hundred keys at most", a_key_set_has_a_hundred_keys_at_most },
     { "a ttl that nobody wrote is none that keys cut short", a_ttl_that_nobody_wrote_is_none_that_keys_cut_short },
     { "the longest spans of all add up", the_longest_spans_of_all_add_up },
+    { "what only promises refuse can be read", what_only_promises_refuse_can_be_read },
     { "a test may rotate every ten seconds", a_test_may_rotate_every_ten_seconds },
 };
 UNIT_MAIN(cases)

@@ -1,0 +1,139 @@
+/*
+ * What one daemon knows of the token, as the broker does: a whole key is
+ * proved when it is listed; one that is missed twice is gone where it signs or
+ * its tokens live, else forgotten.
+ */
+#include "daemon/rehearsal/run.h"
+
+#include <string.h>
+
+static struct known *known_of(struct sim_daemon *d, size_t key)
+{
+    for (size_t i = 0; i < d->n_known; i++)
+        if (d->known[i].key == key)
+            return &d->known[i];
+    return NULL;
+}
+
+static struct known *learn(struct run *r, struct sim_daemon *d, size_t key, int64_t now)
+{
+    struct known *known = known_of(d, key);
+
+    if (known)
+        return known;
+    if (!run_grow(r, (void **)&d->known, &d->known_room, d->n_known, sizeof *d->known))
+        return NULL;
+    d->known[d->n_known] = (struct known){ .key = key, .seen_since = now + d->clock, .retired_since = NEVER };
+    return &d->known[d->n_known++];
+}
+
+static bool holds_a_place(const struct sim_daemon *d, size_t key, int64_t now)
+{
+    for (size_t i = 0; d->ring && i < ring_size(d->ring); i++)
+        if (ring_key(d->ring, i)->ref == key) {
+            enum key_state state = ring_state(d->ring, i, now + d->clock);
+            return state == KEY_ACTIVE || state == KEY_RETIRED;
+        }
+    return false;
+}
+
+static void miss(struct sim_daemon *d, int64_t now)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < d->n_known; i++) {
+        struct known *known = &d->known[i];
+        bool stays = known->proved && !known->let_go && (known->n_missing < 2 || holds_a_place(d, known->key, now));
+        if (known->n_missing && !stays)
+            continue;
+        known->gone = known->n_missing >= 2;
+        d->known[n++] = *known;
+    }
+    d->n_known = n;
+}
+
+static void take_listing(struct run *r, struct sim_daemon *d, int64_t now)
+{
+    for (size_t i = 0; i < d->n_known; i++)
+        d->known[i].n_missing++;
+    for (size_t i = 0; i < r->n_live; i++) {
+        const struct token_key *k = &r->keys[r->live[i]];
+        struct known *known = k->stage == STAGE_NOTHING ? NULL : learn(r, d, r->live[i], now);
+        if (!known)
+            continue;
+        known->n_missing = 0;
+        known->has_public = k->has_public;
+        known->has_private = k->has_private;
+        known->proved = k->stage == STAGE_WHOLE && k->has_private;
+    }
+    miss(d, now);
+}
+
+static struct ring_key key_of(const struct run *r, const struct known *known)
+{
+    const struct token_key *k = &r->keys[known->key];
+    struct ring_key key = {
+        .activates_at = k->activates_at, .max_ttl = r->s->max_ttl, .skew = r->s->skew, .max_age = r->s->max_age,
+        .seen_since = known->seen_since, .origin = KEY_GENERATED, .proved = known->proved, .has_private = known->has_private,
+        .verifies = known->has_public, .watched = known->watched, .gone = known->gone, .ref = known->key,
+    };
+
+    if (known->has_public)
+        strcpy(key.kid, k->kid);
+    return key;
+}
+
+/* Which keys it has itself seen retired for long enough to believe it; counts from the next listing on. */
+static void watch(struct run *r, struct sim_daemon *d, int64_t now)
+{
+    d->watched_at = NEVER;
+    for (size_t i = 0; i < ring_size(d->ring); i++) {
+        struct known *known = known_of(d, ring_key(d->ring, i)->ref);
+        enum key_state state = ring_state(d->ring, i, now + d->clock);
+        if (state != KEY_RETIRED && state != KEY_EXPIRED)
+            known->retired_since = NEVER;
+        else if (known->retired_since == NEVER)
+            known->retired_since = now;
+        int64_t at = known->retired_since == NEVER ? NEVER
+                                                   : known->retired_since + ring_watch(d->ring, i, now + d->clock);
+        bool was = known->watched;
+        known->watched = at <= now;
+        at = at < now ? now : at;
+        if (!was && at < d->watched_at)
+            d->watched_at = at;
+    }
+}
+
+void knows_list(struct run *r, struct sim_daemon *d, int64_t now)
+{
+    struct err e;
+
+    take_listing(r, d, now);
+    d->listed_version = r->version;
+    d->listed_at = now;
+    r->work += d->n_known * d->n_known;
+    CLEANUP(freep) struct ring_key *keys = calloc(d->n_known + 1, sizeof *keys);
+    for (size_t i = 0; keys && i < d->n_known; i++)
+        keys[i] = key_of(r, &d->known[i]);
+    ring_free(d->ring);
+    d->ring = keys ? ring_new(r->s, keys, d->n_known, NULL, 0, &e) : NULL;
+    if (d->ring)
+        watch(r, d, now);
+    else
+        r->no_memory = true;
+}
+
+void knows_let_go(struct sim_daemon *d, size_t key)
+{
+    struct known *known = known_of(d, key);
+
+    if (known)
+        known->let_go = true;
+}
+
+void knows_clear(struct sim_daemon *d)
+{
+    ring_free(d->ring);
+    d->ring = NULL;
+    d->n_known = 0;
+}
