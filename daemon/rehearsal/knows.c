@@ -69,13 +69,14 @@ static void take_listing(struct run *r, struct sim_daemon *d, int64_t now)
     miss(d, now);
 }
 
-static struct ring_key key_of(const struct run *r, const struct known *known)
+static struct ring_key key_of(const struct run *r, const struct known *known, int64_t now)
 {
     const struct token_key *k = &r->keys[known->key];
     struct ring_key key = {
         .activates_at = k->activates_at, .max_ttl = r->s->max_ttl, .skew = r->s->skew, .max_age = r->s->max_age,
         .seen_since = known->seen_since, .origin = KEY_GENERATED, .proved = known->proved, .has_private = known->has_private,
-        .verifies = known->has_public, .watched = known->watched, .gone = known->gone, .ref = known->key,
+        .verifies = known->has_public, .gone = known->gone, .ref = known->key,
+        .watched_s = known->retired_since == NEVER ? 0 : now - known->retired_since,
     };
 
     if (known->has_public)
@@ -83,8 +84,16 @@ static struct ring_key key_of(const struct run *r, const struct known *known)
     return key;
 }
 
-/* Which keys it has itself seen retired for long enough to believe it; counts from the next listing on. */
-static void watch(struct run *r, struct sim_daemon *d, int64_t now)
+/* When it has seen a retired key for as long as something follows from; that counts from the next listing on. */
+static int64_t watched_at(const struct ring *ring, size_t i, int64_t since, int64_t now, int64_t clock)
+{
+    const struct ring_key *k = ring_key(ring, i);
+    int64_t lives = since + k->max_ttl + k->skew, watched = since + ring_watch(ring, i, now + clock);
+
+    return lives > now ? lives : watched > now ? watched : NEVER;
+}
+
+static void watch(struct sim_daemon *d, int64_t now)
 {
     d->watched_at = NEVER;
     for (size_t i = 0; i < ring_size(d->ring); i++) {
@@ -94,13 +103,10 @@ static void watch(struct run *r, struct sim_daemon *d, int64_t now)
             known->retired_since = NEVER;
         else if (known->retired_since == NEVER)
             known->retired_since = now;
-        int64_t at = known->retired_since == NEVER ? NEVER
-                                                   : known->retired_since + ring_watch(d->ring, i, now + d->clock);
-        bool was = known->watched;
-        known->watched = at <= now;
-        at = at < now ? now : at;
-        if (!was && at < d->watched_at)
-            d->watched_at = at;
+        if (known->retired_since == NEVER)
+            continue;
+        int64_t at = watched_at(d->ring, i, known->retired_since, now, d->clock);
+        d->watched_at = at < d->watched_at ? at : d->watched_at;
     }
 }
 
@@ -114,11 +120,11 @@ void knows_list(struct run *r, struct sim_daemon *d, int64_t now)
     r->work += d->n_known * d->n_known;
     CLEANUP(freep) struct ring_key *keys = calloc(d->n_known + 1, sizeof *keys);
     for (size_t i = 0; keys && i < d->n_known; i++)
-        keys[i] = key_of(r, &d->known[i]);
+        keys[i] = key_of(r, &d->known[i], now);
     ring_free(d->ring);
     d->ring = keys ? ring_new(r->s, keys, d->n_known, NULL, 0, &e) : NULL;
     if (d->ring)
-        watch(r, d, now);
+        watch(d, now);
     else
         r->no_memory = true;
 }

@@ -36,7 +36,7 @@ struct known {
     int64_t seen_since, retired_since;       /* retired_since NEVER: it is not */
     unsigned n_missing;          /* listings in a row */
     bool has_public, has_private, proved;    /* as listed last */
-    bool gone, watched;
+    bool gone;
     bool let_go;                 /* destroyed by this daemon itself */
 };
 

@@ -102,9 +102,9 @@ static int64_t vouched_at(const struct ring *r, size_t i, int64_t now)
 
     if (k->watched_s >= ring_watch(r, i, now))
         return 0;
-    if (i + 2 >= r->n || k->watched_s < k->max_ttl + k->skew || ring_behind_gap(r, i, now))
+    if (k->watched_s < k->max_ttl + k->skew || ring_behind_gap(r, i, now))
         return INT64_MAX;
-    return r->places[i + 2].key.activates_at;
+    return ring_turn_after(r, ring_retires_at(r, i));
 }
 
 /* When a key that signet made may go; INT64_MAX: never by itself. */

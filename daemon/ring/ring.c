@@ -147,9 +147,19 @@ const struct ring_key *ring_coming_key(const struct ring *r, int64_t now)
     return i < 0 ? NULL : &r->places[i].key;
 }
 
+int64_t ring_turn_after(const struct ring *r, int64_t at)
+{
+    size_t i = 0;
+
+    while (i < r->n && r->places[i].key.activates_at <= at)
+        i++;
+    return i < r->n ? r->places[i].key.activates_at : INT64_MAX;
+}
+
+/* Twins retire together: which of them signed is not for ever to be seen. */
 int64_t ring_retires_at(const struct ring *r, size_t i)
 {
-    return i + 1 < r->n ? r->places[i + 1].key.activates_at : INT64_MAX;
+    return ring_turn_after(r, r->places[i].key.activates_at);
 }
 
 int64_t ring_ends_at(const struct ring *r, size_t i)
@@ -168,7 +178,7 @@ enum key_state ring_state(const struct ring *r, size_t i, int64_t now)
         return KEY_REVOKED;
     if (p->key.activates_at > now)
         return p->key.proved && !p->key.gone ? KEY_NEXT : KEY_ORPHAN;
-    if (ring_retires_at(r, i) > now)
+    if ((ptrdiff_t)i == ring_active(r, now))
         return KEY_ACTIVE;
     return ring_ends_at(r, i) > now ? KEY_RETIRED : KEY_EXPIRED;
 }

@@ -92,7 +92,7 @@ int64_t ring_set_changes_at(const struct ring *r, int64_t now);
  * where keys were made under longer promises that are still out.
  */
 int64_t ring_ahead(const struct ring *r, int64_t now);
-/* How old facts may be: older ones neither sign nor are served. */
+/* How old facts may be, a refresh at least: older ones neither sign nor are served. */
 int64_t ring_facts_max_age(const struct ring *r, int64_t now);
 /* For how long a copy of the key set may be used: never longer than its keys promise. */
 int64_t ring_copy_max_age(const struct ring *r, int64_t now);

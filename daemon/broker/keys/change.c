@@ -232,7 +232,7 @@ static struct job *make_job(const struct keys *k, const struct work_for *f, cons
     char label[LABEL_MAX], at[CLOCK_TEXT];
 
     if (l.at > now)
-        c->latest = l.at - (ring_known_at(v->ring, NULL, now) - now - s->generation_time);
+        c->latest = l.at - (ring_ahead(v->ring, now) - s->generation_time);
     memcpy(l.ring, s->name, sizeof l.ring);
     snprintf(l.alg, sizeof l.alg, "%s", v->config->alg->name);
     snprintf(c->what, sizeof c->what, "a key is %s (%s), to sign from %s",

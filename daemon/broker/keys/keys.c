@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LISTINGS 2                     /* in a refresh: one may be late */
 #define LIST_RETRY_MS 500              /* after a listing that failed, or one for another configuration */
 #define LIST_GRACE_MS 20000            /* a listing of a slow token; waiting jobs have the same */
 #define TICK_MS 20                     /* how late what becomes due at a moment may be seen */
@@ -16,7 +17,7 @@ static void list_done(void *owner, struct job *j, const Signet__Role__Message *m
 
 /* --- when ------------------------------------------------------------------------------------ */
 
-static int64_t refresh_ms(const struct keys *k)
+static int64_t list_every_ms(const struct keys *k)
 {
     const struct config *c = k->wanted->config;
     int64_t least = 3600;
@@ -24,7 +25,7 @@ static int64_t refresh_ms(const struct keys *k)
     for (size_t i = 0; i < c->n_rings; i++)
         if (c->rings[i].settings.refresh < least)
             least = c->rings[i].settings.refresh;
-    return least * 1000;
+    return least * 1000 / LISTINGS;
 }
 
 static void list_in(struct keys *k, int64_t in_ms)
@@ -66,7 +67,7 @@ static void start_listing(struct keys *k)
     k->listing = true;
     k->asked_ms = clock_steady_ms();
     k->n_listings++;
-    list_in(k, refresh_ms(k));       /* the end of this one is what the next waits for */
+    list_in(k, list_every_ms(k));       /* the end of this one is what the next waits for */
 }
 
 /*
