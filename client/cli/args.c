@@ -1,6 +1,8 @@
 /* The command line taken apart: which command, its options, its argument. */
 #include "client/cli/cli.h"
 
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void print_help(FILE *to, const char *name, const char *doc, const struct command *table)
@@ -102,6 +104,33 @@ static error_t parse_one(int key, char *arg, struct argp_state *state)
     }
 }
 
+/*
+ * One kid in 64 begins with '-', and the panic button must not stumble over
+ * it: what is longer than any option is put where no option is looked for.
+ */
+#define LONGER_THAN_OPTIONS 20u
+
+static char **kids_last(int *argc, char **argv)
+{
+    char **out = calloc((size_t)*argc + 2, sizeof *out);
+    int n = 0, kid = 0;
+
+    for (int i = 1; i < *argc && kid == 0 && strcmp(argv[i], "--") != 0; i++)
+        if (argv[i][0] == '-' && strlen(argv[i]) >= LONGER_THAN_OPTIONS && !strchr(argv[i], '='))
+            kid = i;
+    if (!out || kid == 0) {
+        free(out);
+        return argv;
+    }
+    for (int i = 0; i < *argc; i++)
+        if (i != kid)
+            out[n++] = argv[i];
+    out[n++] = (char *)(uintptr_t)"--";
+    out[n++] = argv[kid];
+    *argc = n;
+    return out;                          /* for as long as the program runs */
+}
+
 const char *cli_parse_flags(int argc, char **argv, const char *name, const char *doc, const struct cli_flag *flags,
                             struct common *out)
 {
@@ -112,7 +141,10 @@ const char *cli_parse_flags(int argc, char **argv, const char *name, const char 
 
     for (int i = 0; flags[i].name; i++)
         options[i] = (struct argp_option){ flags[i].name, FLAG_KEY + i, NULL, 0, flags[i].help, 0 };
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &one);
+    static char **args;
+
+    args = kids_last(&argc, argv);
+    argp_parse(&argp, argc, args, ARGP_IN_ORDER, NULL, &one);
     return one.arg;
 }
 

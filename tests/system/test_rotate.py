@@ -24,7 +24,7 @@ WORLD = 300                  # patience, in seconds of the tests' time
 class Rotating(EachCase):
     settings = ["create: yes", *TIMES]
     alg = "ES256"
-    more_rings = more_profiles = ""
+    longest = TTL
 
     def setUp(self):
         super().setUp()
@@ -37,8 +37,8 @@ class Rotating(EachCase):
         return Daemon(place, *self.conf(), module_leaks=self.module_leaks)
 
     def conf(self, *settings, alg=None):
-        return (ring("web", alg or self.alg, *(settings or self.settings)) + self.more_rings,
-                profile("web", "web", "shop", f"ttl: {TTL}s", "leeway: 0s") + self.more_profiles)
+        return (ring("web", alg or self.alg, *(settings or self.settings)),
+                profile("web", "web", "shop", f"ttl: {TTL}s", f"max_ttl: {self.longest}s", "leeway: 0s"))
 
     def reload(self, *settings, **kw):
         self.daemon.write(*self.conf(*settings, **kw))
@@ -250,12 +250,32 @@ class Asked(Rotating):
 
     def test_an_active_key_destroyed_by_who_knows_it_is_followed_by_none_of_before(self):
         self.daemon.start()
-        key = self.next_key()
+        first, key = self.active(), self.next_key()
         self.pass_until(key["activates_at"] + 1)
         self.daemon.cli("key", "destroy", key["kid"], "--i-know")
-        self.assertIn("signet key generate", self.refused("NO_ACTIVE_KEY", "sign", "--profile", "web"))
-        self.daemon.cli("key", "generate", "web")
-        self.assertNotIn(self.signs_with(self.token()), (key["kid"],))
+        for restart in (False, True):
+            if restart:
+                self.daemon.stop()
+                self.daemon.start()
+            kid = self.signs_with(self.come("another signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0].decode().strip()))
+            self.assertNotIn(kid, (first, key["kid"]))
+
+    def test_a_change_that_came_to_nothing_is_not_made_later(self):
+        self.control = faults.wrap(self.place)
+        self.addCleanup(self.control.close)
+        self.daemon.write(*self.conf())
+        self.daemon.start()
+        key = self.next_key()
+        self.time.pass_by(REFRESH)
+        self.control.set("C_FindObjectsInit", "return", value=5)
+        for _ in range(2):
+            with wire.Connection(self.daemon.admin) as c:
+                c.send(wire.request(wire.DESTROY_KEY, wire.field(1, key["kid"]), deadline_ms=1500))
+                self.assertIn(wire.ERROR, c.reply())
+        self.time.pass_until(key["activates_at"] + 1)
+        self.control.set("C_FindObjectsInit", "none")
+        until("it signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+        self.assertEqual(self.signs_with(self.token()), key["kid"])
 
 
 class Revoked(Rotating):
@@ -379,7 +399,7 @@ class Lost(Rotating):
         with wire.Connection(self.daemon.socket) as c:
             c.send(wire.request(wire.GET_KEYS))
             error = dict(wire.fields(c.reply()[wire.ERROR]))
-            self.assertEqual(error[1], wire.UNAVAILABLE, error)
+            self.assertIn(error[1], (wire.UNAVAILABLE, wire.INTERNAL), error)
         (self.place.dir / "away").rename(self.place.tokens)
         until("it is back", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
 
@@ -414,6 +434,27 @@ class Clocks(Rotating):
         until("it signs again by itself", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
         self.assertIn(first, self.states(), "a wrong clock destroyed it")
 
+    def test_a_clock_that_is_ahead_for_a_moment_destroys_nothing(self):
+        self.daemon.write(*self.conf(*self.settings, "standby: yes", "destroy_retired_private: yes"))
+        self.daemon.start()
+        first = self.active()
+        key = self.come("the standby", lambda: self.keys("next"))[0]
+        self.pass_until(key["activates_at"] + 1)
+        self.token()
+        self.come("another standby", lambda: self.keys("next"))
+        before = self.states()
+        for ahead in (25 * MINUTE, 70 * MINUTE, 3 * HOUR):
+            self.time.move(ahead)
+            until("it is noticed", lambda: f"set forward" in self.notices())
+            for _ in range(8):
+                self.time.pass_by(REFRESH)
+                self.daemon.cli("status", want=None)
+            self.time.move(0)
+            until("it is noticed", lambda: f"set back" in self.notices())
+        self.assertLessEqual(set(before), set(self.states()))
+        self.assertEqual(self.signs_with(self.token()), key["kid"])
+        self.assertNotIn("is destroyed", self.daemon.said())
+
     def test_a_daemon_that_begins_with_a_clock_a_year_ahead_destroys_nothing(self):
         self.daemon.start()
         first = self.active()
@@ -421,7 +462,7 @@ class Clocks(Rotating):
         self.daemon.stop()
         self.daemon.env = {"SIGNET_TEST_CLOCK": str(365 * DAY)}
         self.daemon.start({"SIGNET_TEST_CLOCK": str(365 * DAY)})
-        for _ in range(3 * EVERY // MINUTE):
+        for _ in range(EVERY // MINUTE):
             self.pass_by(MINUTE)
             self.token()
         self.assertIn(first, self.states())
@@ -459,27 +500,29 @@ class Promises(Rotating):
 
 
 class Halves(Rotating):
-    settings = ["create: yes", *TIMES, "destroy_retired_private: yes"]
+    LONG = longest = 50 * MINUTE     # tokens that still live when the private half goes
+    settings = ["create: yes", *[t for t in TIMES if "max_ttl" not in t], f"max_ttl: {LONG}s", "destroy_retired_private: yes"]
 
     def test_a_retired_key_verifies_without_its_private_half_also_after_a_restart(self):
         self.daemon.start()
         first, key = self.active(), self.next_key()
         self.pass_until(key["activates_at"] - 2)
-        token = self.token()
+        token = self.daemon.token("web", "--subject", "s", "--ttl", f"{self.LONG}s")
         self.assertEqual(self.signs_with(token), first)
         self.pass_until(key["activates_at"] + 1)
-        out = self.come("it is destroyed", lambda: "the private half of key" in self.daemon.said())
-        self.assertTrue(out)
+        self.token()
+        self.pass_by(AHEAD - MINUTE)
+        self.assertNotIn("the private half of key", self.daemon.said())     # a clock may be ahead
+        self.come("it is destroyed", lambda: "the private half of key" in self.daemon.said())
         for restart in (False, True):
             if restart:
                 self.daemon.stop()
                 self.daemon.start()
-            if self.time.now() < key["activates_at"] + TTL - MINUTE:
-                self.daemon.cli("verify", token)
+            self.daemon.cli("verify", token)
             self.assertEqual(self.states()[first], "retired")
-            self.assertEqual(set(self.published()), {first, key["kid"]})
+            self.assertLessEqual({first, key["kid"]}, set(self.published()))
             self.assertIn("only verifies", self.daemon.cli("key", "show", first)[0].decode())
-        self.pass_by(TTL + SKEW + AFTER + AHEAD)
+        self.pass_by(self.LONG)
         self.come("the other half goes too", lambda: first not in self.states())
 
 

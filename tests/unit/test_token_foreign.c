@@ -53,6 +53,21 @@ static bool make_fact(struct stranger *w)
     return w->f->C_CreateObject(w->s, fact, ARRAY_LEN(fact), &made) == CKR_OK;
 }
 
+/* A secret key of that label and CKA_ID: of HMAC keys there is no public half to tell them by. */
+static const char our_mac[] = "signet:mac:HS256:100:3600:60:900";
+
+static bool make_secret(struct stranger *w, const uint8_t *id)
+{
+    CK_OBJECT_CLASS secret = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    CK_OBJECT_HANDLE made;
+    CK_ATTRIBUTE t[] = { { CKA_CLASS, &secret, sizeof secret }, { CKA_KEY_TYPE, &type, sizeof type }, { CKA_TOKEN, &yes, 1 },
+                         { CKA_PRIVATE, &no, 1 }, { CKA_LABEL, (void *)our_mac, strlen(our_mac) }, { CKA_ID, (void *)id, 16 },
+                         { CKA_SIGN, &yes, 1 }, { CKA_VALUE, (void *)"01234567890123456789012345678901", 32 } };
+
+    return w->f->C_CreateObject(w->s, t, ARRAY_LEN(t), &made) == CKR_OK;
+}
+
 /* Runs `visit` as a stranger, in a process without a login. */
 static bool visited(bool (*visit)(struct stranger *, const uint8_t *), const uint8_t *id)
 {
@@ -100,6 +115,37 @@ static void strangers_objects_are_told_apart(void)
     unit_same_int("facts", (long long)l.n_data, 1);
     CU_ASSERT(!l.data[0].is_private);
     token_listing_clear(&l);
+}
+
+static void a_false_secret_takes_no_place(void)
+{
+    struct token_listing l = { 0 };
+    struct err e;
+    uint64_t id = 0;
+    uint8_t cka_id[64] = { 0 }, mac[ALG_MAX_SIGNATURE];
+    size_t mac_len = 0;
+    unsigned n_ours = 0, n_all = 0;
+
+    struct token *t = opened(SOFTHSM_PIN);
+    CU_ASSERT_FATAL(token_generate(t, alg_by_name("HS256", 5), 0, our_mac, &id, &e));
+    CU_ASSERT_FATAL(token_list(t, &l, &e));
+    for (size_t i = 0; i < l.n_keys; i++)
+        if (l.keys[i].id == id)
+            memcpy(cka_id, l.keys[i].cka_id, sizeof cka_id);
+    token_listing_clear(&l);
+    token_free(t);
+    CU_ASSERT_FATAL(visited(make_secret, cka_id));
+    t = opened(SOFTHSM_PIN);
+    CU_ASSERT_FATAL(token_list(t, &l, &e));
+    for (size_t i = 0; i < l.n_keys; i++) {
+        n_all += strcmp(l.keys[i].kty, "oct") == 0;
+        n_ours += l.keys[i].id == id && l.keys[i].is_private;
+    }
+    unit_same_int("two of one name", n_all, 2);
+    unit_same_int("one of them ours", n_ours, 1);
+    CU_ASSERT(token_sign(t, id, alg_by_name("HS256", 5), "x", 1, mac, &mac_len, &e));
+    token_listing_clear(&l);
+    token_free(t);
 }
 
 /* The stranger knows a label and CKA_ID of ours (a backup, a guess) and lays its own pair beside. */
@@ -152,6 +198,7 @@ static const struct unit_case cases[] = {
     { "strangers' objects are told apart", strangers_objects_are_told_apart },
     { "a false public half takes no place", a_false_public_half_takes_no_place },
     { "without a login nothing private shows", without_a_login_nothing_private_shows },
+    { "a false secret takes no place", a_false_secret_takes_no_place },
 };
 
 int main(void)
