@@ -24,7 +24,8 @@ static void put_known(FILE *to, const struct signet_rotation *r, int64_t now)
         fprintf(to, "  safe: every verifier that honours jwks_max_age has it by %s, before it signs\n", when);
     else
         fprintf(to, "  not safe: until %s there may be verifiers with a key set without it; those that do not fetch the set"
-                " for a kid that they do not know reject what it signs until then\n", when);
+                " for a kid that they do not know reject what it signs until then; and a signetd that cannot list the"
+                " token meanwhile goes on with the key before\n", when);
 }
 
 static void put_key(FILE *to, const struct asked *a, const struct signet_rotation *r, const char *verb)

@@ -85,7 +85,7 @@ static int64_t ends_for_all(const struct ring *r, size_t i)
 
     while (k > 0 && !r->places[k - 1].on_token)
         k--;
-    if (k == 0 || r->places[k - 1].revoked)
+    if (at == INT64_MAX || k == 0 || r->places[k - 1].revoked)
         return at;
     return ring_most(at, ring_retires_at(r, i) + r->places[k - 1].key.max_ttl + r->places[k - 1].key.skew);
 }
@@ -100,15 +100,15 @@ static int64_t vouched_at(const struct ring *r, size_t i, int64_t now)
 {
     const struct ring_key *k = &r->places[i].key;
 
+    if (k->watched_s < k->max_ttl + k->skew)
+        return INT64_MAX;
     if (k->watched_s >= ring_watch(r, i, now))
         return 0;
-    if (k->watched_s < k->max_ttl + k->skew || ring_behind_gap(r, i, now))
-        return INT64_MAX;
-    return ring_turn_after(r, ring_retires_at(r, i));
+    return ring_behind_gap(r, i, now) ? INT64_MAX : ring_turn_after(r, i, ring_retires_at(r, i));
 }
 
-/* When a key that signet made may go; INT64_MAX: never by itself. */
-static int64_t destroyed_at(const struct ring *r, size_t i, int64_t now)
+/* When a key that signet made may go; INT64_MAX: never by itself, or not before `best`. */
+static int64_t destroyed_at(const struct ring *r, size_t i, int64_t now, int64_t best)
 {
     const struct ring_place *p = &r->places[i];
     enum key_state state = ring_state(r, i, now);
@@ -126,9 +126,11 @@ static int64_t destroyed_at(const struct ring *r, size_t i, int64_t now)
     }
     if (state == KEY_NEXT)
         return is_spare_twin(r, i, now) ? now : INT64_MAX;
-    if (state == KEY_RETIRED || state == KEY_EXPIRED)
-        return ring_most(ends_for_all(r, i) + r->s.destroy_after, vouched_at(r, i, now));
-    return INT64_MAX;
+    if (state != KEY_RETIRED && state != KEY_EXPIRED)
+        return INT64_MAX;
+    int64_t at = ends_for_all(r, i);
+    at += at == INT64_MAX ? 0 : r->s.destroy_after;
+    return at < best ? ring_most(at, vouched_at(r, i, now)) : INT64_MAX;
 }
 
 /*
@@ -140,11 +142,12 @@ static int64_t private_destroyed_at(const struct ring *r, size_t i, int64_t now)
 {
     const struct ring_place *p = &r->places[i];
     enum key_state state = ring_state(r, i, now);
-    int64_t drained = ring_ahead(r, now) + r->s.refresh + r->s.skew;
 
     if (!r->s.destroy_retired_private || !p->on_token || !p->key.has_private || !p->key.verifies || p->key.stays ||
-        p->key.origin != KEY_GENERATED || (state != KEY_RETIRED && state != KEY_EXPIRED) || p->key.watched_s < drained ||
-        ring_behind_gap(r, i, now))
+        p->key.origin != KEY_GENERATED || (state != KEY_RETIRED && state != KEY_EXPIRED))
+        return INT64_MAX;
+    int64_t drained = ring_ahead(r, now) + r->s.refresh + r->s.skew;
+    if (ring_retires_at(r, i) == INT64_MAX || p->key.watched_s < drained || ring_behind_gap(r, i, now))
         return INT64_MAX;
     return ring_retires_at(r, i) + drained;
 }
@@ -156,7 +159,7 @@ static struct ring_next sweep(const struct ring *r, int64_t now)
     /* In the order of activation: the oldest first, but revoked ones before all others. */
     for (size_t i = 0; i < r->n; i++) {
         const struct ring_key *k = &r->places[i].key;
-        int64_t at = destroyed_at(r, i, now), private_at = private_destroyed_at(r, i, now);
+        int64_t at = destroyed_at(r, i, now, best.at), private_at = private_destroyed_at(r, i, now);
         if (at < best.at)
             best = (struct ring_next){ RING_DESTROY, at, 0, k };
         if (private_at < best.at)

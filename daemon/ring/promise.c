@@ -116,17 +116,15 @@ int64_t ring_watch(const struct ring *r, size_t i, int64_t now)
     return r->s.rotate_every + ring_ahead(r, now) + r->s.refresh + k->max_ttl + k->skew;
 }
 
-static bool is_gap(const struct ring *r, int64_t from, int64_t to, int64_t now)
-{
-    return r->s.rotate_every && to - from > r->s.rotate_every + ring_ahead(r, now) + r->s.refresh;
-}
-
 bool ring_behind_gap(const struct ring *r, size_t i, int64_t now)
 {
     ptrdiff_t active = ring_active(r, now);
+    int64_t most = r->s.rotate_every + ring_ahead(r, now) + r->s.refresh;
 
+    if (active < 0 || r->s.rotate_every == 0)
+        return false;
     for (size_t k = i; (ptrdiff_t)k < active; k++)
-        if (is_gap(r, r->places[k].key.activates_at, r->places[k + 1].key.activates_at, now))
+        if (r->places[k + 1].key.activates_at - r->places[k].key.activates_at > most)
             return true;
-    return active >= 0 && is_gap(r, r->places[active].key.activates_at, now, now);
+    return now - r->places[active].key.activates_at > most;
 }

@@ -147,10 +147,8 @@ const struct ring_key *ring_coming_key(const struct ring *r, int64_t now)
     return i < 0 ? NULL : &r->places[i].key;
 }
 
-int64_t ring_turn_after(const struct ring *r, int64_t at)
+int64_t ring_turn_after(const struct ring *r, size_t i, int64_t at)
 {
-    size_t i = 0;
-
     while (i < r->n && r->places[i].key.activates_at <= at)
         i++;
     return i < r->n ? r->places[i].key.activates_at : INT64_MAX;
@@ -159,7 +157,7 @@ int64_t ring_turn_after(const struct ring *r, int64_t at)
 /* Twins retire together: which of them signed is not for ever to be seen. */
 int64_t ring_retires_at(const struct ring *r, size_t i)
 {
-    return ring_turn_after(r, r->places[i].key.activates_at);
+    return ring_turn_after(r, i, r->places[i].key.activates_at);
 }
 
 int64_t ring_ends_at(const struct ring *r, size_t i)

@@ -24,8 +24,8 @@ struct ring {
 /* Puts the places in their order; to be called when one was added or has another time. */
 void ring_sort(struct ring *r);
 
-/* When the first place after that moment has its turn; INT64_MAX: none has. */
-int64_t ring_turn_after(const struct ring *r, int64_t at);
+/* When the first place, from the `i`th on, that comes after that moment has its turn; INT64_MAX: none has. */
+int64_t ring_turn_after(const struct ring *r, size_t i, int64_t at);
 /* The index of the last place whose time has come; -1: none. */
 ptrdiff_t ring_active(const struct ring *r, int64_t now);
 int64_t ring_most(int64_t a, int64_t b);

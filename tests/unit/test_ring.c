@@ -519,6 +519,26 @@ static void of_twins_the_one_that_stays_is_next(void)
     ring_free(r);
 }
 
+/* The larger kid of two that became active together, and nobody is to come. */
+static void twins_retire_together(void)
+{
+    struct ring_settings s = plain;
+    struct ring_key k[] = { key("a", 100), key("b", 200), key("c", 200), key("d", 300) };
+
+    s.destroy_retired_private = true;
+    k[0].has_private = false;
+    struct ring *r = ring_of(&s, k, 3, NULL, 0);
+    unit_same_int("one signs", ring_state(r, index_of(r, "b"), 250), KEY_ACTIVE);
+    unit_same_int("the other does not", ring_state(r, index_of(r, "c"), 250), KEY_RETIRED);
+    unit_same_int("and has no end yet", ring_ends_at(r, index_of(r, "c")), INT64_MAX);
+    check_next("nor is it destroyed", ring_next(r, 250), RING_GENERATE, 265, 300, "");
+    ring_free(r);
+    r = ring_of(&s, k, 4, NULL, 0);
+    unit_same_int("both end with the next", ring_ends_at(r, index_of(r, "b")), 322);
+    unit_same_int("both end with the next", ring_ends_at(r, index_of(r, "c")), 322);
+    ring_free(r);
+}
+
 static void only_what_all_daemons_know_lets_a_key_sign_at_once(void)
 {
     struct ring_key k[] = { key("a", 100) };
@@ -668,6 +688,7 @@ static const struct unit_case cases[] = {
     { "a secret has no half to lose", a_secret_has_no_half_to_lose },
     { "of two places of a revoked key the later counts", of_two_places_of_a_revoked_key_the_later_counts },
     { "of twins the one that stays is next", of_twins_the_one_that_stays_is_next },
+    { "twins retire together", twins_retire_together },
     { "only what all daemons know lets a key sign at once", only_what_all_daemons_know_lets_a_key_sign_at_once },
     { "a destroyed key moves nobody's end", a_destroyed_key_moves_nobody_s_end },
     { "a retired key verifies without its private half", a_retired_key_verifies_without_its_private_half },

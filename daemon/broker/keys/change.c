@@ -231,7 +231,7 @@ static struct job *make_job(const struct keys *k, const struct work_for *f, cons
                        .skew = s->skew, .max_age = s->max_age };
     char label[LABEL_MAX], at[CLOCK_TEXT];
 
-    if (l.at > now)
+    if (l.at > now && c->want.kind == CHANGE_GENERATE)       /* a secret that is imported is never destroyed by itself */
         c->latest = l.at - (ring_ahead(v->ring, now) - s->generation_time);
     memcpy(l.ring, s->name, sizeof l.ring);
     snprintf(l.alg, sizeof l.alg, "%s", v->config->alg->name);
