@@ -26,13 +26,12 @@ static void blind_another(struct run *r, const struct sim_daemon *d, int64_t now
 static void generate(struct run *r, struct sim_daemon *d, int64_t now, int64_t activates_at)
 {
     int64_t most = r->s->generation_time, takes = chance(r, 2) ? roll(r, 0, most < 2 ? most : 2) : roll_hard(r, 0, most);
-    struct err e;
 
     d->making = token_add(r, activates_at);
     if (d->making == NO_KEY)
         return;
     r->keys[d->making].in_making = true;
-    r->keys[d->making].urgent = !ring_signer(d->ring, now + d->clock, &e);
+    r->keys[d->making].urgent = activates_at <= now + d->clock;
     d->at[EVENT_HALF] = now + roll(r, 0, takes);
     d->at[EVENT_MADE] = now + takes;
     if (chance(r, 6))

@@ -40,13 +40,17 @@ int64_t ring_ahead(const struct ring *r, int64_t now)
 {
     const struct ring_settings *s = &r->s;
 
+    if (s->as_written)
+        return s->publish_ahead;
     return ring_most(s->publish_ahead, ring_longest_max_age(r, now) + s->refresh + longest_skew(r, now) + s->generation_time);
 }
 
 /* A key is there when it is made, which may take its time: so much later than it was begun. */
 int64_t ring_facts_max_age(const struct ring *r, int64_t now)
 {
-    return ring_ahead(r, now) - ring_longest_max_age(r, now) - longest_skew(r, now) - r->s.generation_time;
+    int64_t most = ring_ahead(r, now) - ring_longest_max_age(r, now) - longest_skew(r, now) - r->s.generation_time;
+
+    return ring_most(most, r->s.refresh);
 }
 
 int64_t ring_copy_max_age(const struct ring *r, int64_t now)

@@ -20,6 +20,7 @@ struct ring_settings {
     int64_t publish_ahead, max_ttl, skew, max_age, refresh, destroy_after;
     int64_t generation_time;       /* how long making a key may take */
     bool standby, create, destroy_retired_private;
+    bool as_written;               /* to see what becomes of settings that are refused: nothing makes up for them */
     bool no_facts;                 /* the token keeps none: nothing can be promoted, what is revoked is only destroyed */
 };
 

@@ -175,10 +175,11 @@ static bool live(const struct config *c, const struct rehearse_args *args, struc
         struct rehearsed *of = &out[i];
         of->ring = &c->rings[i];
         of->is_unpublished = is_unpublished(c, of->ring);
-        of->is_refused = ring_check(&of->ring->settings, &none, broken) > 0;
+        struct ring_settings settings = of->ring->settings;
+        of->is_refused = settings.as_written = ring_check(&settings, &none, broken) > 0;
         const struct rehearsal_options o = { .seed = args->seed, .span = args->years * YEAR, .n_tokens = REHEARSAL_TOKENS,
                                              .is_unpublished = of->is_unpublished };
-        if (!rehearse(&of->ring->settings, &o, &of->report, e))
+        if (!rehearse(&settings, &o, &of->report, e))
             return false;
     }
     return true;

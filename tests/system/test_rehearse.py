@@ -106,7 +106,8 @@ class Rehearse(unittest.TestCase):
         self.assertEqual(refused.splitlines()[:-1], refusal[:7])
         self.assertLessEqual({"lived", "tokens", "verdict"}, set(dict(self.rows(ring))))
         said = self.json(file, want=1)
-        self.assertIn(said["rings"][0]["verdict"], ("refused", "found"))
+        self.assertEqual((said["rings"][0]["verdict"], said["rings"][0]["found"]["kind"]), ("found", "rejected"))
+        self.assertEqual(said["rings"][0]["changes"], [{"setting": "publish_ahead", "was_s": 600, "is_s": 1050}])
         self.assertIn("publish_ahead", said["refused"])
 
     def test_keys_that_pile_up_are_found_with_the_setting_to_change(self):

@@ -165,9 +165,9 @@ static const struct unit_case cases[] = {
 int main(void)
 {
     const char *said = getenv("SIGNET_SEED");
-    uint32_t dice = 1;
+    uint32_t dice = 1;               /* the same lives each time, so that a change is judged by itself; others with --full */
 
-    if (!said && getrandom(&dice, sizeof dice, 0) != sizeof dice)
+    if (!said && getenv("SIGNET_FULL") && getrandom(&dice, sizeof dice, 0) != sizeof dice)
         return 100;
     run_seed = state = said ? strtoull(said, NULL, 10) : dice;
     printf("SIGNET_SEED=%llu\n", (unsigned long long)run_seed);
