@@ -67,7 +67,8 @@ static void lose(struct peer *peer, const char *why)
     if (!peer->channel)
         return;
     close_peer(peer);
-    err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u %s", peer->pool->name, peer->number, why);
+    if (!peer->failed)                   /* else it said itself what is wrong */
+        err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u %s", peer->pool->name, peer->number, why);
     give_on(peer->pool, peer, true);
 }
 
@@ -90,12 +91,14 @@ void pool_clear(struct pool *p)
 void peer_ready(struct peer *peer)
 {
     peer->ready = true;
+    peer->failed = false;
     peer->why = (struct err){ 0 };
 }
 
 void peer_failed(struct peer *peer, const struct err *why)
 {
     peer->ready = false;
+    peer->failed = true;
     peer->why = *why;
     give_on(peer->pool, peer, false);
 }
@@ -214,7 +217,10 @@ bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, 
     }
     struct peer *peer = &p->peers[number - 1];
     lose(peer, "was replaced");
-    *peer = (struct peer){ .pool = p, .number = number, .pid = pid, .restarts = restarts, .n_done = peer->n_done };
+    /* What the one before could not do this one may not either: that is told until it says otherwise. */
+    struct err why = peer->failed ? peer->why : (struct err){ 0 };
+    *peer = (struct peer){ .pool = p, .number = number, .pid = pid, .restarts = restarts, .n_done = peer->n_done,
+                           .failed = peer->failed, .why = why };
     peer->channel = channel_new(fd);
     if (!peer->channel)
         return err_set(e, ERR_NO_MEMORY, "no memory for a channel to %s %u", p->name, number);

@@ -60,7 +60,7 @@ class Rings(Case):
         self.assertEqual((active["kid"], active["state"]), (self.kid["web"], "active"))
         turn = -(-(active["activates_at"] + 30 * DAY) // 30) * 30            # in steps of refresh
         self.assertEqual(first["activates_at"], turn)
-        self.assertEqual(first["published_at"], active["activates_at"] + 30 * DAY - 2 * DAY)
+        self.assertEqual(first["published_at"], active["activates_at"] + 30 * DAY - 2 * DAY - 30)   # a refresh for all daemons
         self.assertEqual((active["retires_at"], active["ends_at"]), (turn, turn + 12 * 3600 + 60))
         self.assertEqual(active["destroyed_at"], active["ends_at"] + 7 * DAY)
         self.assertEqual(second["activates_at"], turn + 30 * DAY)
