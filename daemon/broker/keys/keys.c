@@ -105,7 +105,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     watch_clock(k, now);
     if (k->listed_ms)
         rotate_tick(k, now);
-    if (k->list_at_ms <= clock_steady_ms() && !k->listing && k->n_proving == 0)
+    /* While a key is made a listing shows it by half: only those that are due by themselves are taken then. */
+    bool wanted = k->list_at_ms <= clock_steady_ms() &&
+                  (!k->changing || clock_steady_ms() - k->asked_ms >= list_every_ms(k));
+    if (wanted && !k->listing && k->n_proving == 0)
         start_listing(k);
     if (k->listed_ms && views_change_at(k) <= now)
         views_refresh(k, now);

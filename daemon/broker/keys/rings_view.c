@@ -128,7 +128,7 @@ static bool facts_fresh(const struct keys *k, const struct ring_view *v, struct 
 
 static void view_is_new(const char *ring, struct err *e)
 {
-    err_set(e, ERR_STARTING, "ring '%s' is new in the configuration, and its keys are being read", ring);
+    err_set(e, ERR_RING_BUSY, "ring '%s' is new in the configuration, and its keys are being read", ring);
     e->retry_after_ms = 200;
 }
 
@@ -195,15 +195,13 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
     const struct ring_key *key = v ? ring_signer(v->ring, now, e) : NULL;
 
     if (!key) {
-        bool unlisted = k->made_after >= k->n_settled;
-        if (v && ring_size(v->ring) == 0 && (keys_changing(k, ring) || unlisted)) {
-            err_set(e, ERR_STARTING, "ring '%s' has no key yet: its first one is being made", ring);
+        bool empty = v && ring_size(v->ring) == 0, unlisted = k->made_after >= k->n_settled;
+        if (v && (keys_changing(k, ring) || (empty && unlisted))) {
+            err_set(e, ERR_RING_BUSY, empty ? "ring '%s' has no key yet: its first one is being made"
+                                            : "ring '%s' gets another key this moment", ring);
             e->retry_after_ms = 500;
         } else if (v && ring_size(v->ring) == 0 && v->trouble.reason != ERR_NONE) {
             *e = v->trouble;
-        } else if (v && ring_is_silent(v->ring, now) && keys_changing(k, ring)) {
-            err_set(e, ERR_RING_BUSY, "ring '%s' changes to another key this moment", ring);
-            e->retry_after_ms = 200;
         } else if (v && e->reason == ERR_KEY_UNPROVED) {
             say_trouble(k, v, now, e);
         }
@@ -227,7 +225,7 @@ void views_tell(struct keys *k, int64_t now)
         struct err e = { 0 };
         if (keys_signer(k, v->config->settings.name, now, &e))
             e = (struct err){ 0 };
-        if (e.reason == ERR_STARTING || strcmp(e.text, v->told.text) == 0)
+        if (e.reason == ERR_STARTING || e.reason == ERR_RING_BUSY || strcmp(e.text, v->told.text) == 0)
             continue;
         if (e.reason != ERR_NONE)
             log_warning("a ring does not sign: %s: %s", err_reason_name(e.reason), e.text);
