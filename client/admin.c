@@ -20,17 +20,12 @@ struct signet_key_list *signet_list_keys(struct signet *admin, struct signet_err
     return l;
 }
 
-static bool ring_ok(const char *ring, struct signet_error *e)
-{
-    return ring || error_set(e, ERR_BAD_REQUEST, "no ring named: it is NULL");
-}
-
 struct signet_key_list *signet_generate_key(struct signet *admin, const char *ring, struct signet_error *e)
 {
     Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
     Signet__V1__GenerateKeyRequest m = SIGNET__V1__GENERATE_KEY_REQUEST__INIT;
 
-    if (!ring_ok(ring, e))
+    if (!op_ring_ok(ring, e))
         return NULL;
     m.ring = (char *)(uintptr_t)ring;
     op.op_case = SIGNET__V1__REQUEST__OP_GENERATE_KEY;
@@ -45,7 +40,7 @@ struct signet_key_list *signet_import_key(struct signet *admin, const char *ring
     Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
     Signet__V1__ImportKeyRequest m = SIGNET__V1__IMPORT_KEY_REQUEST__INIT;
 
-    if (!ring_ok(ring, e) || !op_bytes_ok("secret", secret, len, e))
+    if (!op_ring_ok(ring, e) || !op_bytes_ok("secret", secret, len, e))
         return NULL;
     m.ring = (char *)(uintptr_t)ring;
     m.secret = (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)secret };

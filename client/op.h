@@ -40,5 +40,7 @@ bool op_payload(const char *token, size_t len, struct buf *out);
 
 /* Whether bytes of a caller's are there and of a length that a request may have. */
 bool op_bytes_ok(const char *what, const void *bytes, size_t len, struct signet_error *e);
+/* Whether a ring is named; whether there is such a one, the daemon knows. */
+bool op_ring_ok(const char *ring, struct signet_error *e);
 
 #endif

@@ -1,6 +1,7 @@
 #include "client/error.h"
 #include "client/handle.h"
 #include "client/key_list.h"
+#include "client/op.h"
 #include "client/status.h"
 
 struct owned_list {
@@ -71,11 +72,6 @@ void signet_ring_list_free(struct signet_ring_list *list)
     free(l);
 }
 
-static bool ring_named(const char *ring, struct signet_error *e)
-{
-    return ring || error_set(e, ERR_BAD_REQUEST, "no ring named: it is NULL");
-}
-
 static struct signet_planned_key planned(const Signet__V1__PlannedKey *k)
 {
     return (struct signet_planned_key){
@@ -90,7 +86,7 @@ struct signet_ring_plan *signet_plan_ring(struct signet *admin, const char *ring
     Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
     Signet__V1__PlanRingRequest m = SIGNET__V1__PLAN_RING_REQUEST__INIT;
 
-    if (!ring_named(ring, e))
+    if (!op_ring_ok(ring, e))
         return NULL;
     m.ring = (char *)(uintptr_t)ring;
     m.until = until;
@@ -151,7 +147,7 @@ struct signet_rotation *signet_rotate_ring(struct signet *admin, const char *rin
     Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
     Signet__V1__RotateRingRequest m = SIGNET__V1__ROTATE_RING_REQUEST__INIT;
 
-    if (!ring_named(ring, e))
+    if (!op_ring_ok(ring, e))
         return NULL;
     m.ring = (char *)(uintptr_t)ring;
     m.at_once = at_once;

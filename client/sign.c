@@ -39,6 +39,11 @@ bool op_bytes_ok(const char *what, const void *bytes, size_t len, struct signet_
            error_set(e, ERR_REQUEST_TOO_LARGE, "%s: %zu bytes are more than any signetd takes", what, len);
 }
 
+bool op_ring_ok(const char *ring, struct signet_error *e)
+{
+    return ring || error_set(e, ERR_BAD_REQUEST, "no ring named: it is NULL");
+}
+
 static bool audiences_ok(const struct signet_sign_request *ask, struct signet_error *e)
 {
     if (ask->n_audiences > MAX_AUDIENCES || (ask->n_audiences && !ask->audiences))

@@ -128,7 +128,7 @@ static void relist_or_fail(struct signing *s, const struct err *e)
         fail(s, e);
 }
 
-/* A ring that changes to another key, or gets its first, does so within the next listings; the request's deadline is the end of waiting. */
+/* A ring that gets another key, or its first, does so within the next listings: the deadline is the end of waiting. */
 static void wait_or_fail(struct signing *s, const struct err *e)
 {
     if (e->reason == ERR_RING_BUSY)

@@ -200,7 +200,7 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
             err_set(e, ERR_RING_BUSY, empty ? "ring '%s' has no key yet: its first one is being made"
                                             : "ring '%s' gets another key this moment", ring);
             e->retry_after_ms = 500;
-        } else if (v && ring_size(v->ring) == 0 && v->trouble.reason != ERR_NONE) {
+        } else if (empty && v->trouble.reason != ERR_NONE) {
             *e = v->trouble;
         } else if (v && e->reason == ERR_KEY_UNPROVED) {
             say_trouble(k, v, now, e);
