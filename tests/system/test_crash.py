@@ -23,7 +23,7 @@ from rig import Daemon, Place, main, profile, ring, until
 
 FULL = bool(os.environ.get("SIGNET_FULL"))
 SEED = int(os.environ.get("SIGNET_SEED", time.time_ns() % 2 ** 32))
-N_READING, N_RANDOM, N_ROTATIONS = (None, 100, 50) if FULL else (2, 3, 4)
+N_READING, N_RANDOM, N_ROTATIONS = (None, 40, 50) if FULL else (2, 3, 4)
 
 AHEAD, TTL, SKEW, REFRESH, GENERATING, DESTROY_AFTER, EVERY = 60, 120, 1, 2, 10, 10, 600
 PROMISES = [f"publish_ahead: {AHEAD}s", f"max_ttl: {TTL}s", f"skew: {SKEW}s", "jwks_max_age: 20s", f"refresh: {REFRESH}s",
