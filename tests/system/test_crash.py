@@ -129,8 +129,11 @@ class Scene:
 
     def swept(self, *states):
         """What was half made goes, when it has been seen for longer than making a key may take; this is left."""
-        with self.time.running(100):
-            until(f"the ring's keys are {states}", lambda: self.states() == sorted(states))
+        try:
+            with self.time.running(100):
+                until(f"the ring's keys are {states}", lambda: self.states() == sorted(states))
+        except AssertionError as e:
+            raise AssertionError(f"{e}; they are {self.keys()}; {self.daemon.said()[-2000:]}") from None
 
     def objects(self):
         return {p.relative_to(self.place.tokens): p.read_bytes() for p in self.place.tokens.rglob("*.object")}
