@@ -137,7 +137,7 @@ class Operation(Scene):
 
     def __init__(self):
         super().__init__(self.settings, self.alg)
-        self.kills, self.inside = collections.Counter(), False
+        self.kills = collections.Counter()
         try:
             self.daemon.start()
             self.prepare()
@@ -211,7 +211,6 @@ class Operation(Scene):
     def killed_at(self, kind, at, changes):
         """False: it was done before that call came."""
         self.resume()
-        self.inside = False
         self.control.arm(kind, at, changes)
         self.perform()
         if self.control.disarm():
@@ -223,7 +222,6 @@ class Operation(Scene):
     def killed_after(self, seconds):
         """So long after its first call; it may have been done by then."""
         self.resume()
-        self.inside = True               # SoftHSM was perhaps about to write
         ended = threading.Event()
 
         def kill():
