@@ -14,7 +14,6 @@ import time
 
 import jwt
 
-import wire
 from fleet import Caller, MAY_BE_ASKED_AGAIN, part
 
 TOO_LONG_S = 86400

@@ -258,7 +258,7 @@ class Daemon:
 
     def kill_at_once(self):
         """The whole process group, as a machine's end would: the caller sees to it that nobody is inside C_Login."""
-        with contextlib.suppress(ProcessLookupError):
+        if self.process.poll() is None:          # else its number may be another's
             os.killpg(self.process.pid, signal.SIGKILL)
         self.is_gone()
 

@@ -60,6 +60,19 @@ class Fleets(unittest.TestCase):
             self.assertIn(self.active(d), kids)
         fleet.stop()
 
+    def test_started_together_none_is_mistaken_about_the_token(self):
+        """Each tries what the token lets it write, and none takes another's trial for its own."""
+        fleet = self.start(5)
+        for d in fleet.daemons:
+            fleet.kill(d)
+        fleet.control.set("C_FindObjectsInit", "delay", value=50)
+        fleet.start(fleet.daemons)
+        fleet.control.set("C_FindObjectsInit", "none")
+        for d in fleet.daemons:
+            self.assertNotIn("keeps no data objects", d.said())
+        self.agree(fleet)
+        fleet.stop()
+
     def test_what_several_made_for_one_moment_is_settled(self):
         fleet = self.start(5)
         fleet.control.set("C_GenerateKeyPair", "delay", value=1500)    # longer than a refresh: none sees another's in time
