@@ -38,7 +38,7 @@ static struct ring_next rescue(const struct ring *r, int64_t now)
     if (active < 0)
         return nothing;
     const struct ring_place *p = &r->places[active];
-    int64_t at = ring_most(now, p->key.activates_at);
+    int64_t at = ring_at_once(r, now);
     bool panic = p->revoked || was_cut_off(r, active, now);
     if (!panic && !(p->key.gone && r->s.standby))
         return nothing;

@@ -102,6 +102,8 @@ int64_t ring_copy_max_age(const struct ring *r, int64_t now);
 const struct ring_key *ring_coming_key(const struct ring *r, int64_t now);
 /* Nothing signs, and every daemon of the token knows that: no key, or the active one is revoked or gone. */
 bool ring_is_silent(const struct ring *r, int64_t now);
+/* The first second in which a key whose time it becomes now is sure to be the one that signs. */
+int64_t ring_at_once(const struct ring *r, int64_t now);
 /* When a key that is made now signs: at once in a silent ring, else at the ring's turn, or when all can have it. */
 int64_t ring_turn(const struct ring *r, int64_t now);
 /* The soonest safe activation of the next key, or (NULL) of one that is made now. */

@@ -423,7 +423,9 @@ class Counter(unittest.TextTestResult):
 
 
 def main():
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    """Every test of the file, or those that are named: Class.test_name."""
+    load, module = unittest.defaultTestLoader, sys.modules["__main__"]
+    suite = load.loadTestsFromNames(sys.argv[1:], module) if sys.argv[1:] else load.loadTestsFromModule(module)
     result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=Counter).run(suite)
     failed = len(result.failures) + len(result.errors)
     passed = max(result.testsRun - failed, 0)

@@ -662,7 +662,24 @@ static void a_standby_that_steps_in_is_foreseen(void)
     ring_free(r);
 }
 
+static void a_key_brought_forward_is_sure_to_sign(void)
+{
+    struct ring_key keys[] = { key("first", 1000), key("small", 1100) };
+    struct err e;
+    struct ring *r = ring_new(&plain, keys, 2, NULL, 0, &e);
+
+    unit_same_int("not in the second in which another began", ring_at_once(r, 1000), 1001);
+    unit_same_int("later at once", ring_at_once(r, 1010), 1010);
+    ring_free(r);
+    keys[0].gone = true;
+    r = ring_new(&plain, keys, 2, NULL, 0, &e);
+    unit_same_int("before one that cannot sign in the same", ring_at_once(r, 1000), 1000);
+    unit_same_int("where none has begun", ring_at_once(r, 900), 900);
+    ring_free(r);
+}
+
 static const struct unit_case cases[] = {
+    { "a key brought forward is sure to sign", a_key_brought_forward_is_sure_to_sign },
     { "what is to come is foreseen", what_is_to_come_is_foreseen },
     { "what never rotates has nothing to come", what_never_rotates_has_nothing_to_come },
     { "a standby that steps in is foreseen", a_standby_that_steps_in_is_foreseen },

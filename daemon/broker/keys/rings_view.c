@@ -189,6 +189,15 @@ static void say_trouble(const struct keys *k, const struct ring_view *v, int64_t
     }
 }
 
+/* By itself, and nothing has kept it from that: whoever waits for the next listings gets a key that signs. */
+static bool heals(const struct ring_view *v, int64_t now)
+{
+    struct ring_next next = ring_next(v->ring, now);
+
+    return v->n_failed == 0 && next.at <= now && next.activates_at <= now &&
+           (next.action == RING_GENERATE || next.action == RING_PROMOTE);
+}
+
 struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct err *e)
 {
     struct ring_view *v = fresh_view(k, ring, now, e);
@@ -196,7 +205,7 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
 
     if (!key) {
         bool empty = v && ring_size(v->ring) == 0, unlisted = k->made_after >= k->n_settled;
-        if (v && (keys_changing(k, ring) || (empty && unlisted))) {
+        if (v && (heals(v, now) || keys_changing(k, ring) || (empty && unlisted))) {
             err_set(e, ERR_RING_BUSY, empty ? "ring '%s' has no key yet: its first one is being made"
                                             : "ring '%s' gets another key this moment", ring);
             e->retry_after_ms = 500;

@@ -69,7 +69,7 @@ static bool still(void *owner, struct keys_change *want, struct err *e)
     if (want->kind == CHANGE_FACT && (!next || strcmp(next->kid, want->fact.kid) != 0))
         return err_set(e, ERR_RING_BUSY, "ring '%s' changed meanwhile: try again", ro->ring->settings.name);
     bool at_once = ring_is_silent(ring, now) || (ro->at_once && want->kind == CHANGE_FACT);
-    int64_t at = at_once ? now : ring_soonest(ring, next, now);
+    int64_t at = at_once ? ring_at_once(ring, now) : ring_soonest(ring, next, now);
     if (ro->at_once && want->kind == CHANGE_GENERATE && !at_once && keys_no_facts(rq->broker->keys))
         at = now + ro->ring->settings.generation_time;
     if (want->kind == CHANGE_FACT)
@@ -114,7 +114,6 @@ static void made(void *owner, uint64_t id, const struct err *e)
         answer(rq, h);
         return;
     }
-    ro->at = clock_now();
     if (!promote(rq, &why))
         request_refuse(rq, &why);
 }
@@ -137,7 +136,7 @@ static bool reckon(struct rotation *ro, const struct ring *ring, int64_t now)
     ro->made = !next;
     ro->before = next ? next->activates_at : 0;
     ro->known_at = ring_known_at(ring, next, now);
-    ro->at = ro->at_once || ring_is_silent(ring, now) ? now : ring_soonest(ring, next, now);
+    ro->at = ro->at_once || ring_is_silent(ring, now) ? ring_at_once(ring, now) : ring_soonest(ring, next, now);
     if (!next)
         return true;
     memcpy(ro->kid, next->kid, sizeof ro->kid);
