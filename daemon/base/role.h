@@ -13,6 +13,7 @@
 
 #define ROLE_CHANNEL_FD 3
 #define ROLE_MAX_NAME 32
+#define ROLE_APART 100u          /* the first token's signers are numbered from 1, the second's from 101, … */
 
 enum role_kind { ROLE_SUPERVISOR, ROLE_BROKER, ROLE_SIGNER, ROLE_VERIFIER };
 

@@ -6,7 +6,7 @@
 #define SIGNET_BROKER_ACCOUNT_H
 
 #include "daemon/broker/queue.h"
-#include "daemon/policy/policy.h"
+#include "daemon/config/config.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -18,7 +18,8 @@
 #define ACCOUNT_MAX_BYTES (16u * 1024 * 1024)
 #define ACCOUNT_ITEM_BYTES 4096u           /* that an item holds beside its own bytes: its state, its signature */
 
-enum account_lane { LANE_SIGNERS, LANE_VERIFIERS, N_LANES };
+enum account_lane { LANE_VERIFIERS, LANE_SIGNERS /* of the first token; the others' follow */,
+                    N_LANES = LANE_SIGNERS + CONFIG_MAX_TOKENS };
 
 struct account {
     uid_t uid;

@@ -12,6 +12,7 @@
 #include "daemon/broker/connection.h"
 #include "daemon/broker/ops/ops.h"
 #include "daemon/broker/request.h"
+#include "daemon/broker/tokens.h"
 #include "daemon/broker/work.h"
 
 #include <stdio.h>
@@ -92,20 +93,21 @@ static void take_mechanisms(struct peer *p, const Signet__Role__SignerState *s)
     }
 }
 
-static void take_token(struct broker *b, const Signet__Role__SignerState *s)
+static void take_token(struct broker_token *t, const Signet__Role__SignerState *s)
 {
-    b->token.software = s->software;
-    b->token.tpm2_pkcs11 = s->tpm2_pkcs11;
-    snprintf(b->token.label, sizeof b->token.label, "%s", s->token_label);
-    snprintf(b->token.manufacturer, sizeof b->token.manufacturer, "%s", s->manufacturer);
-    snprintf(b->token.model, sizeof b->token.model, "%s", s->model);
-    snprintf(b->token.serial, sizeof b->token.serial, "%s", s->serial);
+    t->info.software = s->software;
+    t->info.tpm2_pkcs11 = s->tpm2_pkcs11;
+    snprintf(t->info.label, sizeof t->info.label, "%s", s->token_label);
+    snprintf(t->info.manufacturer, sizeof t->info.manufacturer, "%s", s->manufacturer);
+    snprintf(t->info.model, sizeof t->info.model, "%s", s->model);
+    snprintf(t->info.serial, sizeof t->info.serial, "%s", s->serial);
 }
 
 static void on_signer_says(void *ctx, struct peer *p, const Message *m)
 {
     struct broker *b = ctx;
     const Signet__Role__SignerState *s = m->signer_state;
+    struct broker_token *t = tokens_of_pool(b, p->pool);
     struct err why = { 0 };
 
     if (m->of_case != OF(SIGNER_STATE)) {
@@ -113,18 +115,19 @@ static void on_signer_says(void *ctx, struct peer *p, const Message *m)
         return;
     }
     if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__READY) {
-        bool first = pool_any(&b->signers) == NULL;
+        bool first = pool_any(&t->signers) == NULL;
         take_mechanisms(p, s);
-        take_token(b, s);
+        take_token(t, s);
         peer_ready(p);
         if (first)
-            keys_refresh(b->keys);
+            keys_refresh(t->keys);
     } else if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__FAILED) {
         if (s->why)
             channel_why(s->why, &why);
         else
             err_set(&why, ERR_TOKEN_FAILED, "the signer does not say why it has no token");
         peer_failed(p, &why);
+        broker_serving(b);
     }
 }
 
@@ -141,7 +144,7 @@ static void on_hung(void *ctx, struct peer *p, const char *what)
 
     log_error("%s %u (pid %d): %s", p->pool->name, p->number, (int)p->pid, what);
     hung.signer = p->number;
-    hung.peer = p->pool == &b->signers ? SIGNET__ROLE__PEER__PEER_SIGNER : SIGNET__ROLE__PEER__PEER_VERIFIER;
+    hung.peer = p->pool == &b->verifiers ? SIGNET__ROLE__PEER__PEER_VERIFIER : SIGNET__ROLE__PEER__PEER_SIGNER;
     hung.text = (char *)(uintptr_t)what;
     m.of_case = OF(HUNG);
     m.hung = &hung;
@@ -178,8 +181,13 @@ static void take_switch(struct broker *b, const Message *m, int *fd)
     }
     conf_unref(b->conf);
     b->conf = TAKE(b->pending);
-    b->signers.max_queue = b->verifiers.max_queue = b->conf->config->daemon.max_queue_per_uid;
-    keys_use(b->keys, b->conf);
+    b->verifiers.max_queue = b->conf->config->daemon.max_queue_per_uid;
+    const struct pool_hooks signers = { b, on_signer_says, on_hung };
+    if (!tokens_use(b, &signers)) {
+        log_error("no memory for the tokens of configuration %u", b->conf->generation);
+        stop(b, 1);
+        return;
+    }
     log_info("configuration %u is in force", b->conf->generation);
 }
 
@@ -201,13 +209,26 @@ static void take_peer(struct broker *b, const Signet__Role__Attach *a, int *fd, 
     int taken = *fd;
 
     *fd = -1;
+    if (!p) {
+        log_error("the supervisor attached %u, a signer of no token", a->number);
+        close(taken);
+        return;
+    }
     if (!pool_attach(p, a->number, (pid_t)a->pid, a->restarts, taken, &e)) {
         log_error("%s", e.text);
     } else if (p == &b->verifiers) {
         struct peer *peer = &p->peers[a->number - 1];
-        keys_tell(b->keys, peer);
+        for (size_t i = 0; i < b->n_tokens; i++)
+            keys_tell(b->tokens[i]->keys, peer);
         peer_ready(peer);
     }
+}
+
+static struct pool *signers_of(struct broker *b, uint32_t number)
+{
+    struct broker_token *t = tokens_of_signer(b, number);
+
+    return t ? &t->signers : NULL;
 }
 
 static void take_attach(struct broker *b, const Message *m, int *fd)
@@ -221,7 +242,7 @@ static void take_attach(struct broker *b, const Message *m, int *fd)
     switch (a->peer) {
     case SIGNET__ROLE__PEER__PEER_SOCKET:       take_listener(b, fd, false); break;
     case SIGNET__ROLE__PEER__PEER_ADMIN_SOCKET: take_listener(b, fd, true); break;
-    case SIGNET__ROLE__PEER__PEER_SIGNER:       take_peer(b, a, fd, &b->signers); break;
+    case SIGNET__ROLE__PEER__PEER_SIGNER:       take_peer(b, a, fd, signers_of(b, a->number)); break;
     case SIGNET__ROLE__PEER__PEER_VERIFIER:     take_peer(b, a, fd, &b->verifiers); break;
     default:                                    log_error("the supervisor attached what is not known here"); break;
     }
@@ -231,7 +252,10 @@ static void take_detach(struct broker *b, const Message *m, int *fd)
 {
     bool signer = m->detach->peer == SIGNET__ROLE__PEER__PEER_SIGNER;
 
-    pool_detach(signer ? &b->signers : &b->verifiers, m->detach->number, m->detach->why);
+    struct pool *p = signer ? signers_of(b, m->detach->number) : &b->verifiers;
+
+    if (p)
+        pool_detach(p, m->detach->number, m->detach->why);
 }
 
 static void take_drain(struct broker *b, const Message *m, int *fd)
@@ -299,8 +323,10 @@ static void on_tick(evutil_socket_t sock, short what, void *arg)
     static unsigned n;
 
     requests_tick(b, now_ms);
-    pool_tick(&b->signers, now_ms);
+    for (size_t i = 0; i < b->n_tokens; i++)
+        pool_tick(&b->tokens[i]->signers, now_ms);
     pool_tick(&b->verifiers, now_ms);
+    tokens_tick(b);
     connections_tick(b, now_ms);
     if (++n % SWEEP_TICKS == 0)
         accounts_sweep(&b->accounts, now_ms);
@@ -317,48 +343,58 @@ static void tell_drained(struct broker *b)
     b->draining = false;                 /* said once; nobody new can come */
 }
 
-static void turn(struct broker *b)
+static void flush_pools(struct broker *b)
 {
     int64_t now_ms = clock_mono_ms();
 
-    pool_flush(&b->signers, now_ms);     /* they go on while callers are read */
+    for (size_t i = 0; i < b->n_tokens; i++)
+        pool_flush(&b->tokens[i]->signers, now_ms);
     pool_flush(&b->verifiers, now_ms);
+}
+
+static void turn(struct broker *b)
+{
+    flush_pools(b);                      /* they go on while callers are read */
     connections_flush(b);
-    now_ms = clock_mono_ms();
-    pool_flush(&b->signers, now_ms);
-    pool_flush(&b->verifiers, now_ms);
+    flush_pools(b);
     requests_flush(b);
     log_flush();
     if (b->draining && b->n_requests == 0 && connections_idle(b))
         tell_drained(b);
 }
 
-static void tell_serving(void *ctx)
+void broker_serving(struct broker *b)
 {
     Message m = SIGNET__ROLE__MESSAGE__INIT;
     Signet__Role__Serving serving = SIGNET__ROLE__SERVING__INIT;
+    bool any = false, all = true;
 
+    for (size_t i = 0; i < b->n_tokens; i++) {
+        any |= b->tokens[i]->serving;
+        all &= b->tokens[i]->serving || pool_gave_up(&b->tokens[i]->signers);
+    }
+    if (!any || !all || b->serving_told)
+        return;
+    b->serving_told = true;
     m.of_case = OF(SERVING);
     m.serving = &serving;
-    broker_tell(ctx, &m);
+    broker_tell(b, &m);
 }
 
 static bool init(struct broker *b, struct err *e)
 {
-    const struct pool_hooks signers = { b, on_signer_says, on_hung }, verifiers = { b, on_verifier_says, on_hung };
+    const struct pool_hooks verifiers = { b, on_verifier_says, on_hung };
 
     *b = (struct broker){ .started_at = clock_now(), .listeners = { { .fd = -1 }, { .fd = -1 } } };
     b->base = event_base_new();
     b->supervisor = channel_new(ROLE_CHANNEL_FD);
     if (!b->base || !b->supervisor)
         return err_set(e, ERR_NO_MEMORY, "no memory to begin");
-    pool_init(&b->signers, b->base, LANE_SIGNERS, "signer", &signers);
     pool_init(&b->verifiers, b->base, LANE_VERIFIERS, "verifier", &verifiers);
-    b->keys = keys_new(b->base, &b->signers, &b->verifiers, tell_serving, b);
     b->on_read = event_new(b->base, ROLE_CHANNEL_FD, EV_READ | EV_PERSIST, on_supervisor, b);
     b->on_write = event_new(b->base, ROLE_CHANNEL_FD, EV_WRITE, on_supervisor_writable, b);
     b->tick = event_new(b->base, -1, EV_PERSIST, on_tick, b);
-    if (!b->keys || !b->on_read || !b->on_write || !b->tick || event_add(b->on_read, NULL) < 0 ||
+    if (!b->on_read || !b->on_write || !b->tick || event_add(b->on_read, NULL) < 0 ||
         event_add(b->tick, &(struct timeval){ 0, TICK_MS * 1000 }) < 0)
         return err_set(e, ERR_NO_MEMORY, "no memory to begin");
     return true;
@@ -372,9 +408,8 @@ static void clear(struct broker *b)
         connection_close(c);
     connections_flush(b);
     requests_flush(b);
-    pool_clear(&b->signers);
+    tokens_clear(b);
     pool_clear(&b->verifiers);
-    keys_free(b->keys);
     accounts_clear(&b->accounts);
     conf_unref(b->pending);
     conf_unref(b->conf);

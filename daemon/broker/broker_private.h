@@ -37,6 +37,8 @@ struct listener {
 
 struct connection;
 struct request;
+struct broker_token;
+struct turn;
 
 struct broker {
     struct event_base *base;
@@ -44,8 +46,10 @@ struct broker {
     struct event *on_read, *on_write, *tick;
     struct conf *conf;           /* in force; NULL before the first Switch */
     struct conf *pending;        /* said Ready to, not switched to yet */
-    struct pool signers, verifiers;
-    struct keys *keys;
+    struct pool verifiers;
+    struct broker_token *tokens[CONFIG_MAX_TOKENS]; size_t n_tokens;
+    struct turn *turns; size_t n_turns_of;       /* of each ring of conf */
+    int64_t looked_ms;           /* steady: at who can sign */
     struct accounts accounts;
     struct listener listeners[2];        /* signet.sock, admin.sock */
     struct connection *connections;
@@ -56,10 +60,10 @@ struct broker {
     struct request *ended;       /* to be freed at the end of this turn */
     size_t n_requests;
     struct counters counters;
-    struct { bool software, tpm2_pkcs11; char label[80], manufacturer[80], model[40], serial[40]; } token;
     int64_t started_at;
     uint64_t n_signatures;       /* for verify_every */
     uint64_t next_reload;
+    bool serving_told;
     bool draining, stop;
     int exit_status;
 };
@@ -70,5 +74,7 @@ void listener_close(struct listener *l);
 
 /* broker.c: a message to the supervisor; one that cannot be sent ends the broker. */
 void broker_tell(struct broker *b, const Signet__Role__Message *m);
+/* Tells the supervisor, once, when every token is served, or known to be gone. */
+void broker_serving(struct broker *b);
 
 #endif

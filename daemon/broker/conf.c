@@ -32,21 +32,41 @@ static struct conf *conf_empty(void)
     return c;
 }
 
+static struct config *parse(const Signet__Role__Config *m, const struct names *names, struct buf *mistakes)
+{
+    return config_parse((const char *)m->text.data, m->text.len, m->file, names, mistakes);
+}
+
+static struct conf *conf_of_token(const Signet__Role__Config *m, const struct names *names, size_t token, struct buf *mistakes)
+{
+    CLEANUP(conf_unrefp) struct conf *c = conf_empty();
+
+    if (!c || !(c->config = parse(m, names, mistakes)))
+        return NULL;
+    c->generation = m->generation;
+    config_keep_token(c->config, token);
+    return TAKE(c);
+}
+
 struct conf *conf_new(const Signet__Role__Config *m, struct buf *mistakes)
 {
     CLEANUP(conf_unrefp) struct conf *c = conf_empty();
     CLEANUP(names_clear) struct names names = { 0 };
+    bool ok = c && copy_ids(m->users, m->n_users, &names.users, &names.n_users) &&
+              copy_ids(m->groups, m->n_groups, &names.groups, &names.n_groups) &&
+              copy_ids(m->callers, m->n_callers, &c->callers, &c->n_callers);
 
-    if (!c || !copy_ids(m->users, m->n_users, &names.users, &names.n_users) ||
-        !copy_ids(m->groups, m->n_groups, &names.groups, &names.n_groups) ||
-        !copy_ids(m->callers, m->n_callers, &c->callers, &c->n_callers)) {
-        buf_printf(mistakes, "%s: no memory to read it\n", m->file);
-        return NULL;
+    if (ok) {
+        c->generation = m->generation;
+        qsort(c->callers, c->n_callers, sizeof *c->callers, by_id);
+        if (!(c->config = parse(m, &names, mistakes)))
+            return NULL;
     }
-    c->generation = m->generation;
-    qsort(c->callers, c->n_callers, sizeof *c->callers, by_id);
-    c->config = config_parse((const char *)m->text.data, m->text.len, m->file, &names, mistakes);
-    return c->config ? TAKE(c) : NULL;
+    for (size_t i = 0; ok && i < c->config->n_tokens; i++)
+        ok = (c->of_token[i] = conf_of_token(m, &names, i, mistakes));
+    if (!ok)
+        buf_printf(mistakes, "%s: no memory to read it\n", m->file);
+    return ok ? TAKE(c) : NULL;
 }
 
 struct conf *conf_ref(struct conf *c)
@@ -62,6 +82,8 @@ void conf_unref(struct conf *c)
     for (size_t i = 0; i < c->n_callers; i++)
         free(c->callers[i].name);
     free(c->callers);
+    for (size_t i = 0; i < CONFIG_MAX_TOKENS; i++)
+        conf_unref(c->of_token[i]);
     config_free(c->config);
     free(c);
 }

@@ -14,6 +14,7 @@ struct conf {
     uint32_t generation;
     struct name_id *callers;       /* by uid */
     size_t n_callers;
+    struct conf *of_token[CONFIG_MAX_TOKENS];  /* as those who serve one token see it; NULL in these themselves */
     unsigned refs;
 };
 

@@ -74,8 +74,8 @@ static void lose(struct peer *peer, const char *why)
 
 void pool_detach(struct pool *p, unsigned number, const char *why)
 {
-    if (number >= 1 && number <= p->n_peers)
-        lose(&p->peers[number - 1], why);
+    if (number > p->others && number - p->others <= p->n_peers)
+        lose(&p->peers[number - p->others - 1], why);
 }
 
 void pool_clear(struct pool *p)
@@ -211,11 +211,13 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, int fd, struct err *e)
 {
-    if (number < 1 || number > POOL_MAX_PEERS) {
+    unsigned place = number - p->others;     /* from 1 */
+
+    if (number <= p->others || place > POOL_MAX_PEERS) {
         close(fd);
         return err_set(e, ERR_INTERNAL, "%s %u is more than there can be", p->name, number);
     }
-    struct peer *peer = &p->peers[number - 1];
+    struct peer *peer = &p->peers[place - 1];
     lose(peer, "was replaced");
     /* What the one before could not do this one may not either: that is told until it says otherwise. */
     struct err why = peer->failed ? peer->why : (struct err){ 0 };
@@ -230,8 +232,8 @@ bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, 
         close_peer(peer);
         return err_set(e, ERR_NO_MEMORY, "no memory for a channel to %s %u", p->name, number);
     }
-    if (number > p->n_peers)
-        p->n_peers = number;
+    if (place > p->n_peers)
+        p->n_peers = place;
     return true;
 }
 
@@ -243,6 +245,15 @@ const struct peer *pool_any(const struct pool *p)
         if (p->peers[i].ready && !p->peers[i].hung)
             return &p->peers[i];
     return NULL;
+}
+
+bool pool_gave_up(const struct pool *p)
+{
+    bool said = false;
+
+    for (size_t i = 0; i < p->n_peers; i++)
+        said |= p->peers[i].why.reason != ERR_NONE;
+    return said && !pool_any(p);
 }
 
 bool pool_serves(const struct pool *p, struct err *e)

@@ -84,6 +84,7 @@ struct pool {
     struct pool_hooks hooks;
     struct queue queue;
     uint32_t max_queue;          /* jobs of one account that may wait */
+    unsigned others;             /* numbers below those of its peers: the first is others + 1 */
     uint64_t next_id;
     struct peer peers[POOL_MAX_PEERS];
     size_t n_peers;              /* places used: one past the highest number */
@@ -104,6 +105,8 @@ void peer_tell(struct peer *peer, const Signet__Role__Message *m);
 
 /* Whether anyone takes work, or why not: a failed peer's reason, else STARTING. */
 bool pool_serves(const struct pool *p, struct err *e);
+/* Nobody takes work, and somebody said why. */
+bool pool_gave_up(const struct pool *p);
 /* A ready peer, or NULL. */
 const struct peer *pool_any(const struct pool *p);
 

@@ -22,6 +22,7 @@ struct request {
     size_t n_items, n_bytes;         /* charged to the account; its jobs are charged by themselves */
     int64_t deadline_ms;             /* monotonic */
     bool answered;
+    struct broker_token *token;      /* that an administrator's operation is about */
     void *state;                     /* the operation's own */
 };
 

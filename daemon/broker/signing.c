@@ -80,12 +80,17 @@ static size_t signature_letters(const struct held *key)
     return 1 + (len * 4 + 2) / 3;
 }
 
+static const struct ring_config *ring_of(const struct signing *s)
+{
+    return config_ring(s->rq->conf->config, s->profile->ring);
+}
+
 static bool build(struct signing *s, struct err *e)
 {
     struct request *rq = s->rq;
     int64_t now = clock_now();
     size_t max = rq->conf->config->daemon.max_request;
-    struct held *key = keys_signer(rq->broker->keys, s->profile->ring, now, e);
+    struct held *key = tokens_signer(rq->broker, ring_of(s), now, &s->on, e);
     struct buf payload;
 
     if (!key)
@@ -111,7 +116,8 @@ static bool build(struct signing *s, struct err *e)
 
 static struct work_for work_for(struct signing *s, job_done *done)
 {
-    return (struct work_for){ s->rq->account, s->rq->deadline_ms, s->rq->conf->config->token.timeout_ms, done, s };
+    return (struct work_for){ s->rq->account, s->rq->deadline_ms, s->rq->conf->config->tokens[s->on->index].timeout_ms, done,
+                              s };
 }
 
 static void fail(struct signing *s, const struct err *e)
@@ -183,7 +189,7 @@ static void sign(struct signing *s)
 {
     struct work_for f = work_for(s, signed_now);
 
-    submit(s, &s->rq->broker->signers, work_sign(&f, s->key, s->alg, s->token.data, s->token.len), SG_SIGNING);
+    submit(s, &s->on->signers, work_sign(&f, s->key, s->alg, s->token.data, s->token.len), SG_SIGNING);
 }
 
 /* --- before release ----------------------------------------------------------------------------------- */
@@ -193,7 +199,7 @@ static void wrong(struct signing *s)
     struct err e;
 
     s->rq->broker->counters.wrong_signatures++;
-    keys_wrong(s->rq->broker->keys, s->key);
+    keys_wrong(s->on->keys, s->key);
     err_set(&e, ERR_SIGNATURE_WRONG, "the token gave a signature that is not its key's ('%s'); it was not released, see"
             " signetd's log", s->kid);
     relist_or_fail(s, &e);
@@ -201,7 +207,7 @@ static void wrong(struct signing *s)
 
 static void release(struct signing *s)
 {
-    struct held *key = (struct held *)keys_by_id(s->rq->broker->keys, s->key);
+    struct held *key = (struct held *)keys_by_id(s->on->keys, s->key);
 
     if (key)
         key->fresh = false;
@@ -248,11 +254,11 @@ static void compared(void *owner, struct job *j, const Signet__Role__Message *m,
 static bool must_check(const struct signing *s, const struct held *key)
 {
     struct broker *b = s->rq->broker;
-    const struct ring_config *ring = config_ring(s->rq->conf->config, s->profile->ring);
+    const struct ring_config *ring = ring_of(s);
     uint32_t every = ring ? ring->verify_every : 1;
 
     if (every == 0)
-        every = b->token.software ? SOFTWARE_VERIFY_EVERY : 1;
+        every = s->on->info.software ? SOFTWARE_VERIFY_EVERY : 1;
     /* A faulty RSA signature can give the key away. */
     if (key->fresh || s->alg->family == ALG_RSA_PKCS1 || s->alg->family == ALG_RSA_PSS)
         return true;
@@ -268,7 +274,7 @@ static bool length_ok(const struct signing *s, const struct held *key)
 
 static void check(struct signing *s)
 {
-    const struct held *key = keys_by_id(s->rq->broker->keys, s->key);
+    const struct held *key = keys_by_id(s->on->keys, s->key);
     struct err e;
 
     if (!key) {
@@ -283,7 +289,7 @@ static void check(struct signing *s)
         struct job *j = work_sign(&f, s->key, s->alg, s->token.data, s->token.len);
         if (j)
             j->not_peer = s->by;
-        submit(s, &s->rq->broker->signers, j, SG_CHECKING);
+        submit(s, &s->on->signers, j, SG_CHECKING);
     } else {
         struct work_for f = work_for(s, checked);
         submit(s, &s->rq->broker->verifiers, work_check(&f, s->alg, key->spki, key->spki_len, s->token.data,
@@ -308,7 +314,7 @@ static void relist(struct signing *s)
 {
     struct err e;
 
-    if (keys_wait(s->rq->broker->keys, relisted, s, &e))
+    if (keys_wait(s->on->keys, relisted, s, &e))
         s->state = SG_RELISTING;
     else
         fail(s, &e);
@@ -318,7 +324,7 @@ static void relist(struct signing *s)
 
 static void finish(struct signing *s)
 {
-    struct held *key = (struct held *)keys_by_id(s->rq->broker->keys, s->key);
+    struct held *key = (struct held *)keys_by_id(s->on->keys, s->key);
     struct err e;
 
     if (key && key->revoked) {       /* while it signed */
@@ -395,7 +401,7 @@ void signing_leave(struct signing *s)
         s->job->owner = NULL;
     s->job = NULL;
     if (s->state == SG_RELISTING)
-        keys_forget(s->rq->broker->keys, s);
+        keys_forget(s->on->keys, s);
 }
 
 void signing_clear(struct signing *s)

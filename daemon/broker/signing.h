@@ -10,6 +10,7 @@
 #define SIGNET_BROKER_SIGNING_H
 
 #include "daemon/broker/request.h"
+#include "daemon/broker/tokens.h"
 
 enum signing_state {
     SG_BUILD,          /* the key of this moment, header and payload */
@@ -32,7 +33,8 @@ struct signing {
     void (*done)(struct signing *s);
     struct job *job;                 /* outstanding; NULL: none */
     unsigned n_tries;
-    uint64_t key;                    /* that signs: keys knows it by this */
+    struct broker_token *on;         /* the token that signs */
+    uint64_t key;                    /* that signs: its keys know it by this */
     const struct alg *alg;
     char kid[RING_MAX_KID + 1];
     struct verdict verdict;

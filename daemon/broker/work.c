@@ -1,5 +1,7 @@
 #include "daemon/broker/work.h"
 
+#include "daemon/broker/keys/keys.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -296,17 +298,28 @@ struct job *work_check(const struct work_for *f, const struct alg *alg, const ui
     return if_whole(w, whole);
 }
 
+/* The ring's keys on each of its tokens. */
+static size_t set_names(const struct config *c, const struct ring_config *r, char names[][KEYS_SET_NAME], char **out)
+{
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        keys_set_name(&c->tokens[r->tokens[i]], r->settings.name, names[i]);
+        out[i] = names[i];
+    }
+    return r->n_tokens;
+}
+
 static bool send_verify(struct job *j, const struct peer *p, struct channel *to, struct err *e)
 {
     struct work *w = (struct work *)j;
     const struct profile *profile = w->profile;
+    char names[CONFIG_MAX_TOKENS][KEYS_SET_NAME], *sets[CONFIG_MAX_TOKENS];
     Message m = SIGNET__ROLE__MESSAGE__INIT;
     Signet__Role__VerifyToken verify = SIGNET__ROLE__VERIFY_TOKEN__INIT;
 
     verify.id = j->id;
     verify.token = bytes(&w->input);
-    verify.rings = (char **)&profile->ring;
-    verify.n_rings = 1;
+    verify.rings = sets;
+    verify.n_rings = set_names(w->conf->config, config_ring(w->conf->config, profile->ring), names, sets);
     verify.max_len = w->conf->config->daemon.max_request;
     verify.jwt = !profile->raw;
     verify.now = w->now;

@@ -35,33 +35,57 @@ static void check_sockets(const struct checking *k)
 static void check_deadline(const struct checking *k, uint32_t deadline_ms, const char *section, const char *entry,
                            const char *setting)
 {
-    uint32_t timeout_ms = k->c->token.timeout_ms;
+    char where[CONFIG_TOKEN_WHERE];
 
-    if (deadline_ms && 3ull * timeout_ms > deadline_ms)
-        mistake(k->m, tree_line_of(k->root, section, entry, setting), "%s%s%s.deadline: %u ms is less than 3 x"
-                " token.token_timeout = 3 x %u ms = %llu ms: work that a hung signer had could not be given on in time",
-                section, entry ? "." : "", entry ? entry : "", deadline_ms, timeout_ms, 3ull * timeout_ms);
+    for (size_t i = 0; i < k->c->n_tokens; i++) {
+        uint32_t timeout_ms = k->c->tokens[i].timeout_ms;
+        if (deadline_ms && 3ull * timeout_ms > deadline_ms)
+            mistake(k->m, tree_line_of(k->root, section, entry, setting), "%s%s%s.deadline: %u ms is less than 3 x"
+                    " %s.token_timeout = 3 x %u ms = %llu ms: work that a hung signer had could not be given on in time",
+                    section, entry ? "." : "", entry ? entry : "", deadline_ms, config_token_where(&k->c->tokens[i], where),
+                    timeout_ms, 3ull * timeout_ms);
+    }
 }
 
-static void check_token(const struct checking *k)
+static size_t token_line(const struct checking *k, const struct token_config *t, const char *setting)
 {
-    const struct token_config *t = &k->c->token;
+    return t->name[0] ? tree_line_of(k->root, "tokens", t->name, setting) : tree_line_of(k->root, "token", setting, NULL);
+}
+
+static void check_token(const struct checking *k, const struct token_config *t)
+{
+    char where[CONFIG_TOKEN_WHERE];
     struct err e;
 
+    config_token_where(t, where);
     if (t->pin_file && t->pin_credential)
-        mistake(k->m, tree_line_of(k->root, "token", "pin_credential", NULL),
-                "token: both pin_file and pin_credential are there: the PIN has one source");
+        mistake(k->m, token_line(k, t, "pin_credential"), "%s: both pin_file and pin_credential are there: the PIN has one"
+                " source", where);
     if (!t->uri)
         return;
     if (!token_uri_ok(t->uri, false, &e)) {
-        mistake(k->m, tree_line_of(k->root, "token", "uri", NULL), "token.uri: %s", e.text);
+        mistake(k->m, token_line(k, t, "uri"), "%s.uri: %s", where, e.text);
         return;
     }
     CLEANUP(freep) char *source = token_uri_pin_file(t->uri);
     if (source && (t->pin_file || t->pin_credential))
-        mistake(k->m, tree_line_of(k->root, "token", "uri", NULL),
-                "token.uri: names a pin-source beside %s: the PIN has one source",
+        mistake(k->m, token_line(k, t, "uri"), "%s.uri: names a pin-source beside %s: the PIN has one source", where,
                 t->pin_file ? "pin_file" : "pin_credential");
+}
+
+/* The same twice would hold each key twice, and fail with the first. */
+static void check_tokens(const struct checking *k)
+{
+    for (size_t i = 0; i < k->c->n_tokens; i++) {
+        const struct token_config *t = &k->c->tokens[i];
+        check_token(k, t);
+        for (size_t j = 0; j < i; j++) {
+            const struct token_config *o = &k->c->tokens[j];
+            if (t->uri && o->uri && t->module && o->module && strcmp(t->uri, o->uri) == 0 &&
+                strcmp(t->module, o->module) == 0)
+                mistake(k->m, token_line(k, t, "uri"), "tokens.%s: is the token that tokens.%s is", t->name, o->name);
+        }
+    }
 }
 
 /* --- rings --------------------------------------------------------------------------------- */
@@ -107,6 +131,28 @@ static void check_outside_of_two(const struct checking *k, const struct ring_con
                         b->settings.name);
 }
 
+static void check_ring_tokens(const struct checking *k, const struct ring_config *r)
+{
+    const char *name = r->settings.name;
+
+    if (!tree_whole(k->root, "tokens", NULL))
+        return;
+    if (r->n_token_names == 0 && k->c->n_tokens > 1)
+        mistake(k->m, tree_line_of(k->root, "rings", name, "tokens"), "rings.%s: there are several tokens: say which hold its"
+                " keys, the one that signs first ('tokens: [%s, %s]')", name, k->c->tokens[0].name, k->c->tokens[1].name);
+    for (size_t i = 0; i < r->n_token_names; i++)
+        if (!config_ring_token(k->c, r, r->token_names[i]))
+            mistake(k->m, tree_line_of(k->root, "rings", name, "tokens"), "rings.%s.tokens: there is no token '%.60s' under"
+                    " 'tokens'", name, r->token_names[i]);
+    if (r->n_tokens == 1 && tree_has(k->root, "rings", name, "failover_after"))
+        mistake(k->m, tree_line_of(k->root, "rings", name, "failover_after"), "rings.%s.failover_after: its keys are on one"
+                " token: there is none to change over to", name);
+    for (size_t i = 0; i < r->n_outside; i++)
+        if (r->outside[i].token_name && !config_ring_token(k->c, r, r->outside[i].token_name))
+            mistake(k->m, tree_line_of(k->root, "rings", name, "keys"), "rings.%s.keys: '%.80s' is on token '%.60s', which is"
+                    " none of the ring's", name, r->outside[i].uri ? r->outside[i].uri : "", r->outside[i].token_name);
+}
+
 static void check_ring(const struct checking *k, const struct ring_config *r)
 {
     const char *name = r->settings.name;
@@ -124,6 +170,7 @@ static void check_ring(const struct checking *k, const struct ring_config *r)
         if (rules[i].wrong)
             mistake(k->m, tree_line_of(k->root, "rings", name, rules[i].setting), "rings.%s.%s: %s", name, rules[i].setting,
                     rules[i].why);
+    check_ring_tokens(k, r);
     check_outside(k, r);
 }
 
@@ -266,7 +313,7 @@ void checks_run(const struct config *c, const struct tree *root, struct mistakes
     check_sockets(&k);
     if (tree_whole(k.root, "daemon", NULL))
         check_deadline(&k, c->daemon.deadline_ms, "daemon", NULL, NULL);
-    check_token(&k);
+    check_tokens(&k);
     for (size_t i = 0; i < c->n_rings; i++) {
         check_ring(&k, &c->rings[i]);
         for (size_t j = 0; j < i; j++)

@@ -62,6 +62,7 @@ static const struct setting outside_settings[] = {
     { "max_ttl", setting_span, O(max_ttl), .min = 1, .max = 10ll * YEAR },
     { "skew", setting_span, O(skew), .min = 0, .max = 3600 },
     { "max_age", setting_span, O(max_age), .min = 1, .max = 30 * DAY },
+    { "token", setting_text, O(token_name), .max = CONFIG_MAX_TOKEN_NAME },
 };
 #undef O
 
@@ -86,6 +87,8 @@ static const struct setting ring_table[] = {
     { "publish", setting_bool, R(publish), .unset = "no" },
     { "verify_every", setting_auto, R(verify_every), .min = 1, .max = 1000000, .unset = "auto" },
     { "keys", read_outside, .offset = R(outside) },
+    { "tokens", setting_list, R(token_names), R(n_token_names), .max = CONFIG_MAX_TOKEN_NAME },
+    { "failover_after", setting_ms, R(failover_after_ms), .min = 0, .max = 600000, .unset = "5s" },
 };
 #undef R
 
@@ -242,9 +245,64 @@ static void read_daemon(struct reading *r, size_t line, const struct tree *v, st
         admin->n_uids = 1;
 }
 
+/* The only one; `tokens` has several. */
 static void read_token(struct reading *r, size_t line, const struct tree *v, struct config *c)
 {
-    setting_map(r, "token", line, v, token_settings, ARRAY_LEN(token_settings), &c->token);
+    if (!v && c->n_tokens)
+        return;
+    if (v && c->n_tokens) {
+        mistake(r->m, v->line, "token: stands beside 'tokens': one or several, not both");
+        return;
+    }
+    if (!(c->tokens = calloc(1, sizeof *c->tokens))) {
+        mistake(r->m, line, "token: no memory to read it");
+        return;
+    }
+    c->n_tokens = 1;
+    setting_map(r, "token", line, v, token_settings, ARRAY_LEN(token_settings), &c->tokens[0]);
+}
+
+static void read_tokens(struct reading *r, size_t line, const struct tree *v, struct config *c)
+{
+    char where[CONFIG_TOKEN_WHERE];
+
+    if (!v)
+        return;
+    if (v->kind != TREE_MAP || v->n == 0 || v->n > CONFIG_MAX_TOKENS || !(c->tokens = calloc(v->n, sizeof *c->tokens))) {
+        mistake(r->m, v->line, "tokens: wants a map of 1 to %u tokens, {main: {module: …, uri: …}, …}", CONFIG_MAX_TOKENS);
+        return;
+    }
+    for (size_t i = 0; i < v->n; i++) {
+        const char *name = v->keys[i]->text;
+        struct token_config *t = &c->tokens[c->n_tokens++];
+        if (!ring_name_ok(name, strlen(name)))
+            mistake(r->m, v->keys[i]->line, "tokens: '%.60s' is no token's name: a-z, 0-9 and '-', at most %u", name,
+                    CONFIG_MAX_TOKEN_NAME);
+        snprintf(t->name, sizeof t->name, "%s", name);
+        setting_map(r, config_token_where(t, where), v->keys[i]->line, v->items[i], token_settings,
+                    ARRAY_LEN(token_settings), t);
+    }
+}
+
+/* By name, in their order; those that are not there are told of by checks. */
+static void find_tokens(struct ring_config *ring, const struct config *c)
+{
+    for (size_t i = 0; i < ring->n_token_names && ring->n_tokens < CONFIG_MAX_TOKENS; i++)
+        for (size_t k = 0; k < c->n_tokens; k++)
+            if (strcmp(c->tokens[k].name, ring->token_names[i]) == 0)
+                ring->tokens[ring->n_tokens++] = k;
+    if (ring->n_token_names == 0 && c->n_tokens == 1)
+        ring->n_tokens = 1;
+}
+
+static uint32_t longest_generation_ms(const struct ring_config *ring, const struct config *c)
+{
+    uint32_t longest = 0;
+
+    for (size_t i = 0; i < ring->n_tokens; i++)
+        if (c->tokens[ring->tokens[i]].generate_timeout_ms > longest)
+            longest = c->tokens[ring->tokens[i]].generate_timeout_ms;
+    return longest;
 }
 
 /* What a key's own row leaves out is the ring's. */
@@ -252,9 +310,12 @@ static void finish_ring(struct ring_config *ring, const struct config *c)
 {
     struct ring_settings *s = &ring->settings;
 
-    s->generation_time = (c->token.generate_timeout_ms + 999) / 1000;
+    find_tokens(ring, c);
+    s->generation_time = (longest_generation_ms(ring, c) + 999) / 1000;
     for (size_t i = 0; i < ring->n_outside; i++) {
         struct outside_key *k = &ring->outside[i];
+        const struct token_config *t = k->token_name ? config_ring_token(c, ring, k->token_name) : NULL;
+        k->token = t ? (size_t)(t - c->tokens) : ring->tokens[0];
         k->max_ttl = k->max_ttl < 0 ? s->max_ttl : k->max_ttl;
         k->skew = k->skew < 0 ? s->skew : k->skew;
         k->max_age = k->max_age < 0 ? s->max_age : k->max_age;
@@ -334,7 +395,8 @@ static const struct {
     const char *name;
     void (*read)(struct reading *r, size_t line, const struct tree *v, struct config *c);
 } sections[] = {
-    { "daemon", read_daemon }, { "token", read_token }, { "rings", read_rings }, { "profiles", read_profiles },
+    { "daemon", read_daemon }, { "tokens", read_tokens }, { "token", read_token }, { "rings", read_rings },
+    { "profiles", read_profiles },
 };
 
 static void read_sections(struct reading *r, const struct tree *root, struct config *c)
@@ -390,6 +452,30 @@ struct config *config_parse_unpromised(const char *text, size_t len, const char 
 
 /* --- the rest of its life ------------------------------------------------------------------------ */
 
+static void token_clear(struct token_config *t)
+{
+    free(t->module);
+    free(t->uri);
+    free(t->pin_file);
+    free(t->pin_credential);
+}
+
+static void outside_clear(struct outside_key *k)
+{
+    free(k->uri);
+    free(k->token_name);
+}
+
+static void ring_clear(struct ring_config *r)
+{
+    for (size_t i = 0; i < r->n_outside; i++)
+        outside_clear(&r->outside[i]);
+    free(r->outside);
+    for (size_t i = 0; i < r->n_token_names; i++)
+        free(r->token_names[i]);
+    free(r->token_names);
+}
+
 void config_free(struct config *c)
 {
     if (!c)
@@ -397,21 +483,74 @@ void config_free(struct config *c)
     free(c->daemon.socket);
     free(c->daemon.admin_socket);
     allow_clear(&c->daemon.admin);
-    free(c->token.module);
-    free(c->token.uri);
-    free(c->token.pin_file);
-    free(c->token.pin_credential);
-    for (size_t i = 0; i < c->n_rings; i++) {
-        for (size_t k = 0; k < c->rings[i].n_outside; k++)
-            free(c->rings[i].outside[k].uri);
-        free(c->rings[i].outside);
-    }
+    for (size_t i = 0; i < c->n_tokens; i++)
+        token_clear(&c->tokens[i]);
+    free(c->tokens);
+    for (size_t i = 0; i < c->n_rings; i++)
+        ring_clear(&c->rings[i]);
     free(c->rings);
     for (size_t i = 0; i < c->n_profiles; i++)
         profile_clear(&c->profiles[i]);
     free(c->profiles);
     free(c);
 }
+
+/* --- one of several tokens ------------------------------------------------------------------------ */
+
+const char *config_token_where(const struct token_config *t, char out[CONFIG_TOKEN_WHERE])
+{
+    snprintf(out, CONFIG_TOKEN_WHERE, t->name[0] ? "tokens.%s" : "token", t->name);
+    return out;
+}
+
+const struct token_config *config_ring_token(const struct config *c, const struct ring_config *r, const char *name)
+{
+    for (size_t i = 0; i < r->n_tokens; i++)
+        if (strcmp(c->tokens[r->tokens[i]].name, name) == 0)
+            return &c->tokens[r->tokens[i]];
+    return NULL;
+}
+
+/* False: the ring is not on that token. */
+static bool ring_keep_token(struct ring_config *r, size_t token)
+{
+    size_t n = 0;
+    bool there = false;
+
+    for (size_t i = 0; i < r->n_tokens; i++)
+        there |= r->tokens[i] == token;
+    for (size_t i = 0; i < r->n_outside; i++)
+        if (r->outside[i].token == token)
+            r->outside[n++] = r->outside[i];
+        else
+            outside_clear(&r->outside[i]);
+    r->n_outside = n;
+    for (size_t i = 0; i < n; i++)
+        r->outside[i].token = 0;
+    r->tokens[0] = 0;
+    r->n_tokens = 1;
+    return there;
+}
+
+void config_keep_token(struct config *c, size_t token)
+{
+    const struct token_config kept = c->tokens[token];
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->n_tokens; i++)
+        if (i != token)
+            token_clear(&c->tokens[i]);
+    c->tokens[0] = kept;
+    c->n_tokens = 1;
+    for (size_t i = 0; i < c->n_rings; i++)
+        if (ring_keep_token(&c->rings[i], token))
+            c->rings[n++] = c->rings[i];
+        else
+            ring_clear(&c->rings[i]);
+    c->n_rings = n;
+}
+
+/* --- what is asked of it ---------------------------------------------------------------------------- */
 
 const struct ring_config *config_ring(const struct config *c, const char *name)
 {
@@ -436,7 +575,7 @@ const struct profile *config_profile(const struct config *c, const char *name)
 
 static const char *differs(const char *section, const struct setting *table, size_t n, const void *a, const void *b)
 {
-    static char name[64];
+    static char name[CONFIG_TOKEN_WHERE + 64];
 
     for (size_t i = 0; i < n; i++)
         if (table[i].flags & SETTING_RESTART && !setting_same(&table[i], a, b)) {
@@ -449,8 +588,15 @@ static const char *differs(const char *section, const struct setting *table, siz
 const char *config_needs_restart(const struct config *was, const struct config *is)
 {
     const char *name = differs("daemon", daemon_settings, ARRAY_LEN(daemon_settings), &was->daemon, &is->daemon);
+    char where[CONFIG_TOKEN_WHERE];
 
-    return name ? name : differs("token", token_settings, ARRAY_LEN(token_settings), &was->token, &is->token);
+    if (!name && was->n_tokens != is->n_tokens)
+        return "tokens";
+    for (size_t i = 0; !name && i < was->n_tokens; i++)
+        name = strcmp(was->tokens[i].name, is->tokens[i].name) != 0
+               ? "tokens" : differs(config_token_where(&was->tokens[i], where), token_settings, ARRAY_LEN(token_settings),
+                                    &was->tokens[i], &is->tokens[i]);
+    return name;
 }
 
 /* --- names -------------------------------------------------------------------------------------------- */
@@ -512,22 +658,36 @@ void config_names(const char *text, size_t len, struct names *out)
 
 /* --- files --------------------------------------------------------------------------------------------- */
 
-size_t config_files(const char *text, size_t len, struct config_file out[CONFIG_MAX_FILES])
+static size_t files_of(const struct tree *token, const char *where, struct config_file *out)
 {
-    static const char *const settings[CONFIG_MAX_FILES] = { "module", "pin_file", "uri" };
-    CLEANUP(mistakes_clear) struct mistakes unread = { 0 };      /* config_parse tells what is wrong */
-    CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &unread);
-    const struct tree *token = root ? tree_get(root, "token") : NULL;
+    static const char *const settings[] = { "module", "pin_file", "uri" };
     size_t n = 0;
 
-    for (size_t i = 0; token && i < ARRAY_LEN(settings); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
         const struct tree *v = tree_get(token, settings[i]);
         if (!v || v->kind != TREE_TEXT)
             continue;
         char *path = strcmp(settings[i], "uri") == 0 ? token_uri_pin_file(v->text)
                      : v->text[0] == '/'             ? strdup(v->text) : NULL;
-        if (path)
-            out[n++] = (struct config_file){ settings[i], path, v->line };
+        if (!path)
+            continue;
+        out[n] = (struct config_file){ .setting = settings[i], .path = path, .line = v->line };
+        snprintf(out[n++].token, sizeof out->token, "%s", where);
+    }
+    return n;
+}
+
+size_t config_files(const char *text, size_t len, struct config_file out[CONFIG_MAX_FILES])
+{
+    CLEANUP(mistakes_clear) struct mistakes unread = { 0 };      /* config_parse tells what is wrong */
+    CLEANUP(tree_freep) struct tree *root = tree_read(text, len, &unread);
+    const struct tree *token = root ? tree_get(root, "token") : NULL, *tokens = root ? tree_get(root, "tokens") : NULL;
+    size_t n = token ? files_of(token, "token", out) : 0;
+
+    for (size_t i = 0; !token && tokens && tokens->kind == TREE_MAP && i < tokens->n && i < CONFIG_MAX_TOKENS; i++) {
+        char where[CONFIG_TOKEN_WHERE];
+        snprintf(where, sizeof where, "tokens.%.*s", (int)CONFIG_MAX_TOKEN_NAME, tokens->keys[i]->text);
+        n += files_of(tokens->items[i], where, out + n);
     }
     return n;
 }

@@ -24,8 +24,12 @@ struct name_id { char *name; uint32_t id; };
 struct names { struct name_id *users; size_t n_users; struct name_id *groups; size_t n_groups; };
 void names_clear(struct names *n);
 
+#define CONFIG_MAX_TOKENS 4u
+#define CONFIG_MAX_TOKEN_NAME 32u          /* bytes */
+
 struct outside_key {                       /* made outside signet, named by URI */
     char *uri;                             /* RFC 7512, well formed, names an object or id */
+    char *token_name; size_t token;        /* that it is on, one of the ring's */
     int64_t activates_at, max_ttl, skew, max_age;
 };
 struct ring_config {
@@ -35,9 +39,13 @@ struct ring_config {
     bool allow_exportable, allow_weak_secret;
     bool publish;                          /* a raw profile's ring in the key set */
     uint32_t verify_every;                 /* 0: by the token's kind */
+    char **token_names; size_t n_token_names;
+    size_t tokens[CONFIG_MAX_TOKENS]; size_t n_tokens;     /* that hold its keys, each keys of its own; the first signs, if it can */
+    uint32_t failover_after_ms;            /* for how long it cannot before the next one signs, and can before it does again */
     struct outside_key *outside; size_t n_outside;
 };
 struct token_config {
+    char name[CONFIG_MAX_TOKEN_NAME + 1];  /* of `tokens`; empty: the only one, `token` */
     char *module;                          /* path, or a name that p11-kit knows */
     char *uri;
     char *pin_file, *pin_credential;       /* at most one; neither: the uri's pin-source */
@@ -54,7 +62,7 @@ struct daemon_config {
 };
 struct config {
     struct daemon_config daemon;
-    struct token_config token;
+    struct token_config *tokens; size_t n_tokens;
     struct ring_config *rings; size_t n_rings;
     struct profile *profiles; size_t n_profiles;
 };
@@ -66,14 +74,26 @@ struct config *config_parse(const char *text, size_t len, const char *file, cons
 struct config *config_parse_unpromised(const char *text, size_t len, const char *file, const struct names *names,
                                        struct buf *mistakes);
 void config_free(struct config *c);
+
+/*
+ * As those who serve one token see it: tokens[0] is that one, and only its
+ * rings are left, with those of their outside keys that are on it. `token` is
+ * one of c's.
+ */
+void config_keep_token(struct config *c, size_t token);
+/* "token", or "tokens.spare"; for sentences. */
+#define CONFIG_TOKEN_WHERE (sizeof "tokens." + CONFIG_MAX_TOKEN_NAME)
+const char *config_token_where(const struct token_config *t, char out[CONFIG_TOKEN_WHERE]);
+/* The token of that name among a ring's; NULL: none of them is called so. */
+const struct token_config *config_ring_token(const struct config *c, const struct ring_config *r, const char *name);
 DEFINE_CLEANUP(struct config, config_free)
 
 /* The user and group names that the text mentions, each once, ids unset: for the supervisor to resolve. */
 void config_names(const char *text, size_t len, struct names *out);
 
 /* The files that the text names, whatever else is wrong with it; the paths are the caller's to free. */
-#define CONFIG_MAX_FILES 3u
-struct config_file { const char *setting; char *path; size_t line; };    /* "pin_file", of token */
+#define CONFIG_MAX_FILES (3u * CONFIG_MAX_TOKENS)
+struct config_file { char token[CONFIG_TOKEN_WHERE]; const char *setting; char *path; size_t line; };    /* "token", "pin_file" */
 size_t config_files(const char *text, size_t len, struct config_file out[CONFIG_MAX_FILES]);
 
 const struct ring_config *config_ring(const struct config *c, const char *name);

@@ -228,7 +228,8 @@ void promises_run(const struct config *c, const struct tree *root, struct mistak
     for (size_t i = 0; i < c->n_rings; i++) {
         const struct ring_settings *s = &c->rings[i].settings;
         /* No generation time: it could not be read. */
-        if (tree_whole(root, "rings", s->name) && tree_whole(root, "token", NULL) && s->generation_time > 0)
+        if (tree_whole(root, "rings", s->name) && tree_whole(root, "token", NULL) && tree_whole(root, "tokens", NULL) &&
+            s->generation_time > 0)
             check_ring(&p, &c->rings[i]);
     }
     for (size_t i = 0; i < c->n_profiles; i++)

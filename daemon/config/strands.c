@@ -107,6 +107,15 @@ static bool is_published(const struct config *c, const struct ring_config *r)
     return true;
 }
 
+/* The first of its tokens that it is taken from; NULL: none. */
+static const char *token_gone(const struct comparing *c, const struct ring_config *was, const struct ring_config *is)
+{
+    for (size_t i = 0; i < was->n_tokens; i++)
+        if (!config_ring_token(c->is, is, c->was->tokens[was->tokens[i]].name))
+            return c->was->tokens[was->tokens[i]].name;
+    return NULL;
+}
+
 static void compare_ring(const struct comparing *c, const struct ring_config *was, const struct ring_config *is)
 {
     const char *name = was->settings.name;
@@ -121,6 +130,10 @@ static void compare_ring(const struct comparing *c, const struct ring_config *wa
         tell(&c->out->refused, &sum, "rings.%s: is taken away, and tokens of profile '%s' may live until %s: nobody could"
              " verify them; keep it and its profile, without 'sign', until then, or restart", name,
              c->was->profiles[user].name, end);
+    else if (token_gone(c, was, is))
+        tell(&c->out->refused, &sum, "rings.%s.tokens: '%s' is taken away, and tokens of profile '%s' that its keys signed may"
+             " live until %s: nobody could verify them; keep it as the last of them until then, or restart", name,
+             token_gone(c, was, is), c->was->profiles[user].name, end);
     else if (was->alg->family != ALG_HMAC && is_published(c->was, was) && !is_published(c->is, is))
         tell(&c->out->refused, &sum, "rings.%s: is no longer published, and tokens of profile '%s' may live until %s: others"
              " could not verify them; keep it published ('publish: yes') until then, or restart", name,

@@ -26,6 +26,7 @@ typedef Signet__Role__Message Message;
 struct secret_pin { bool wanted, there; char text[MAX_PIN + 1]; };
 
 struct signer {
+    size_t which;                            /* of the configuration's tokens */
     struct channel *supervisor, *broker;     /* broker NULL: none for now */
     struct config *config, *pending;
     uint32_t pending_generation;
@@ -171,14 +172,16 @@ static void say_found(void *ctx, const struct token_info *info)
 
 static void open_token(struct signer *s)
 {
-    const struct token_config *t = &s->config->token;
+    const struct token_config *t = &s->config->tokens[0];
     const struct token_options o = { .module = t->module, .uri = t->uri, .pin = s->pin->there ? s->pin->text : NULL,
                                      .login_patience_ms = LOGIN_PATIENCE_MS, .found = say_found, .ctx = s };
+
+    char where[CONFIG_TOKEN_WHERE];
 
     s->begun = true;
     if (s->pin->wanted && !s->pin->there)
         err_set(&s->desk.why, ERR_PIN_MISSING, "the PIN's source is not there, empty, or longer than %u bytes: see"
-                " token.pin_file, pin_credential or the URI's pin-source", MAX_PIN);
+                " %s.pin_file, pin_credential or the URI's pin-source", MAX_PIN, config_token_where(t, where));
     else
         s->desk.token = token_open(&o, &s->desk.why);
     desk_open(&s->desk);
@@ -194,6 +197,12 @@ static void take_config(struct signer *s, const Signet__Role__Config *c)
     /* Names were resolved for the broker; here they decide nothing. */
     s->pending = config_parse((const char *)c->text.data, c->text.len, c->file, NULL, &mistakes);
     s->pending_generation = c->generation;
+    if (s->pending && s->which >= s->pending->n_tokens) {
+        buf_printf(&mistakes, "%s: has no token %zu for this signer\n", c->file, s->which + 1);
+        config_free(TAKE(s->pending));
+    }
+    if (s->pending)
+        config_keep_token(s->pending, s->which);
     if (s->pending)
         say_ready(s, c->generation);
     else
@@ -337,7 +346,7 @@ static int serve(struct signer *s)
 
 int signer_main(unsigned number)
 {
-    struct signer s = { 0 };
+    struct signer s = { .which = number / ROLE_APART };
     struct err e;
 
     if (!role_begin(ROLE_SIGNER, number, &e)) {

@@ -214,8 +214,8 @@ void source_missing_files(const char *file, struct buf *out)
     size_t n = read_file(file, &text, &unread) && text.len ? config_files((char *)text.data, text.len, files) : 0;
     for (size_t i = 0; i < n; i++) {
         if (access(files[i].path, R_OK) < 0)
-            buf_printf(out, "%s:%zu: token.%s: '%s' cannot be read: %s; signetd signs nothing until it can\n", file,
-                       files[i].line, files[i].setting, files[i].path, strerror(errno));
+            buf_printf(out, "%s:%zu: %s.%s: '%s' cannot be read: %s; signetd signs nothing with it until it can\n", file,
+                       files[i].line, files[i].token, files[i].setting, files[i].path, strerror(errno));
         free(files[i].path);
     }
 }

@@ -38,14 +38,14 @@ static void tell_status(struct supervisor *s)
         return;
     if (!s->ready_told && watch_settled(w)) {
         s->ready_told = true;
-        log_info("ready: %u of %u signers have the token", up, w->n_signers_planned);
+        log_info("ready: %u of %u signers have the token", up, watch_signers_planned(w));
         sd_notify(0, "READY=1");         /* who waits for it finds the line */
     }
     if (up)
-        sd_notifyf(0, "STATUS=signing with %u of %u signers, configuration %u", up, w->n_signers_planned,
+        sd_notifyf(0, "STATUS=signing with %u of %u signers, configuration %u", up, watch_signers_planned(w),
                    w->generation);
     else
-        sd_notifyf(0, "STATUS=does not sign: %s", w->trouble[0] ? w->trouble : "the token is being opened");
+        sd_notifyf(0, "STATUS=does not sign: %s", watch_trouble(w)[0] ? watch_trouble(w) : "the token is being opened");
 }
 
 /* --- the end ------------------------------------------------------------------------------------------ */

@@ -24,6 +24,16 @@ static unsigned cpus(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
+static struct watch_token *token_of(struct watch *w, const struct child *signer)
+{
+    return &w->tokens[signer->number / ROLE_APART];
+}
+
+static const struct token_config *config_of(const struct watch *w, const struct watch_token *t)
+{
+    return &w->source->config->tokens[t - w->tokens];
+}
+
 /* ---- what is said ---- */
 
 void watch_send_config(struct child *c, const struct source *s, uint32_t generation)
@@ -91,11 +101,13 @@ static void join(struct watch *w, struct child *c)
 
 static void send_pin(struct watch *w, struct child *c)
 {
-    if (!w->pin.path)
+    const char *path = token_of(w, c)->pin.path;
+
+    if (!path)
         return;
-    CLEANUP(closep) int fd = open(w->pin.path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        log_error("PIN file '%s' cannot be opened: %s", w->pin.path, strerror(errno));
+        log_error("PIN file '%s' cannot be opened: %s", path, strerror(errno));
     send_attach(c, SIGNET__ROLE__PEER__PEER_PIN, NULL, fd);
 }
 
@@ -136,7 +148,7 @@ static void start(struct watch *w, struct child *c)
 
     c->late = false;
     if (c->kind == ROLE_SIGNER)
-        w->pin.tried = pin_mark(w->pin.path);
+        token_of(w, c)->pin.tried = pin_mark(token_of(w, c)->pin.path);
     if (!child_start(c, &e)) {
         c->failures++;
         c->due_ms = clock_mono_ms() + plan_backoff_ms(c->failures);
@@ -160,13 +172,13 @@ static bool due(struct child *c)
     return false;
 }
 
-static void advance_signers(struct watch *w)
+static void advance_signers(struct watch *w, struct watch_token *t)
 {
-    for (unsigned i = 0; i < w->n_signers; i++)
-        if ((w->signers[i].state == CHILD_STARTING && !w->signers[i].late) || w->signers[i].state == CHILD_STOPPING)
+    for (unsigned i = 0; i < t->n_signers; i++)
+        if ((t->signers[i].state == CHILD_STARTING && !t->signers[i].late) || t->signers[i].state == CHILD_STOPPING)
             return;                          /* one login at a time; a TPM's module has one process */
-    for (unsigned i = 0; i < w->n_signers && !w->pin.blocked; i++) {
-        struct child *c = &w->signers[i];
+    for (unsigned i = 0; i < t->n_signers && !t->pin.blocked; i++) {
+        struct child *c = &t->signers[i];
         if (c->state == CHILD_FAILED && due(c)) {
             c->retried = true;
             child_stop(c);
@@ -198,68 +210,85 @@ void watch_advance(struct watch *w)
     if (w->broker.state == CHILD_DOWN && due(&w->broker))
         start(w, &w->broker);
     advance_verifiers(w);
-    advance_signers(w);
+    for (size_t i = 0; i < w->n_tokens; i++)
+        advance_signers(w, &w->tokens[i]);
 }
 
-static void poll_pin(evutil_socket_t fd, short what, void *arg)
+/* True: it still waits for that. */
+static bool poll_pin(struct watch_token *t)
+{
+    struct pin_mark now = pin_mark(t->pin.path);
+
+    if (!t->pin.blocked || pin_mark_same(&now, &t->pin.tried))
+        return t->pin.blocked;
+    t->pin.blocked = false;
+    log_info("the PIN's source%s%s%s has changed: signers try again", t->pin.path ? " '" : "",
+             t->pin.path ? t->pin.path : "", t->pin.path ? "'" : "");
+    for (unsigned i = 0; i < t->n_signers; i++)
+        t->signers[i].due_ms = 0;
+    return false;
+}
+
+static void poll_pins(evutil_socket_t fd, short what, void *arg)
 {
     struct watch *w = arg;
-    struct pin_mark now = pin_mark(w->pin.path);
+    bool blocked = false;
 
-    if (w->pin.blocked && pin_mark_same(&now, &w->pin.tried))
-        return;
-    evtimer_del(w->pin.poll);
-    if (!w->pin.blocked)
-        return;
-    w->pin.blocked = false;
-    log_info("the PIN's source has changed: signers try again");
-    for (unsigned i = 0; i < w->n_signers; i++)
-        w->signers[i].due_ms = 0;
+    for (size_t i = 0; i < w->n_tokens; i++)
+        blocked |= poll_pin(&w->tokens[i]);
+    if (!blocked)
+        evtimer_del(w->poll_pins);
     watch_advance(w);
 }
 
-static void block_pin(struct watch *w)
+static void block_pin(struct watch *w, struct watch_token *t)
 {
-    if (w->pin.blocked)
+    if (t->pin.blocked)
         return;
-    w->pin.blocked = true;
-    event_add(w->pin.poll, &(struct timeval){ PIN_POLL_MS / 1000, PIN_POLL_MS % 1000 * 1000 });
+    t->pin.blocked = true;
+    event_add(w->poll_pins, &(struct timeval){ PIN_POLL_MS / 1000, PIN_POLL_MS % 1000 * 1000 });
     log_error("no signer tries this PIN again before its source%s%s%s changes (touch it to try the same one)",
-              w->pin.path ? " '" : "", w->pin.path ? w->pin.path : "", w->pin.path ? "'" : "");
+              t->pin.path ? " '" : "", t->pin.path ? t->pin.path : "", t->pin.path ? "'" : "");
+}
+
+static void use_token(struct watch_token *t, const struct token_config *config)
+{
+    bool none;
+    struct err e;
+
+    if (t->n_signers == 0) {                 /* more when the first one has said what token it is */
+        t->n_signers = 1;
+        t->n_planned = plan_signers(config->n_signers, false, false, cpus());
+    }
+    free(t->pin.path);
+    t->pin.path = pin_path(config, &none, &e);
+    if (!t->pin.path && !none)
+        log_error("%s", e.text);
+    for (unsigned i = 0; i < t->n_signers; i++)
+        if (t->signers[i].state == CHILD_FAILED || t->signers[i].state == CHILD_DOWN)
+            t->signers[i].due_ms = 0;
 }
 
 void watch_use(struct watch *w, const struct source *s, uint32_t generation)
 {
-    const struct token_config *t = &s->config->token;
-    bool none;
-    struct err e;
-
     w->source = s;
     w->generation = generation;
     w->n_verifiers = plan_verifiers(s->config->daemon.n_verifiers, cpus());
-    if (w->n_signers == 0) {                 /* more when the first one has said what token it is */
-        w->n_signers = 1;
-        w->n_signers_planned = plan_signers(t->n_signers, false, false, cpus());
-    }
-    free(w->pin.path);
-    w->pin.path = pin_path(t, &none, &e);
-    if (!w->pin.path && !none)
-        log_error("%s", e.text);
-    for (unsigned i = 0; i < w->n_signers; i++)
-        if (w->signers[i].state == CHILD_FAILED || w->signers[i].state == CHILD_DOWN)
-            w->signers[i].due_ms = 0;
+    w->n_tokens = s->config->n_tokens;
+    for (size_t i = 0; i < w->n_tokens; i++)
+        use_token(&w->tokens[i], &s->config->tokens[i]);
 }
 
 /* ---- what is heard ---- */
 
-static void plan_for(struct watch *w, const Signet__Role__SignerState *s)
+static void plan_for(const struct watch *w, struct watch_token *t, const Signet__Role__SignerState *s)
 {
-    w->n_signers_planned = plan_signers(w->source->config->token.n_signers, s->software, s->tpm2_pkcs11, cpus());
+    t->n_planned = plan_signers(config_of(w, t)->n_signers, s->software, s->tpm2_pkcs11, cpus());
 }
 
 static void signer_found(struct watch *w, struct child *c, const Signet__Role__SignerState *s)
 {
-    plan_for(w, s);
+    plan_for(w, token_of(w, c), s);
     if (c->state == CHILD_STARTING && !c->late && s->software)
         child_wake(c, LATE_MS);
 }
@@ -270,29 +299,31 @@ static void signer_late(struct watch *w, struct child *c)
     char name[ROLE_MAX_NAME];
 
     c->late = true;
-    w->n_signers = w->n_signers_planned;
+    token_of(w, c)->n_signers = token_of(w, c)->n_planned;
     log_warning("%s (pid %d) has not reached the token after %lld ms: the next one begins", child_name(c, name), c->pid,
                 (long long)(clock_mono_ms() - c->began_ms));
 }
 
 static void signer_ready(struct watch *w, struct child *c, const Signet__Role__SignerState *s)
 {
-    uint32_t configured = w->source->config->token.n_signers;
+    struct watch_token *t = token_of(w, c);
+    uint32_t configured = config_of(w, t)->n_signers;
+    char where[CONFIG_TOKEN_WHERE];
     char name[ROLE_MAX_NAME], label[80], model[80];
 
     if (c->state == CHILD_UP)
         return;
     child_enter(c, CHILD_UP);
     evtimer_del(c->timer);
-    w->trouble[0] = '\0';
+    t->trouble[0] = '\0';
     log_info("%s (pid %d) has token %s (%s)", child_name(c, name), c->pid,
              log_quote(label, sizeof label, s->token_label, strlen(s->token_label)),
              log_quote(model, sizeof model, s->model, strlen(s->model)));
-    if (s->tpm2_pkcs11 && configured > 1 && w->n_signers < 2)
-        log_warning("token.signers is %u: a TPM has one", configured);
-    plan_for(w, s);
-    if (w->n_signers < w->n_signers_planned)
-        w->n_signers = w->n_signers_planned;
+    if (s->tpm2_pkcs11 && configured > 1 && t->n_signers < 2)
+        log_warning("%s.signers is %u: a TPM has one", config_token_where(config_of(w, t), where), configured);
+    plan_for(w, t, s);
+    if (t->n_signers < t->n_planned)
+        t->n_signers = t->n_planned;
 }
 
 static void signer_failed(struct watch *w, struct child *c, const Signet__Role__SignerState *s)
@@ -300,6 +331,7 @@ static void signer_failed(struct watch *w, struct child *c, const Signet__Role__
     enum err_reason reason = s->why ? (enum err_reason)s->why->reason : ERR_INTERNAL;
     const char *text = s->why && s->why->text ? s->why->text : "";
     char name[ROLE_MAX_NAME], quoted[256];
+    struct watch_token *t = token_of(w, c);
 
     if (c->state == CHILD_FAILED)
         return;
@@ -308,10 +340,10 @@ static void signer_failed(struct watch *w, struct child *c, const Signet__Role__
     c->due_ms = c->began_ms + plan_backoff_ms(c->failures);
     child_wake(c, plan_backoff_ms(c->failures));
     log_quote(quoted, sizeof quoted, text, strlen(text));
-    snprintf(w->trouble, sizeof w->trouble, "%s: %s", err_reason_name(reason), quoted);
+    snprintf(t->trouble, sizeof t->trouble, "%s: %s", err_reason_name(reason), quoted);
     log_error("%s (pid %d) has no token: %s %s", child_name(c, name), c->pid, err_reason_name(reason), quoted);
     if (reason == ERR_PIN_WRONG || reason == ERR_PIN_LOCKED)
-        block_pin(w);
+        block_pin(w, t);
 }
 
 static bool hear_ready(struct watch *w, struct child *c, const Message *m)
@@ -337,15 +369,28 @@ static bool hear_refused(struct watch *w, struct child *c, const Message *m)
     return true;
 }
 
+static struct child *signer_numbered(struct watch *w, uint32_t number)
+{
+    size_t token = number / ROLE_APART, i = number % ROLE_APART;
+
+    return token < w->n_tokens && i >= 1 && i <= PLAN_MAX_SIGNERS ? &w->tokens[token].signers[i - 1] : NULL;
+}
+
+static struct child *verifier_numbered(struct watch *w, uint32_t number)
+{
+    return number >= 1 && number <= PLAN_MAX_VERIFIERS ? &w->verifiers[number - 1] : NULL;
+}
+
 static bool hear_hung(struct watch *w, struct child *c, const Message *m)
 {
     uint32_t number = m->hung->signer;
     bool signer = m->hung->peer != SIGNET__ROLE__PEER__PEER_VERIFIER;
     char quoted[256], name[ROLE_MAX_NAME];
 
-    if (c != &w->broker || number < 1 || number > (signer ? PLAN_MAX_SIGNERS : PLAN_MAX_VERIFIERS))
+    struct child *hung = c != &w->broker ? NULL : signer ? signer_numbered(w, number) : verifier_numbered(w, number);
+
+    if (!hung)
         return false;
-    struct child *hung = signer ? &w->signers[number - 1] : &w->verifiers[number - 1];
     if (!hung->channel)
         return true;                         /* it is gone already */
     log_error("%s (pid %d) hangs and is killed: %s", child_name(hung, name), hung->pid,
@@ -489,14 +534,15 @@ static void on_due(void *ctx, struct child *c)
 
 bool watch_each(struct watch *w, watch_visit *visit, void *ctx)
 {
-    struct child *all[1 + PLAN_MAX_VERIFIERS + PLAN_MAX_SIGNERS];
+    struct child *all[1 + PLAN_MAX_VERIFIERS + CONFIG_MAX_TOKENS * PLAN_MAX_SIGNERS];
     size_t n = 0;
 
     all[n++] = &w->broker;
     for (unsigned i = 0; i < PLAN_MAX_VERIFIERS; i++)
         all[n++] = &w->verifiers[i];
-    for (unsigned i = 0; i < PLAN_MAX_SIGNERS; i++)
-        all[n++] = &w->signers[i];
+    for (size_t t = 0; t < w->n_tokens; t++)
+        for (unsigned i = 0; i < PLAN_MAX_SIGNERS; i++)
+            all[n++] = &w->tokens[t].signers[i];
     for (size_t i = 0; i < n; i++)
         if (all[i]->channel && !visit(ctx, all[i]))
             return false;
@@ -531,8 +577,9 @@ bool watch_all_down(const struct watch *w)
 
     for (unsigned i = 0; i < PLAN_MAX_VERIFIERS; i++)
         up |= w->verifiers[i].state != CHILD_DOWN;
-    for (unsigned i = 0; i < PLAN_MAX_SIGNERS; i++)
-        up |= w->signers[i].state != CHILD_DOWN;
+    for (size_t t = 0; t < w->n_tokens; t++)
+        for (unsigned i = 0; i < PLAN_MAX_SIGNERS; i++)
+            up |= w->tokens[t].signers[i].state != CHILD_DOWN;
     return !up;
 }
 
@@ -540,17 +587,38 @@ unsigned watch_signers_up(const struct watch *w)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i < PLAN_MAX_SIGNERS; i++)
-        n += w->signers[i].state == CHILD_UP;
+    for (size_t t = 0; t < w->n_tokens; t++)
+        for (unsigned i = 0; i < PLAN_MAX_SIGNERS; i++)
+            n += w->tokens[t].signers[i].state == CHILD_UP;
     return n;
+}
+
+unsigned watch_signers_planned(const struct watch *w)
+{
+    unsigned n = 0;
+
+    for (size_t t = 0; t < w->n_tokens; t++)
+        n += w->tokens[t].n_planned;
+    return n;
+}
+
+const char *watch_trouble(const struct watch *w)
+{
+    for (size_t t = 0; t < w->n_tokens; t++)
+        if (w->tokens[t].trouble[0])
+            return w->tokens[t].trouble;
+    return "";
 }
 
 bool watch_settled(const struct watch *w)
 {
     bool all = w->broker.state == CHILD_UP && w->verifiers[0].state == CHILD_UP;
 
-    for (unsigned i = 0; i < w->n_signers; i++)
-        all = all && (w->signers[i].state == CHILD_UP || w->signers[i].failures > 0 || w->signers[i].late);
+    for (size_t t = 0; t < w->n_tokens; t++)
+        for (unsigned i = 0; i < w->tokens[t].n_signers; i++) {
+            const struct child *c = &w->tokens[t].signers[i];
+            all = all && (c->state == CHILD_UP || c->failures > 0 || c->late);
+        }
     return all && (w->broker.serving || watch_signers_up(w) == 0);
 }
 
@@ -562,10 +630,11 @@ bool watch_init(struct watch *w, struct event_base *base, int exec_fd, const str
     ok = child_init(&w->broker, &w->handler, ROLE_BROKER, 0);
     for (unsigned i = 0; i < PLAN_MAX_VERIFIERS; i++)
         ok = child_init(&w->verifiers[i], &w->handler, ROLE_VERIFIER, i + 1) && ok;
-    for (unsigned i = 0; i < PLAN_MAX_SIGNERS; i++)
-        ok = child_init(&w->signers[i], &w->handler, ROLE_SIGNER, i + 1) && ok;
-    w->pin.poll = event_new(base, -1, EV_PERSIST, poll_pin, w);
-    return (ok && w->pin.poll) || err_set(e, ERR_NO_MEMORY, "out of memory");
+    for (unsigned t = 0; t < CONFIG_MAX_TOKENS; t++)
+        for (unsigned i = 0; i < PLAN_MAX_SIGNERS; i++)
+            ok = child_init(&w->tokens[t].signers[i], &w->handler, ROLE_SIGNER, t * ROLE_APART + i + 1) && ok;
+    w->poll_pins = event_new(base, -1, EV_PERSIST, poll_pins, w);
+    return (ok && w->poll_pins) || err_set(e, ERR_NO_MEMORY, "out of memory");
 }
 
 void watch_clear(struct watch *w)
@@ -573,9 +642,11 @@ void watch_clear(struct watch *w)
     child_clear(&w->broker);
     for (unsigned i = 0; i < PLAN_MAX_VERIFIERS; i++)
         child_clear(&w->verifiers[i]);
-    for (unsigned i = 0; i < PLAN_MAX_SIGNERS; i++)
-        child_clear(&w->signers[i]);
-    if (w->pin.poll)
-        event_free(TAKE(w->pin.poll));
-    free(w->pin.path);
+    for (size_t t = 0; t < CONFIG_MAX_TOKENS; t++) {
+        for (unsigned i = 0; i < PLAN_MAX_SIGNERS; i++)
+            child_clear(&w->tokens[t].signers[i]);
+        free(w->tokens[t].pin.path);
+    }
+    if (w->poll_pins)
+        event_free(TAKE(w->poll_pins));
 }

@@ -25,23 +25,30 @@ struct watch_events {                        /* what others of the supervisor ar
     void (*changed)(void *ctx);                                         /* someone came, went or failed */
 };
 
+struct watch_token {                         /* one of the configuration's, and who serve it */
+    struct child signers[PLAN_MAX_SIGNERS];
+    unsigned n_signers;                      /* wanted now: one, until it has its token or is late */
+    unsigned n_planned;                      /* in the end, as far as the kind of token is known */
+    struct {
+        char *path;                          /* NULL: no login, or no such file */
+        struct pin_mark tried;               /* as it was when the last signer started */
+        bool blocked;
+    } pin;
+    char trouble[320];                       /* the last reason of a signer that failed, quoted; empty: none */
+};
+
 struct watch {
     struct child_handler handler;
     struct watch_events events;
     const struct source *source;             /* the configuration in force, and its number */
     uint32_t generation;
     const struct sockets *sockets;
-    struct child broker, verifiers[PLAN_MAX_VERIFIERS], signers[PLAN_MAX_SIGNERS];
-    unsigned n_verifiers, n_signers;         /* wanted now: one signer, until it has its token or is late */
-    unsigned n_signers_planned;              /* in the end, as far as the kind of token is known */
+    struct child broker, verifiers[PLAN_MAX_VERIFIERS];
+    unsigned n_verifiers;                    /* wanted now */
+    struct watch_token tokens[CONFIG_MAX_TOKENS];
+    size_t n_tokens;
     bool paused;                             /* nobody is started: a reload is under way, or the end */
-    struct {
-        char *path;                          /* NULL: no login, or no such file */
-        struct pin_mark tried;               /* as it was when the last signer started */
-        bool blocked;
-        struct event *poll;
-    } pin;
-    char trouble[320];                       /* the last reason of a signer that failed, quoted; empty: none */
+    struct event *poll_pins;
 };
 
 bool watch_init(struct watch *w, struct event_base *base, int exec_fd, const struct watch_events *ev, struct err *e);
@@ -62,6 +69,9 @@ void watch_resume(struct watch *w);
 
 bool watch_all_down(const struct watch *w);
 unsigned watch_signers_up(const struct watch *w);
+unsigned watch_signers_planned(const struct watch *w);
+/* The last reason of a signer that failed, quoted; empty: none did. */
+const char *watch_trouble(const struct watch *w);
 /* Every signer has its token or failed once; the broker serves, where any has. */
 bool watch_settled(const struct watch *w);
 

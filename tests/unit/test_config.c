@@ -72,8 +72,8 @@ static void the_whole_example_is_read(void)
     unit_same_str("admin socket", c->daemon.admin_socket, "/run/signet/admin.sock");
     unit_same_int("admin group", c->daemon.admin.gids[0], 44);
     unit_same_int("no admin but those named", (long long)c->daemon.admin.n_uids, 0);
-    unit_same_int("signers", c->token.n_signers, 0);
-    unit_same_int("token_timeout", c->token.timeout_ms, 500);
+    unit_same_int("signers", c->tokens[0].n_signers, 0);
+    unit_same_int("token_timeout", c->tokens[0].timeout_ms, 500);
     const struct ring_config *web = config_ring(c, "web"), *old = config_ring(c, "old");
     unit_same_str("alg", web->alg->name, "ES256");
     unit_same_int("rotate_every", web->settings.rotate_every, 30 * 86400);

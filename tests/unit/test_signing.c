@@ -1,6 +1,7 @@
 #include "daemon/broker/broker_private.h"
 #include "daemon/broker/connection.h"
 #include "daemon/broker/request.h"
+#include "daemon/broker/tokens.h"
 #include "daemon/base/clock.h"
 #include "tests/support/unit.h"
 
@@ -31,7 +32,6 @@ static struct {
     enum answer answers[N_SIGNERS];      /* to the first work, to the second */
     unsigned n_works;
     size_t n_listed;                     /* keys of the token; all but one say nothing new */
-    bool serving;
 } t;
 
 static void say(unsigned i, Message *m, Signet__Role__Message__OfCase of)
@@ -95,7 +95,7 @@ static void signer_turn(unsigned i)
     while ((m = channel_next(t.signers[i], &fd, &bad))) {
         if (m->of_case == OF(LIST))
             list(i, m->list->id);
-        else if (m->of_case == OF(WORK) && !t.serving)
+        else if (m->of_case == OF(WORK) && !t.b.tokens[0]->serving)
             work(i, m->work->id, RIGHT);
         else if (m->of_case == OF(WORK))
             work(i, m->work->id, t.n_works < N_SIGNERS ? t.answers[t.n_works++] : RIGHT);
@@ -106,13 +106,12 @@ static void signer_turn(unsigned i)
 
 static void turn(void)
 {
-    pool_flush(&t.b.signers, clock_mono_ms());
+    pool_flush(&t.b.tokens[0]->signers, clock_mono_ms());
     for (unsigned i = 0; i < N_SIGNERS; i++)
         signer_turn(i);
     event_base_loop(t.b.base, EVLOOP_NONBLOCK);
 }
 
-static void on_serving(void *ctx) { t.serving = true; }
 static void on_message(void *ctx, struct peer *p, const Message *m) { }
 static void on_hung(void *ctx, struct peer *p, const char *what) { }
 
@@ -120,10 +119,10 @@ static void attach(unsigned i)
 {
     int pair[2];
     struct err e;
-    struct peer *p = &t.b.signers.peers[i];
+    struct peer *p = &t.b.tokens[0]->signers.peers[i];
 
     CU_ASSERT_TRUE_FATAL(channel_pair(pair, &e));
-    CU_ASSERT_TRUE_FATAL(pool_attach(&t.b.signers, i + 1, 1, 0, pair[0], &e));
+    CU_ASSERT_TRUE_FATAL(pool_attach(&t.b.tokens[0]->signers, i + 1, 1, 0, pair[0], &e));
     t.signers[i] = channel_new(pair[1]);
     for (size_t row = 0; alg_at(row); row++)
         p->mechanisms[row] = (struct mechanism){ .name = "CKM", .proved = true };
@@ -145,12 +144,11 @@ static void start(size_t n_listed)
     unit_same_mem("mistakes", mistakes.data, mistakes.len, "", 0);
     CU_ASSERT_PTR_NOT_NULL_FATAL(t.b.conf);
     t.b.base = event_base_new();
-    pool_init(&t.b.signers, t.b.base, LANE_SIGNERS, "signer", &hooks);
     pool_init(&t.b.verifiers, t.b.base, LANE_VERIFIERS, "verifier", &hooks);
+    t.b.serving_told = true;             /* there is no supervisor */
+    CU_ASSERT_TRUE_FATAL(tokens_use(&t.b, &hooks));
     for (unsigned i = 0; i < N_SIGNERS; i++)
         attach(i);
-    t.b.keys = keys_new(t.b.base, &t.b.signers, &t.b.verifiers, on_serving, NULL);
-    keys_use(t.b.keys, t.b.conf);
     t.c = (struct connection){ .broker = &t.b, .fd = -1, .account = account_of(&t.b.accounts, 7) };
     t.c.caller.uid = 7;
     buf_init(&t.c.out, 1 << 22);
@@ -159,19 +157,19 @@ static void start(size_t n_listed)
 static void begin(void)
 {
     start(1);
-    for (unsigned i = 0; i < TURNS && !t.serving; i++)
+    for (unsigned i = 0; i < TURNS && !t.b.tokens[0]->serving; i++)
         turn();
-    CU_ASSERT_TRUE_FATAL(t.serving);
+    CU_ASSERT_TRUE_FATAL(t.b.tokens[0]->serving);
 }
 
 static void finish(void)
 {
     requests_leave(&t.c);
     requests_flush(&t.b);
-    pool_clear(&t.b.signers);
+    pool_clear(&t.b.tokens[0]->signers);
     unit_same_int("requests left", (long long)t.c.account->n_requests, 0);
     unit_same_int("charged", (long long)t.c.account->n_bytes, 0);
-    keys_free(t.b.keys);
+    tokens_clear(&t.b);
     accounts_clear(&t.b.accounts);
     conf_unref(t.b.conf);
     buf_clear(&t.c.out);
@@ -280,16 +278,16 @@ static void a_listing_longer_than_a_signer_makes_is_refused(void)
     struct err e = { 0 };
 
     start(KEYS_MAX_LISTED);
-    for (unsigned i = 0; i < TURNS && !t.serving; i++)
+    for (unsigned i = 0; i < TURNS && !t.b.tokens[0]->serving; i++)
         turn();
-    CU_ASSERT_TRUE(t.serving);
+    CU_ASSERT_TRUE(t.b.tokens[0]->serving);
     finish();
     start(KEYS_MAX_LISTED + 1);
-    for (unsigned i = 0; i < TURNS && e.reason != ERR_TOKEN_FAILED && !t.serving; i++) {
+    for (unsigned i = 0; i < TURNS && e.reason != ERR_TOKEN_FAILED && !t.b.tokens[0]->serving; i++) {
         turn();
-        keys_ready(t.b.keys, &e);
+        keys_ready(t.b.tokens[0]->keys, &e);
     }
-    CU_ASSERT_FALSE(t.serving);
+    CU_ASSERT_FALSE(t.b.tokens[0]->serving);
     unit_same_int("why", e.reason, ERR_TOKEN_FAILED);
     finish();
 }

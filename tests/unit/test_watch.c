@@ -145,11 +145,11 @@ static void a_signer_adds_no_line_to_the_status(void)
     struct watched t;
 
     begin(&t);
-    while (t.w.signers[0].state != CHILD_FAILED)
+    while (t.w.tokens[0].signers[0].state != CHILD_FAILED)
         turn(&t);
-    CU_ASSERT_PTR_NOT_NULL(strstr(t.w.trouble, "PIN_WRONG"));
-    CU_ASSERT_PTR_NOT_NULL(strstr(t.w.trouble, "MAINPID"));
-    for (const char *at = t.w.trouble; *at; at++)
+    CU_ASSERT_PTR_NOT_NULL(strstr(watch_trouble(&t.w), "PIN_WRONG"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(watch_trouble(&t.w), "MAINPID"));
+    for (const char *at = watch_trouble(&t.w); *at; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7F)
             unit_same_int("a character", *at, ' ');
     end(&t);
@@ -160,16 +160,16 @@ static void a_refused_pin_is_not_tried_again_before_its_source_changes(void)
     struct watched t;
 
     begin(&t);
-    while (t.w.signers[0].state != CHILD_FAILED)
+    while (t.w.tokens[0].signers[0].state != CHILD_FAILED)
         turn(&t);
-    pid_t first = t.w.signers[0].pid;
+    pid_t first = t.w.tokens[0].signers[0].pid;
     for (uint32_t generation = 2; generation < 5; generation++) {
         watch_use(&t.w, t.source, generation);
         watch_resume(&t.w);
-        unit_same_int("still the one that was refused", t.w.signers[0].state, CHILD_FAILED);
+        unit_same_int("still the one that was refused", t.w.tokens[0].signers[0].state, CHILD_FAILED);
     }
     write_file(pin, "another\n");
-    while (t.w.signers[0].state != CHILD_FAILED || t.w.signers[0].pid == first)
+    while (t.w.tokens[0].signers[0].state != CHILD_FAILED || t.w.tokens[0].signers[0].pid == first)
         turn(&t);
     end(&t);
 }

@@ -303,7 +303,7 @@ static bool resolve(struct change *c, const struct ring_view *v, int64_t now)
 
 static bool begin(struct keys *k, struct change *c, const struct ring_view *v, int64_t now, struct err *e)
 {
-    struct work_for f = keys_work(k, k->conf->config->token.generate_timeout_ms, answered, c);
+    struct work_for f = keys_work(k, k->conf->config->tokens[0].generate_timeout_ms, answered, c);
 
     if (is_made(&c->want) && !may_make(k, v, &c->want, now, e))
         return false;

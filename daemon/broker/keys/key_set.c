@@ -5,6 +5,7 @@
 #include "daemon/base/log.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_JWKS (512u * 1024)          /* bytes of one ring's set or one page: 64 keys of 16384 bits have 190 KiB */
@@ -57,12 +58,25 @@ static char *jwks_of(const struct keys *k, const struct ring_view *v, int64_t no
     return finish(&out);
 }
 
-static void tell(struct peer *verifier, const struct ring_view *v)
+const struct keys_page *keys_pages(const struct keys *k, size_t *out_n)
+{
+    *out_n = k->n_pages;
+    return k->pages;
+}
+
+void keys_set_name(const struct token_config *token, const char *ring, char out[KEYS_SET_NAME])
+{
+    snprintf(out, KEYS_SET_NAME, "%s%s%s", token->name, token->name[0] ? "/" : "", ring);
+}
+
+static void tell(const struct keys *k, struct peer *verifier, const struct ring_view *v)
 {
     Signet__Role__Message m = SIGNET__ROLE__MESSAGE__INIT;
     Signet__Role__KeySet set = SIGNET__ROLE__KEY_SET__INIT;
+    char name[KEYS_SET_NAME];
 
-    set.ring = (char *)(uintptr_t)v->config->settings.name;
+    keys_set_name(&k->conf->config->tokens[0], v->config->settings.name, name);
+    set.ring = name;
     if (v->jwks)
         set.jwks = (ProtobufCBinaryData){ strlen(v->jwks), (uint8_t *)v->jwks };
     m.of_case = SIGNET__ROLE__MESSAGE__OF_KEY_SET;
@@ -73,7 +87,7 @@ static void tell(struct peer *verifier, const struct ring_view *v)
 void keys_tell(struct keys *k, struct peer *verifier)
 {
     for (size_t i = 0; i < k->n_views; i++)
-        tell(verifier, &k->views[i]);
+        tell(k, verifier, &k->views[i]);
 }
 
 static bool is_same(const char *a, const char *b)
@@ -94,7 +108,7 @@ static bool refresh_view(struct keys *k, struct ring_view *v, int64_t now)
     free(v->jwks);
     v->jwks = jwks;
     for (size_t i = 0; i < k->verifiers->n_peers; i++)
-        tell(&k->verifiers->peers[i], v);
+        tell(k, &k->verifiers->peers[i], v);
     return true;
 }
 

@@ -40,7 +40,7 @@ struct work_for keys_work(struct keys *k, uint32_t timeout_ms, job_done *done, v
 
 static const struct token_config *token_config(const struct keys *k)
 {
-    return &k->wanted->config->token;
+    return &k->wanted->config->tokens[0];
 }
 
 static void list_failed(struct keys *k, const struct err *e)

@@ -47,12 +47,16 @@ struct keys_page {
     const char *rings[KEYS_PAGE];    /* of each key, in its order */
     size_t n;
 };
-struct keys_set { const struct keys_page *pages; size_t n_pages; uint64_t version; uint32_t max_age_s, changes_in_s; };
+struct keys_set { size_t n_pages; uint64_t version; uint32_t max_age_s, changes_in_s; };
 /* Whether a ring has HMAC keys that verify, or makes such; and any that are in a key set. */
 bool keys_has_secrets(const struct keys *k, const char *ring, int64_t now);
 bool keys_has_public(const struct keys *k, const char *ring);
-/* As keys_fresh, of all rings that are in it. */
-bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e);
+/* As keys_fresh, of all rings that are in it; `stale`: as it was known last, however old, if it ever was. */
+bool keys_set(struct keys *k, int64_t now, bool stale, struct keys_set *out, struct err *e);
+const struct keys_page *keys_pages(const struct keys *k, size_t *out_n);
+/* What a verifier calls the key set of a ring on that token. */
+#define KEYS_SET_NAME (CONFIG_MAX_TOKEN_NAME + RING_MAX_NAME + 2)
+void keys_set_name(const struct token_config *token, const char *ring, char out[KEYS_SET_NAME]);
 
 /* For ListKeys and status: every key, foreign ones too. */
 size_t keys_count(const struct keys *k);

@@ -96,7 +96,7 @@ static void proof_signed(void *owner, struct job *j, const Signet__Role__Message
 bool proof_begin(struct keys *k, struct held *h)
 {
     struct proving *p = calloc(1, sizeof *p);
-    struct work_for f = keys_work(k, k->wanted->config->token.timeout_ms, proof_signed, p);
+    struct work_for f = keys_work(k, k->wanted->config->tokens[0].timeout_ms, proof_signed, p);
     struct job *j = p ? work_sign(&f, h->id, h->alg, proof_text, sizeof proof_text - 1) : NULL;
     struct err e;
 

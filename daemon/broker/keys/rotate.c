@@ -104,7 +104,7 @@ bool keys_no_facts(const struct keys *k)
 
 static void ask_powers(struct keys *k)
 {
-    struct work_for f = keys_work(k, k->conf->config->token.generate_timeout_ms, powers_told, k);
+    struct work_for f = keys_work(k, k->conf->config->tokens[0].generate_timeout_ms, powers_told, k);
     struct job *j = k->powers.known || k->powers.trying ? NULL : work_try_powers(&f);
     struct err e;
 

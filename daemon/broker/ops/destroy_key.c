@@ -32,7 +32,7 @@ int64_t op_tokens_until(const struct ring *ring, const struct ring_settings *s, 
 static bool may_destroy(const struct request *rq, const struct held *h, struct err *e)
 {
     const struct ring_config *c = config_ring(rq->conf->config, h->ring);
-    const struct ring *ring = c ? keys_ring(rq->broker->keys, h->ring, e) : NULL;
+    const struct ring *ring = c ? keys_ring(rq->token->keys, h->ring, e) : NULL;
     int64_t now = clock_now();
     char until[CLOCK_TEXT];
 
@@ -43,7 +43,7 @@ static bool may_destroy(const struct request *rq, const struct held *h, struct e
     int64_t needed = op_tokens_until(ring, &c->settings, h, now);
     if (!needed || rq->msg->destroy_key->i_know)
         return true;
-    if (keys_view(rq->broker->keys, h, now).activates_at > now)
+    if (keys_view(rq->token->keys, h, now).activates_at > now)
         return err_set(e, ERR_KEY_NEEDED, "key '%.64s' signs in a moment, and another daemon may do so already: its tokens would"
                        " be rejected; if you know that: --i-know", h->kid);
     return err_set(e, ERR_KEY_NEEDED, "tokens that key '%.64s' signed may live until %s and would be rejected: wait, or, if you"
@@ -70,11 +70,11 @@ static void destroyed(void *owner, uint64_t id, const struct err *e)
     request_reply(rq, &r);
 }
 
-Signet__V1__KeyInfo *op_key_copy(const struct broker *b, const struct held *h)
+Signet__V1__KeyInfo *op_key_copy(const struct broker_token *t, const struct held *h)
 {
     Signet__V1__KeyInfo info, *copy = NULL;
 
-    key_info(&info, b, h, clock_now());
+    key_info(&info, t, h, clock_now());
     size_t len = signet__v1__key_info__get_packed_size(&info);
     CLEANUP(freep) uint8_t *bytes = malloc(len + 1);
     if (bytes)
@@ -87,7 +87,7 @@ Signet__V1__KeyInfo *op_key_copy(const struct broker *b, const struct held *h)
 static bool still(void *owner, struct keys_change *want, struct err *e)
 {
     const struct request *rq = owner;
-    const struct held *h = keys_by_id(rq->broker->keys, want->key);
+    const struct held *h = keys_by_id(rq->token->keys, want->key);
 
     return !h || may_destroy(rq, h, e);
 }
@@ -96,7 +96,7 @@ static bool destroy(struct request *rq, const struct held *h, struct err *e)
 {
     const struct keys_change want = { .kind = CHANGE_DESTROY, .key = h->id, .still = still };
 
-    return keys_change(rq->broker->keys, h->ring, &want, destroyed, rq, e);
+    return keys_change(rq->token->keys, h->ring, &want, destroyed, rq, e);
 }
 
 /* The place of one that signed is held: no older key comes back, after a restart either. */
@@ -105,7 +105,7 @@ static void recorded(void *owner, uint64_t id, const struct err *e)
     struct request *rq = owner;
     const struct farewell *f = rq->state;
     struct err why;
-    const struct held *h = e ? NULL : keys_by_id(rq->broker->keys, f->key);
+    const struct held *h = e ? NULL : keys_by_id(rq->token->keys, f->key);
 
     if (!e && !h)
         destroyed(rq, 0, NULL);
@@ -117,15 +117,14 @@ static bool record(struct request *rq, const struct held *h, struct err *e)
 {
     struct keys_change want = { .kind = CHANGE_FACT, .fact = { .kind = LABEL_REVOKED } };
 
-    want.fact.at = keys_view(rq->broker->keys, h, clock_now()).activates_at;
+    want.fact.at = keys_view(rq->token->keys, h, clock_now()).activates_at;
     memcpy(want.fact.kid, h->kid, sizeof h->kid);
-    return keys_change(rq->broker->keys, h->ring, &want, recorded, rq, e);
+    return keys_change(rq->token->keys, h->ring, &want, recorded, rq, e);
 }
 
 static bool begin(struct request *rq, struct err *e)
 {
-    struct keys *keys = rq->broker->keys;
-    const struct held *h = keys_ready(keys, e) ? keys_named(keys, rq->msg->destroy_key->kid, e) : NULL;
+    const struct held *h = tokens_named(rq->broker, rq->msg->destroy_key->kid, &rq->token, e);
     struct farewell *f = calloc(1, sizeof *f);
 
     rq->state = f;
@@ -133,13 +132,13 @@ static bool begin(struct request *rq, struct err *e)
         return err_set(e, ERR_NO_MEMORY, "no memory for another request");
     if (!h || !may_destroy(rq, h, e) || !op_ring_is_free(rq, h->ring, e))
         return false;
-    if (!(f->info = op_key_copy(rq->broker, h)))
+    if (!(f->info = op_key_copy(rq->token, h)))
         return err_set(e, ERR_NO_MEMORY, "no memory for another request");
     log_info("ring '%s': uid %u destroys key '%s'%s", h->ring, (unsigned)rq->caller.uid, h->kid,
              rq->msg->destroy_key->i_know ? ", and knows what follows" : "");
     f->key = h->id;
-    bool is_active = strcmp(keys_view(keys, h, clock_now()).state, key_state_name(KEY_ACTIVE)) == 0;
-    return is_active && h->kid[0] && !keys_no_facts(keys) ? record(rq, h, e) : destroy(rq, h, e);
+    bool is_active = strcmp(keys_view(rq->token->keys, h, clock_now()).state, key_state_name(KEY_ACTIVE)) == 0;
+    return is_active && h->kid[0] && !keys_no_facts(rq->token->keys) ? record(rq, h, e) : destroy(rq, h, e);
 }
 
 static void state_free(struct request *rq)

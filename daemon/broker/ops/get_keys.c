@@ -30,7 +30,7 @@ static bool begin(struct request *rq, struct err *e)
     Signet__V1__GetKeysReply keys = SIGNET__V1__GET_KEYS_REPLY__INIT;
     struct keys_set set;
 
-    if (!keys_set(rq->broker->keys, now, &set, e))
+    if (!tokens_set(rq->broker, now, &set, e))
         return false;
     if (page > 0 && page >= set.n_pages)
         return err_set(e, ERR_BAD_REQUEST, "the key set has %zu pages, and page %u was asked for", set.n_pages, page);
@@ -40,15 +40,16 @@ static bool begin(struct request *rq, struct err *e)
         return err_set(e, ERR_NO_MEMORY, "no memory for the profiles");
     for (size_t i = 0; page == 0 && i < c->n_profiles; i++) {
         profile_info(&infos[i], c, &c->profiles[i]);
-        infos[i].has_secret_keys = keys_has_secrets(rq->broker->keys, c->profiles[i].ring, now);
+        infos[i].has_secret_keys = tokens_have_secrets(rq->broker, config_ring(c, c->profiles[i].ring), now);
         each[i] = &infos[i];
         keys.n_profiles = i + 1;
     }
     keys.profiles = each;
-    keys.jwks = set.n_pages ? set.pages[page].jwks : (char *)(uintptr_t)no_keys;
-    if (set.n_pages) {
-        keys.rings = (char **)(uintptr_t)set.pages[page].rings;
-        keys.n_rings = set.pages[page].n;
+    const struct keys_page *there = tokens_page(rq->broker, page);
+    keys.jwks = there ? there->jwks : (char *)(uintptr_t)no_keys;
+    if (there) {
+        keys.rings = (char **)(uintptr_t)there->rings;
+        keys.n_rings = there->n;
     }
     keys.version = set.version;
     keys.max_age_s = set.max_age_s;

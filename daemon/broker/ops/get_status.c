@@ -7,18 +7,27 @@
 
 #define MAX_RINGS 256u               /* as the configuration allows */
 #define MAX_NOTICES 100u             /* more is read by nobody */
+#define MAX_SIGNERS (CONFIG_MAX_TOKENS * POOL_MAX_PEERS)
 
-struct status {
-    Signet__V1__GetStatusReply reply;
-    Signet__V1__TokenStatus token;
+struct token_status {
+    Signet__V1__TokenStatus status;
     Signet__V1__Error trouble;
     struct err why;
     Signet__V1__MechanismStatus mechanisms[POOL_MAX_ALGS], *each_mechanism[POOL_MAX_ALGS];
+};
+
+struct status {
+    Signet__V1__GetStatusReply reply;
+    struct token_status tokens[CONFIG_MAX_TOKENS];
+    Signet__V1__TokenStatus *more_tokens[CONFIG_MAX_TOKENS];
+    Signet__V1__Error trouble;
+    struct err why;
     Signet__V1__RingStatus rings[MAX_RINGS], *each_ring[MAX_RINGS];
     struct ring_troubles troubles[MAX_RINGS];
     char *notices[MAX_NOTICES];
     size_t n_notices;
-    Signet__V1__SignerStatus signers[POOL_MAX_PEERS], *each_signer[POOL_MAX_PEERS];
+    const char *speaking;            /* the name of the token that the next notices are of */
+    Signet__V1__SignerStatus signers[MAX_SIGNERS], *each_signer[MAX_SIGNERS];
     Signet__V1__CounterStatus counters[16], *each_counter[16];
 };
 
@@ -27,28 +36,45 @@ static char *words(const char *s)
     return (char *)(uintptr_t)s;
 }
 
-static void fill_token(struct status *st, const struct broker *b)
+static void fill_token(struct token_status *ts, const struct broker_token *t)
 {
-    const struct peer *signer = pool_any(&b->signers);
+    const struct peer *signer = pool_any(&t->signers);
+    Signet__V1__TokenStatus *s = &ts->status;
 
-    signet__v1__token_status__init(&st->token);
-    st->token.label = words(b->token.label);
-    st->token.manufacturer = words(b->token.manufacturer);
-    st->token.model = words(b->token.model);
-    st->token.serial = words(b->token.serial);
-    st->token.software = b->token.software;
-    st->token.custody = words(keys_custody(b->keys, b->token.tpm2_pkcs11));
+    signet__v1__token_status__init(s);
+    s->name = words(token_name(t));
+    s->label = words(t->info.label);
+    s->manufacturer = words(t->info.manufacturer);
+    s->model = words(t->info.model);
+    s->serial = words(t->info.serial);
+    s->software = t->info.software;
+    s->custody = words(keys_custody(t->keys, t->info.tpm2_pkcs11));
     for (size_t i = 0; signer && i < POOL_MAX_ALGS && alg_at(i); i++) {
-        Signet__V1__MechanismStatus *m = &st->mechanisms[i];
+        Signet__V1__MechanismStatus *m = &ts->mechanisms[i];
         signet__v1__mechanism_status__init(m);
         m->alg = words(alg_at(i)->name);
         m->mechanism = words(signer->mechanisms[i].name);
         m->proved = signer->mechanisms[i].proved;
-        st->each_mechanism[i] = m;
-        st->token.n_mechanisms = i + 1;
+        ts->each_mechanism[i] = m;
+        s->n_mechanisms = i + 1;
     }
-    st->token.mechanisms = st->each_mechanism;
-    st->reply.token = &st->token;
+    s->mechanisms = ts->each_mechanism;
+    if (!pool_serves(&t->signers, &ts->why) || !keys_ready(t->keys, &ts->why)) {
+        request_error(&ts->trouble, &ts->why);
+        s->trouble = &ts->trouble;
+    }
+}
+
+static void fill_tokens(struct status *st, const struct broker *b)
+{
+    for (size_t i = 0; i < b->n_tokens; i++) {
+        fill_token(&st->tokens[i], b->tokens[i]);
+        if (i > 0)
+            st->more_tokens[i - 1] = &st->tokens[i].status;
+    }
+    st->reply.token = &st->tokens[0].status;
+    st->reply.more_tokens = st->more_tokens;
+    st->reply.n_more_tokens = b->n_tokens - 1;
 }
 
 /* Signed with a key of another algorithm than the ring's: it is changing over. */
@@ -64,27 +90,40 @@ static uint64_t signed_otherwise(const struct keys *k, const struct ring_config 
     return n;
 }
 
-void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, const struct broker *b, const struct ring_config *c,
+/* Of all its tokens together. */
+static void count_keys(Signet__V1__RingStatus *out, const struct broker *b, const struct ring_config *c, int64_t now)
+{
+    for (size_t i = 0; i < c->n_tokens; i++) {
+        const struct keys *k = b->tokens[c->tokens[i]]->keys;
+        out->n_published += (uint32_t)keys_n_published(k, c->settings.name, now);
+        out->signed_old_alg += signed_otherwise(k, c);
+    }
+}
+
+void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, struct broker *b, const struct ring_config *c,
                  int64_t now)
 {
     const char *name = c->settings.name;
-    const struct held *signer = keys_signer(b->keys, name, now, &t->why), *next = keys_next(b->keys, name, now);
-    const struct err *rotation = keys_trouble(b->keys, name);
+    struct broker_token *on;
+    const struct held *signer = tokens_signer(b, c, now, &on, &t->why), *next = keys_next(on->keys, name, now);
+    const struct err *rotation = keys_trouble(on->keys, name);
 
     signet__v1__ring_status__init(out);
     out->name = words(name);
     out->alg = words(c->alg->name);
-    out->n_published = (uint32_t)keys_n_published(b->keys, name, now);
+    out->tokens = c->token_names;
+    out->n_tokens = c->n_token_names;
+    count_keys(out, b, c, now);
     if (next) {
         out->next_kid = words(next->kid);
-        out->next_activates_at = keys_view(b->keys, next, now).activates_at;
+        out->next_activates_at = keys_view(on->keys, next, now).activates_at;
     }
-    out->signed_old_alg = signed_otherwise(b->keys, c);
     if (rotation->reason != ERR_NONE) {
         request_error(&t->rotation, rotation);
         out->rotation_trouble = &t->rotation;
     }
     if (signer) {
+        out->token = words(token_name(on));
         out->active_kid = words(signer->kid);
         out->active_alg = words(signer->alg->name);
         return;
@@ -93,7 +132,7 @@ void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, const str
     out->trouble = &t->trouble;
 }
 
-static void fill_ring(struct status *st, size_t i, const struct broker *b, const struct ring_config *c, int64_t now)
+static void fill_ring(struct status *st, size_t i, struct broker *b, const struct ring_config *c, int64_t now)
 {
     ring_status(&st->rings[i], &st->troubles[i], b, c, now);
     st->each_ring[i] = &st->rings[i];
@@ -108,22 +147,21 @@ static const char *state_of(const struct peer *p)
     return p->why.reason == ERR_NONE ? "starting" : "failed";
 }
 
-static void fill_signers(struct status *st, const struct broker *b)
+static void fill_signers(struct status *st, const struct pool *p)
 {
-    for (size_t i = 0; i < b->signers.n_peers; i++) {
-        const struct peer *p = &b->signers.peers[i];
-        Signet__V1__SignerStatus *s = &st->signers[i];
+    for (size_t i = 0; i < p->n_peers; i++) {
+        const struct peer *peer = &p->peers[i];
+        Signet__V1__SignerStatus *s = st->each_signer[st->reply.n_signers] = &st->signers[st->reply.n_signers];
+        st->reply.n_signers++;
         signet__v1__signer_status__init(s);
-        s->number = (uint32_t)i + 1;
-        s->pid = (uint32_t)p->pid;
-        s->state = words(state_of(p));
-        s->why = words(p->why.text);
-        s->signatures = p->n_done;
-        s->restarts = p->restarts;
-        st->each_signer[i] = s;
+        s->number = p->others + (uint32_t)i + 1;
+        s->pid = (uint32_t)peer->pid;
+        s->state = words(state_of(peer));
+        s->why = words(peer->why.text);
+        s->signatures = peer->n_done;
+        s->restarts = peer->restarts;
     }
     st->reply.signers = st->each_signer;
-    st->reply.n_signers = b->signers.n_peers;
 }
 
 static void fill_counters(struct status *st, const struct broker *b)
@@ -134,7 +172,7 @@ static void fill_counters(struct status *st, const struct broker *b)
 #undef X
         { "connections", b->n_connections },
         { "requests_in_flight", b->n_requests },
-        { "waiting_for_signers", b->signers.queue.n },
+        { "waiting_for_signers", tokens_waiting(b) },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
@@ -147,12 +185,26 @@ static void fill_counters(struct status *st, const struct broker *b)
     st->reply.n_counters = ARRAY_LEN(all);
 }
 
+/* What is said of all tokens, as of the clock, is said once. */
+static bool is_said(const struct status *st, const char *text)
+{
+    for (size_t i = 0; i < st->n_notices; i++) {
+        size_t len = strlen(st->notices[i]), end = strlen(text);
+        if (len >= end && strcmp(st->notices[i] + len - end, text) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void add_notice(void *ctx, const char *text)
 {
     struct status *st = ctx;
+    const char *name = st->speaking;
+    char *notice = NULL;
 
-    if (st->n_notices < MAX_NOTICES && (st->notices[st->n_notices] = strdup(text)))
-        st->n_notices++;
+    if (st->n_notices < MAX_NOTICES && !is_said(st, text) &&
+        asprintf(&notice, name[0] ? "token '%s': %s" : "%s%s", name, text) >= 0)
+        st->notices[st->n_notices++] = notice;
 }
 
 static void status_free(struct status *st)
@@ -163,14 +215,20 @@ static void status_free(struct status *st)
 }
 DEFINE_CLEANUP(struct status, status_free)
 
+/* With one token at least. */
 static bool is_ready(const struct broker *b, struct err *e)
 {
-    return pool_serves(&b->signers, e) && pool_serves(&b->verifiers, e) && keys_ready(b->keys, e);
+    struct err later;
+    bool any = false;
+
+    for (size_t i = 0; !any && i < b->n_tokens; i++)
+        any = pool_serves(&b->tokens[i]->signers, i ? &later : e) && keys_ready(b->tokens[i]->keys, i ? &later : e);
+    return any && pool_serves(&b->verifiers, e);
 }
 
 static bool begin(struct request *rq, struct err *e)
 {
-    const struct broker *b = rq->broker;
+    struct broker *b = rq->broker;
     const struct config *c = rq->conf->config;
     int64_t now = clock_now();
     Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
@@ -186,17 +244,21 @@ static bool begin(struct request *rq, struct err *e)
         request_error(&st->trouble, &st->why);
         st->reply.trouble = &st->trouble;
     }
-    fill_token(st, b);
+    fill_tokens(st, b);
     for (size_t i = 0; i < c->n_rings && i < MAX_RINGS; i++)
         fill_ring(st, i, b, &c->rings[i], now);
     st->reply.rings = st->each_ring;
     st->reply.n_rings = c->n_rings;
     if (rq->conn->admin) {
-        fill_signers(st, b);
+        for (size_t i = 0; i < b->n_tokens; i++)
+            fill_signers(st, &b->tokens[i]->signers);
         fill_counters(st, b);
         st->reply.config_generation = rq->conf->generation;
         st->reply.pid = (uint32_t)getpid();
-        keys_notices(b->keys, now, add_notice, st);
+        for (size_t i = 0; i < b->n_tokens; i++) {
+            st->speaking = token_name(b->tokens[i]);
+            keys_notices(b->tokens[i]->keys, now, add_notice, st);
+        }
         st->reply.notices = st->notices;
         st->reply.n_notices = st->n_notices;
     }

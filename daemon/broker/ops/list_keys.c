@@ -45,9 +45,9 @@ static void fill_uses(Signet__V1__KeyInfo *out, const struct held *h)
     out->uses = each;                /* the first of them begins what `uses` is */
 }
 
-void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct held *h, int64_t now)
+void key_info(Signet__V1__KeyInfo *out, const struct broker_token *t, const struct held *h, int64_t now)
 {
-    struct keys_view v = keys_view(b->keys, h, now);
+    struct keys_view v = keys_view(t->keys, h, now);
     char *id = hex(h->cka_id, h->cka_id_len), *jwk = jwk_text(h);
 
     signet__v1__key_info__init(out);
@@ -69,8 +69,9 @@ void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct hel
     out->local = h->local;
     out->imported = h->ring[0] && !h->local;
     out->proved = h->proof == PROOF_DONE;
-    out->custody = (char *)(uintptr_t)held_custody(h, b->token.tpm2_pkcs11);
+    out->custody = (char *)(uintptr_t)held_custody(h, t->info.tpm2_pkcs11);
     out->trouble = (char *)(uintptr_t)(h->gone ? "it is gone from the token" : h->trouble.text);
+    out->token = (char *)(uintptr_t)token_name(t);
     out->signatures = h->n_signed;
     fill_uses(out, h);
 }
@@ -86,31 +87,68 @@ void key_info_clear(Signet__V1__KeyInfo *i)
     free(i->uses);
 }
 
+/* Room for the keys of all tokens, and the names of what is foreign among their facts. */
+struct listing {
+    Signet__V1__KeyInfo *infos, **each;
+    char **facts;
+    size_t n, n_facts;
+};
+
+static void listing_clear(struct listing *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        key_info_clear(&l->infos[i]);
+    free(l->infos);
+    free(l->each);
+    free(l->facts);
+}
+
+static bool listing_init(struct listing *l, const struct broker *b, struct err *e)
+{
+    size_t n = 0, n_facts = 0, more;
+
+    for (size_t i = 0; i < b->n_tokens; i++) {
+        n += keys_count(b->tokens[i]->keys);
+        keys_foreign_facts(b->tokens[i]->keys, &more);
+        n_facts += more;
+    }
+    l->infos = calloc(n + 1, sizeof *l->infos);
+    l->each = calloc(n + 1, sizeof *l->each);
+    l->facts = calloc(n_facts + 1, sizeof *l->facts);
+    return (l->infos && l->each && l->facts) || err_set(e, ERR_NO_MEMORY, "no memory for %zu keys", n);
+}
+
+static void listing_add(struct listing *l, const struct broker_token *t)
+{
+    size_t n_facts;
+    char *const *facts = keys_foreign_facts(t->keys, &n_facts);
+
+    for (size_t i = 0; i < keys_count(t->keys); i++, l->n++) {
+        key_info(&l->infos[l->n], t, keys_at(t->keys, i), clock_now());
+        l->each[l->n] = &l->infos[l->n];
+    }
+    for (size_t i = 0; i < n_facts; i++)
+        l->facts[l->n_facts++] = facts[i];
+}
+
 static bool begin(struct request *rq, struct err *e)
 {
-    const struct broker *b = rq->broker;
-    size_t n = keys_count(b->keys);
+    struct broker *b = rq->broker;
     Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
     Signet__V1__ListKeysReply list = SIGNET__V1__LIST_KEYS_REPLY__INIT;
+    CLEANUP(listing_clear) struct listing l = { 0 };
 
-    if (!keys_ready(b->keys, e))
+    if (!tokens_ready(b, e) || !listing_init(&l, b, e))
         return false;
-    CLEANUP(freep) Signet__V1__KeyInfo *infos = calloc(n + 1, sizeof *infos);
-    CLEANUP(freep) Signet__V1__KeyInfo **each = calloc(n + 1, sizeof *each);
-    if (!infos || !each)
-        return err_set(e, ERR_NO_MEMORY, "no memory for %zu keys", n);
-    for (size_t i = 0; i < n; i++) {
-        key_info(&infos[i], b, keys_at(b->keys, i), clock_now());
-        each[i] = &infos[i];
-    }
-    list.keys = each;
-    list.n_keys = n;
-    list.foreign_facts = (char **)(uintptr_t)keys_foreign_facts(b->keys, &list.n_foreign_facts);
+    for (size_t i = 0; i < b->n_tokens; i++)
+        listing_add(&l, b->tokens[i]);
+    list.keys = l.each;
+    list.n_keys = l.n;
+    list.foreign_facts = l.facts;
+    list.n_foreign_facts = l.n_facts;
     r.result_case = SIGNET__V1__REPLY__RESULT_LIST_KEYS;
     r.list_keys = &list;
     request_reply(rq, &r);
-    for (size_t i = 0; i < n; i++)
-        key_info_clear(&infos[i]);
     return true;
 }
 

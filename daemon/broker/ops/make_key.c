@@ -10,13 +10,19 @@
 /* Making may wait for a listing, takes its own time, and is listed and proved after. */
 uint32_t op_change_deadline(const struct request *rq)
 {
-    return 2 * rq->conf->config->token.generate_timeout_ms;
+    const struct config *c = rq->conf->config;
+    uint32_t longest = 0;
+
+    for (size_t i = 0; i < c->n_tokens; i++)
+        if (c->tokens[i].generate_timeout_ms > longest)
+            longest = c->tokens[i].generate_timeout_ms;
+    return 2 * longest;
 }
 
 static void made(void *owner, uint64_t id, const struct err *e)
 {
     struct request *rq = owner;
-    const struct held *h = e ? NULL : keys_by_id(rq->broker->keys, id);
+    const struct held *h = e ? NULL : keys_by_id(rq->token->keys, id);
     Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
     Signet__V1__KeyInfo info;
     Signet__V1__GenerateKeyReply generated = SIGNET__V1__GENERATE_KEY_REPLY__INIT;
@@ -29,7 +35,7 @@ static void made(void *owner, uint64_t id, const struct err *e)
         request_refuse(rq, e ? e : &why);
         return;
     }
-    key_info(&info, rq->broker, h, clock_now());
+    key_info(&info, rq->token, h, clock_now());
     generated.key = imported.key = &info;
     if (rq->msg->op_case == SIGNET__V1__REQUEST__OP_GENERATE_KEY) {
         r.result_case = SIGNET__V1__REPLY__RESULT_GENERATE_KEY;
@@ -44,12 +50,12 @@ static void made(void *owner, uint64_t id, const struct err *e)
 
 void op_leave_change(struct request *rq)
 {
-    keys_forget(rq->broker->keys, rq);
+    tokens_forget(rq->broker, rq);
 }
 
 bool op_ring_is_free(const struct request *rq, const char *ring, struct err *e)
 {
-    if (!keys_changing(rq->broker->keys, ring))
+    if (!keys_changing(rq->token->keys, ring))
         return true;
     err_set(e, ERR_RING_BUSY, "ring '%.32s' is being changed this moment: try again", ring);
     e->retry_after_ms = 500;
@@ -58,9 +64,10 @@ bool op_ring_is_free(const struct request *rq, const char *ring, struct err *e)
 
 static bool generate_begin(struct request *rq, struct err *e)
 {
+    const Signet__V1__GenerateKeyRequest *ask = rq->msg->generate_key;
     const struct keys_change want = { .kind = CHANGE_GENERATE };
 
-    return keys_change(rq->broker->keys, rq->msg->generate_key->ring, &want, made, rq, e);
+    return op_take_token(rq, ask->ring, ask->token, e) && keys_change(rq->token->keys, rq->msg->generate_key->ring, &want, made, rq, e);
 }
 
 static bool import_begin(struct request *rq, struct err *e)
@@ -70,7 +77,7 @@ static bool import_begin(struct request *rq, struct err *e)
     if (secret->len == 0 || secret->len > MAX_SECRET)
         return err_set(e, ERR_BAD_REQUEST, "a secret has 1 to %u bytes, this one has %zu", MAX_SECRET, secret->len);
     const struct keys_change want = { .kind = CHANGE_IMPORT, .secret = secret->data, .secret_len = secret->len };
-    bool begun = keys_change(rq->broker->keys, rq->msg->import_key->ring, &want, made, rq, e);
+    bool begun = op_take_token(rq, rq->msg->import_key->ring, rq->msg->import_key->token, e) && keys_change(rq->token->keys, rq->msg->import_key->ring, &want, made, rq, e);
     OPENSSL_cleanse(secret->data, secret->len);      /* before the key is made, listed and proved */
     return begun;
 }

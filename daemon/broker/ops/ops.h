@@ -7,6 +7,7 @@
 #define SIGNET_BROKER_OPS_H
 
 #include "daemon/broker/request.h"
+#include "daemon/broker/tokens.h"
 
 struct op {
     Signet__V1__Request__OpCase op_case;
@@ -41,11 +42,14 @@ void profile_info(Signet__V1__ProfileInfo *out, const struct config *c, const st
 
 /* get_status.c: how a ring is; what it points at lies in `t`. */
 struct ring_troubles { struct err why; Signet__V1__Error trouble, rotation; };
-void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, const struct broker *b, const struct ring_config *c,
+void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, struct broker *b, const struct ring_config *c,
                  int64_t now);
 
 /* rings.c: a ring by name, or UNKNOWN_RING with those that there are. */
 const struct ring_config *op_find_ring(const struct config *c, const char *name, struct err *e);
+
+/* rings.c: the request is about that ring on the token of that name, which may be empty where the ring has one: rq->token. */
+bool op_take_token(struct request *rq, const char *ring, const char *token, struct err *e);
 
 /* make_key.c: how long a change of the token may take, with the listings before and after. */
 uint32_t op_change_deadline(const struct request *rq);
@@ -58,10 +62,10 @@ bool op_ring_is_free(const struct request *rq, const char *ring, struct err *e);
 /* destroy_key.c: when the last living token of a key ends, if it signs no more; 0: none needs it. */
 int64_t op_tokens_until(const struct ring *ring, const struct ring_settings *s, const struct held *h, int64_t now);
 /* What is told of a key, whatever becomes of it; freed by protobuf's function. NULL: no memory. */
-Signet__V1__KeyInfo *op_key_copy(const struct broker *b, const struct held *h);
+Signet__V1__KeyInfo *op_key_copy(const struct broker_token *t, const struct held *h);
 
 /* list_keys.c */
-void key_info(Signet__V1__KeyInfo *out, const struct broker *b, const struct held *h, int64_t now);
+void key_info(Signet__V1__KeyInfo *out, const struct broker_token *t, const struct held *h, int64_t now);
 void key_info_clear(Signet__V1__KeyInfo *i);
 
 #endif

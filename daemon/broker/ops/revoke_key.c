@@ -37,7 +37,7 @@ static int64_t known_at(const struct ring *ring, const struct ring_key *signer, 
 static void answer(struct request *rq)
 {
     const struct revocation *rv = rq->state;
-    struct keys *keys = rq->broker->keys;
+    struct keys *keys = rq->token->keys;
     int64_t now = clock_now();
     Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
     Signet__V1__RevokeKeyReply revoke = SIGNET__V1__REVOKE_KEY_REPLY__INIT;
@@ -50,7 +50,7 @@ static void answer(struct request *rq)
 
     revoke.key = rv->was;
     if (held) {
-        key_info(&successor, rq->broker, held, now);
+        key_info(&successor, rq->token, held, now);
         revoke.successor = &successor;
         revoke.known_at = known_at(ring, signer, now);
     }
@@ -90,8 +90,8 @@ static bool next_step(const struct request *rq, struct keys_change *out)
     const struct revocation *rv = rq->state;
     struct err e;
     int64_t now = clock_now();
-    const struct ring *ring = keys_ring(rq->broker->keys, rv->ring, &e);
-    const struct held *bad = keys_by_id(rq->broker->keys, rv->key);
+    const struct ring *ring = keys_ring(rq->token->keys, rv->ring, &e);
+    const struct held *bad = keys_by_id(rq->token->keys, rv->key);
     struct ring_next next = ring ? ring_next(ring, now) : (struct ring_next){ .at = INT64_MAX };
 
     if (ring && rv->was_active && next.at <= now && (next.action == RING_PROMOTE || next.action == RING_GENERATE)) {
@@ -109,8 +109,8 @@ static void step(struct request *rq)
     struct keys_change want;
     bool more = next_step(rq, &want) && rv->n_steps++ < MAX_STEPS;
 
-    rv->promoted |= more && want.kind == CHANGE_DUE && keys_next(rq->broker->keys, rv->ring, clock_now());
-    if (!more || !keys_change(rq->broker->keys, rv->ring, &want, stepped, rq, &rv->trouble))
+    rv->promoted |= more && want.kind == CHANGE_DUE && keys_next(rq->token->keys, rv->ring, clock_now());
+    if (!more || !keys_change(rq->token->keys, rv->ring, &want, stepped, rq, &rv->trouble))
         answer(rq);
 }
 
@@ -131,6 +131,17 @@ static void recorded(void *owner, uint64_t id, const struct err *e)
 
 /* --- the beginning ------------------------------------------------------------------------------------------ */
 
+/* On whatever token. */
+static bool is_revoked(struct request *rq, struct revocation *rv, int64_t *out_holds_at)
+{
+    struct broker *b = rq->broker;
+
+    for (size_t i = 0; i < b->n_tokens; i++)
+        if (keys_is_revoked((rq->token = b->tokens[i])->keys, rv->kid, rv->ring, out_holds_at))
+            return true;
+    return false;
+}
+
 /* The button pressed once more: what was not done the first time is done now. */
 static bool find_again(struct request *rq, struct revocation *rv, int64_t *out_holds_at, struct err *e)
 {
@@ -143,8 +154,7 @@ static bool find_again(struct request *rq, struct revocation *rv, int64_t *out_h
     snprintf(rv->kid, sizeof rv->kid, "%s", rq->msg->revoke_key->kid);
     was->kid = strdup(rv->kid);
     was->state = strdup(key_state_name(KEY_REVOKED));
-    if (!was->kid || !was->state || !keys_is_revoked(rq->broker->keys, rv->kid, rv->ring, out_holds_at) ||
-        !(was->ring = strdup(rv->ring)))
+    if (!was->kid || !was->state || !is_revoked(rq, rv, out_holds_at) || !(was->ring = strdup(rv->ring)))
         return false;                /* e is of the first search */
     rv->was_active = true;
     return true;
@@ -152,20 +162,18 @@ static bool find_again(struct request *rq, struct revocation *rv, int64_t *out_h
 
 static bool find(struct request *rq, struct revocation *rv, int64_t *out_holds_at, struct err *e)
 {
-    struct keys *keys = rq->broker->keys;
-    const struct held *h = keys_ready(keys, e) ? keys_named(keys, rq->msg->revoke_key->kid, e) : NULL;
+    const struct held *h = tokens_named(rq->broker, rq->msg->revoke_key->kid, &rq->token, e);
     const struct ring_config *c = h ? config_ring(rq->conf->config, h->ring) : NULL;
-    const struct ring *ring = c ? keys_ring(keys, h->ring, e) : NULL;
+    const struct ring *ring = c ? keys_ring(rq->token->keys, h->ring, e) : NULL;
     int64_t now = clock_now();
-    struct err ignored;
 
-    if (!h && keys_ready(keys, &ignored))
+    if (!h && e->reason == ERR_UNKNOWN_KEY)
         return find_again(rq, rv, out_holds_at, e);
     if (!h || !ring)
         return h && !c ? err_set(e, ERR_UNKNOWN_RING, "the configuration has no ring '%s'", h->ring) : false;
     if (!h->kid[0])
         return err_set(e, ERR_UNKNOWN_KEY, "a key without a kid signed nothing: signet key destroy it");
-    struct keys_view view = keys_view(keys, h, now);
+    struct keys_view view = keys_view(rq->token->keys, h, now);
     memcpy(rv->ring, h->ring, sizeof rv->ring);
     memcpy(rv->kid, h->kid, sizeof rv->kid);
     rv->key = h->id;
@@ -173,25 +181,24 @@ static bool find(struct request *rq, struct revocation *rv, int64_t *out_holds_a
     rv->tokens_until = op_tokens_until(ring, &c->settings, h, now);
     /* One whose time never came holds nobody up. */
     *out_holds_at = view.activates_at > now ? 0 : view.activates_at;
-    return (rv->was = op_key_copy(rq->broker, h)) || err_set(e, ERR_NO_MEMORY, "no memory for another request");
+    return (rv->was = op_key_copy(rq->token, h)) || err_set(e, ERR_NO_MEMORY, "no memory for another request");
 }
 
 static bool begin(struct request *rq, struct err *e)
 {
-    struct keys *keys = rq->broker->keys;
     struct revocation *rv = calloc(1, sizeof *rv);
     int64_t holds_at = 0;
 
     rq->state = rv;
     if (!rv)
         return err_set(e, ERR_NO_MEMORY, "no memory for another request");
-    if (!find(rq, rv, &holds_at, e) || !keys_revoke(keys, rv->ring, rv->kid, holds_at, e))
+    if (!find(rq, rv, &holds_at, e) || !keys_revoke(rq->token->keys, rv->ring, rv->kid, holds_at, e))
         return false;
     log_warning("ring '%s': uid %u revokes key '%s': it is not used or published from now on", rv->ring,
                 (unsigned)rq->caller.uid, rv->kid);
     struct keys_change want = { .kind = CHANGE_FACT, .fact = { .kind = LABEL_REVOKED, .at = holds_at } };
     memcpy(want.fact.kid, rv->kid, sizeof rv->kid);
-    return keys_change(keys, rv->ring, &want, recorded, rq, e);
+    return keys_change(rq->token->keys, rv->ring, &want, recorded, rq, e);
 }
 
 static void state_free(struct request *rq)

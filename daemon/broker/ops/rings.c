@@ -102,6 +102,27 @@ const struct ring_config *op_find_ring(const struct config *c, const char *name,
     return NULL;
 }
 
+bool op_take_token(struct request *rq, const char *ring, const char *token, struct err *e)
+{
+    const struct config *c = rq->conf->config;
+    const struct ring_config *r = op_find_ring(c, ring, e);
+    char names[CONFIG_MAX_TOKENS * (CONFIG_MAX_TOKEN_NAME + 2) + 1] = "";
+
+    if (!r)
+        return false;
+    const struct token_config *t = r->n_tokens == 1 && !*token ? &c->tokens[r->tokens[0]] : config_ring_token(c, r, token);
+    if (t) {
+        rq->token = rq->broker->tokens[t - c->tokens];
+        return true;
+    }
+    for (size_t i = 0; i < r->n_tokens; i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", c->tokens[r->tokens[i]].name);
+    if (!names[0])
+        return err_set(e, ERR_BAD_REQUEST, "there is one token, and it has no name: leave '%.32s' out", token);
+    return *token ? err_set(e, ERR_BAD_REQUEST, "ring '%s' has no token '%.32s'; it has %s", ring, token, names)
+                  : err_set(e, ERR_BAD_REQUEST, "ring '%s' has keys on %s: say on which of them (--token)", ring, names);
+}
+
 static int64_t known(int64_t at)
 {
     return at == INT64_MAX ? 0 : at;
@@ -158,7 +179,10 @@ static bool plan_begin(struct request *rq, struct err *e)
     if (until && (until < now || until > LABEL_MAX_TIME))
         return err_set(e, ERR_BAD_REQUEST, "a plan goes from now to the end of year 9999, and %lld was asked for",
                        (long long)until);
-    const struct ring *there = keys_ring(rq->broker->keys, m->ring, e);
+    rq->token = tokens_turn(rq->broker, ring);
+    if (*m->token && !op_take_token(rq, m->ring, m->token, e))
+        return false;
+    const struct ring *there = keys_ring(rq->token->keys, m->ring, e);
     CLEANUP(freep) struct ring_life *lives = there ? ring_foresee(there, now, &until, &n, e) : NULL;
     if (!lives || !infos_init(&in, 1, c->n_profiles, e))
         return false;

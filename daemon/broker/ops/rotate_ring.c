@@ -26,7 +26,7 @@ static void answer(struct request *rq, const struct held *h)
     Signet__V1__KeyInfo info;
 
     if (h) {
-        key_info(&info, rq->broker, h, clock_now());
+        key_info(&info, rq->token, h, clock_now());
         rotate.key = &info;
     }
     rotate.made = ro->made;
@@ -47,7 +47,7 @@ static void promoted(void *owner, uint64_t id, const struct err *e)
     struct request *rq = owner;
     const struct rotation *ro = rq->state;
     struct err why;
-    const struct held *h = e ? NULL : keys_named(rq->broker->keys, ro->kid, &why);
+    const struct held *h = e ? NULL : keys_named(rq->token->keys, ro->kid, &why);
 
     if (h)
         answer(rq, h);
@@ -60,7 +60,7 @@ static bool still(void *owner, struct keys_change *want, struct err *e)
 {
     struct request *rq = owner;
     struct rotation *ro = rq->state;
-    const struct ring *ring = keys_ring(rq->broker->keys, ro->ring->settings.name, e);
+    const struct ring *ring = keys_ring(rq->token->keys, ro->ring->settings.name, e);
     int64_t now = clock_now();
 
     if (!ring)
@@ -70,7 +70,7 @@ static bool still(void *owner, struct keys_change *want, struct err *e)
         return err_set(e, ERR_RING_BUSY, "ring '%s' changed meanwhile: try again", ro->ring->settings.name);
     bool at_once = ring_is_silent(ring, now) || (ro->at_once && want->kind == CHANGE_FACT);
     int64_t at = at_once ? ring_at_once(ring, now) : ring_soonest(ring, next, now);
-    if (ro->at_once && want->kind == CHANGE_GENERATE && !at_once && keys_no_facts(rq->broker->keys))
+    if (ro->at_once && want->kind == CHANGE_GENERATE && !at_once && keys_no_facts(rq->token->keys))
         at = now + ro->ring->settings.generation_time;
     if (want->kind == CHANGE_FACT)
         want->fact.at = at;
@@ -86,14 +86,14 @@ static bool promote(struct request *rq, struct err *e)
     struct keys_change want = { .kind = CHANGE_FACT, .fact = { .kind = LABEL_PROMOTE, .at = ro->at }, .still = still };
 
     memcpy(want.fact.kid, ro->kid, sizeof ro->kid);
-    return keys_change(rq->broker->keys, ro->ring->settings.name, &want, promoted, rq, e);
+    return keys_change(rq->token->keys, ro->ring->settings.name, &want, promoted, rq, e);
 }
 
 static void made(void *owner, uint64_t id, const struct err *e)
 {
     struct request *rq = owner;
     struct rotation *ro = rq->state;
-    const struct held *h = e ? NULL : keys_by_id(rq->broker->keys, id);
+    const struct held *h = e ? NULL : keys_by_id(rq->token->keys, id);
     struct err why;
 
     if (!h && !e)
@@ -123,7 +123,7 @@ static bool make(struct request *rq, struct err *e)
     const struct rotation *ro = rq->state;
     const struct keys_change want = { .kind = CHANGE_GENERATE, .at = ro->at, .still = still };
 
-    return keys_change(rq->broker->keys, ro->ring->settings.name, &want, made, rq, e);
+    return keys_change(rq->token->keys, ro->ring->settings.name, &want, made, rq, e);
 }
 
 /* --- what there is to do ------------------------------------------------------------------------------ */
@@ -149,7 +149,6 @@ static bool reckon(struct rotation *ro, const struct ring *ring, int64_t now)
 static bool begin(struct request *rq, struct err *e)
 {
     const Signet__V1__RotateRingRequest *ask = rq->msg->rotate_ring;
-    struct keys *keys = rq->broker->keys;
     int64_t now = clock_now();
     struct rotation *ro = calloc(1, sizeof *ro);
     char at[CLOCK_TEXT];
@@ -158,7 +157,10 @@ static bool begin(struct request *rq, struct err *e)
     if (!ro)
         return err_set(e, ERR_NO_MEMORY, "no memory for another request");
     ro->ring = op_find_ring(rq->conf->config, ask->ring, e);
-    const struct ring *ring = ro->ring ? keys_ring(keys, ask->ring, e) : NULL;
+    if (!ro->ring || !op_take_token(rq, ask->ring, ask->token, e))
+        return false;
+    struct keys *keys = rq->token->keys;
+    const struct ring *ring = keys_ring(keys, ask->ring, e);
     if (!ring || !op_ring_is_free(rq, ask->ring, e))
         return false;
     ro->at_once = ask->at_once;

@@ -15,6 +15,7 @@
 struct verify_state {
     struct request *rq;
     const struct profile *profile;
+    const struct ring_config *ring;  /* the profile's */
     struct job *job;                 /* outstanding; NULL: none */
     /* HMAC */
     struct jws jws;
@@ -108,6 +109,9 @@ static void verified(void *owner, struct job *j, const Signet__Role__Message *m,
         request_refuse(v->rq, m ? &why : e);
     } else if (m->verified->why) {
         channel_why(m->verified->why, &why);
+        /* It may be one that another daemon made since. */
+        if (why.reason == ERR_KEY_UNKNOWN)
+            tokens_miss_one(v->rq->broker, v->ring, &why);
         request_refuse(v->rq, &why);
     } else {
         accept_token(v, m->verified->payload.data, m->verified->payload.len, m->verified->kid, m->verified->expires_at);
@@ -116,7 +120,9 @@ static void verified(void *owner, struct job *j, const Signet__Role__Message *m,
 
 static struct work_for work_for(struct verify_state *v, job_done *done)
 {
-    return (struct work_for){ v->rq->account, v->rq->deadline_ms, v->rq->conf->config->token.timeout_ms, done, v };
+    uint32_t timeout_ms = v->rq->conf->config->tokens[v->ring->tokens[0]].timeout_ms;
+
+    return (struct work_for){ v->rq->account, v->rq->deadline_ms, timeout_ms, done, v };
 }
 
 static bool submit(struct verify_state *v, struct pool *p, struct job *j, struct err *e)
@@ -185,9 +191,12 @@ static bool try_key(struct verify_state *v, struct err *e)
 {
     struct broker *b = v->rq->broker;
     const char *kid = v->jws.kid;
+    struct broker_token *on;
     struct held *key = kid && strlen(kid) > RING_MAX_KID
-                           ? NULL : keys_published(b->keys, v->profile->ring, kid, v->jws.alg, v->nth, clock_now());
+                           ? NULL : tokens_published(b, v->ring, kid, v->jws.alg, v->nth, clock_now(), &on);
 
+    if (!key && tokens_miss_one(b, v->ring, e))
+        return false;
     if (!key && v->nth > 0)
         return err_set(e, ERR_BAD_SIGNATURE, "the signature is that of no key of the profile");
     if (!key)
@@ -205,15 +214,16 @@ static bool try_key(struct verify_state *v, struct err *e)
     v->alg = key->alg;
     memcpy(v->kid, key->kid, sizeof v->kid);
     struct work_for f = work_for(v, mac_made);
-    return submit(v, &b->signers, work_sign(&f, key->id, key->alg, v->jws.signing_input, v->jws.signing_input_len), e);
+    return submit(v, &on->signers, work_sign(&f, key->id, key->alg, v->jws.signing_input, v->jws.signing_input_len), e);
 }
 
 /* The ring's algorithm, or while it changes over that of its keys: the key that is found says which. */
 static bool begin_hmac(struct verify_state *v, struct err *e)
 {
-    const struct alg *algs[] = { config_ring(v->rq->conf->config, v->profile->ring)->alg, v->jws.alg };
+    const struct alg *algs[] = { v->ring->alg, v->jws.alg };
+    struct broker_token *on;
     bool changing = v->jws.alg && v->jws.alg->family == ALG_HMAC &&
-                    keys_published(v->rq->broker->keys, v->profile->ring, NULL, v->jws.alg, 0, clock_now());
+                    tokens_published(v->rq->broker, v->ring, NULL, v->jws.alg, 0, clock_now(), &on);
     const struct verify_rules rules = { .algs = algs, .n_algs = changing ? 2 : 1 };
 
     return verify_alg_allowed(&v->jws, &rules, e) && try_key(v, e);
@@ -222,12 +232,11 @@ static bool begin_hmac(struct verify_state *v, struct err *e)
 /* A ring that changes over between secrets and public keys has both: the token's kind says which are asked. */
 static bool is_for_secrets(const struct verify_state *v)
 {
-    const struct keys *k = v->rq->broker->keys;
-    const char *ring = v->profile->ring;
+    struct broker *b = v->rq->broker;
 
-    if (!keys_has_secrets(k, ring, clock_now()))
+    if (!tokens_have_secrets(b, v->ring, clock_now()))
         return false;
-    return !keys_has_public(k, ring) || (v->jws.alg && v->jws.alg->family == ALG_HMAC);
+    return !tokens_have_public(b, v->ring) || (v->jws.alg && v->jws.alg->family == ALG_HMAC);
 }
 
 /* --- the operation ------------------------------------------------------------------------------------ */
@@ -257,7 +266,8 @@ static bool begin(struct request *rq, struct err *e)
         return false;
     if (!v->profile && (!(v->profile = profile_of_token(rq, &v->jws, e)) || !policy_may_verify(v->profile, &rq->caller, e)))
         return false;
-    if (!audience_ok(v->profile, ask->audience, e) || !keys_fresh(rq->broker->keys, v->profile->ring, e))
+    v->ring = config_ring(rq->conf->config, v->profile->ring);
+    if (!audience_ok(v->profile, ask->audience, e) || !tokens_fresh(rq->broker, v->ring, e))
         return false;
     if (is_for_secrets(v))
         return begin_hmac(v, e);
