@@ -22,6 +22,7 @@ struct signet_key key_from_wire(const Signet__V1__KeyInfo *k, struct signet_key_
         .sensitive = k->sensitive, .extractable = k->extractable, .always_sensitive = k->always_sensitive,
         .never_extractable = k->never_extractable, .local = k->local, .jwk = k->jwk, .trouble = k->trouble,
         .custody = k->custody, .signatures = k->signatures, .uses = first, .n_uses = k->n_uses,
+        .token = k->token,
     };
 }
 

@@ -359,6 +359,14 @@ struct signet_mechanism_status {
     bool proved;                     /* by a test signature verified in software */
 };
 
+struct signet_token_status {
+    const char *name;                /* in signetd's configuration; "": the only one */
+    const char *label, *manufacturer, *model, *serial;
+    bool software;                   /* its keys are files */
+    const char *custody;             /* what the key attributes prove, in a sentence */
+    struct signet_error trouble;     /* why it cannot be used for now; reason "": nothing is wrong */
+};
+
 struct signet_ring_status {
     const char *name, *alg, *active_kid, *next_kid;
     int64_t next_activates_at;
@@ -367,6 +375,9 @@ struct signet_ring_status {
     const char *active_alg;          /* of the key that signs; another than alg while the ring changes over */
     uint64_t signed_old_alg;         /* tokens signed since the daemon's start with another algorithm than alg */
     struct signet_error rotation_trouble;     /* why its next key could not be made; reason "": nothing is wrong */
+    const char *const *tokens;       /* that hold keys of it, where there are several: the first signs if it can */
+    size_t n_tokens;
+    const char *token;               /* the one of them that signs; "": none, or there is only one */
 };
 
 struct signet_signer_status {
@@ -390,6 +401,8 @@ struct signet_status {
     const char *custody;             /* what the key attributes prove, in a sentence */
     const struct signet_mechanism_status *mechanisms;
     size_t n_mechanisms;
+    const struct signet_token_status *tokens;      /* all; the members token_… and custody are the first's */
+    size_t n_tokens;
     const struct signet_ring_status *rings;
     size_t n_rings;
     /* By admin.sock only: */
@@ -425,6 +438,7 @@ struct signet_key {
     uint64_t signatures;             /* released since the daemon's start, and the same by profile */
     const struct signet_key_use *uses;
     size_t n_uses;
+    const char *token;               /* that holds it; "": there is only one */
 };
 
 struct signet_key_list {
@@ -436,6 +450,10 @@ struct signet_key_list {
 
 SIGNET_API struct signet_key_list *signet_list_keys(struct signet *admin, struct signet_error *e);
 
+/*
+ * Where a ring's keys are on several tokens, `ring` is RING@TOKEN here and
+ * below: it is one ring on each.
+ */
 /* A new key, made in the token: a list of one. Waits up to two minutes. */
 SIGNET_API struct signet_key_list *signet_generate_key(struct signet *admin, const char *ring,
                                                        struct signet_error *e);

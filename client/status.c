@@ -8,6 +8,7 @@
 struct owned_status {
     struct signet_status status;
     struct signet_mechanism_status *mechanisms;
+    struct signet_token_status *tokens;
     struct signet_ring_status *rings;
     struct signet_signer_status *signers;
     struct signet_counter *counters;
@@ -19,10 +20,11 @@ static bool room(struct owned_status *o, const Signet__V1__GetStatusReply *r)
     size_t n_mechanisms = r->token ? r->token->n_mechanisms : 0;
 
     o->mechanisms = calloc(n_mechanisms + 1, sizeof *o->mechanisms);
+    o->tokens = calloc(r->n_more_tokens + 1, sizeof *o->tokens);
     o->rings = calloc(r->n_rings + 1, sizeof *o->rings);
     o->signers = calloc(r->n_signers + 1, sizeof *o->signers);
     o->counters = calloc(r->n_counters + 1, sizeof *o->counters);
-    return o->mechanisms && o->rings && o->signers && o->counters;
+    return o->mechanisms && o->tokens && o->rings && o->signers && o->counters;
 }
 
 static void take_token(struct owned_status *o, const Signet__V1__TokenStatus *t)
@@ -44,12 +46,34 @@ static void take_token(struct owned_status *o, const Signet__V1__TokenStatus *t)
     st->n_mechanisms = t->n_mechanisms;
 }
 
+static struct signet_token_status token_from_wire(const Signet__V1__TokenStatus *t)
+{
+    struct signet_token_status out = {
+        .name = t->name, .label = t->label, .manufacturer = t->manufacturer, .model = t->model, .serial = t->serial,
+        .software = t->software, .custody = t->custody,
+    };
+
+    if (t->trouble)
+        error_from_wire(&out.trouble, t->trouble);
+    return out;
+}
+
+static void take_tokens(struct owned_status *o, const Signet__V1__GetStatusReply *r)
+{
+    take_token(o, r->token);
+    if (r->token)
+        o->tokens[o->status.n_tokens++] = token_from_wire(r->token);
+    for (size_t i = 0; r->token && i < r->n_more_tokens; i++)
+        o->tokens[o->status.n_tokens++] = token_from_wire(r->more_tokens[i]);
+}
+
 struct signet_ring_status ring_status_from_wire(const Signet__V1__RingStatus *m)
 {
     struct signet_ring_status out = {
         .name = m->name, .alg = m->alg, .active_kid = m->active_kid, .next_kid = m->next_kid,
         .next_activates_at = m->next_activates_at, .n_published = m->n_published,
         .active_alg = m->active_alg, .signed_old_alg = m->signed_old_alg,
+        .tokens = (const char *const *)m->tokens, .n_tokens = m->n_tokens, .token = m->token,
     };
 
     if (m->trouble)
@@ -100,13 +124,13 @@ struct signet_status *signet_get_status(struct signet *s, struct signet_error *e
     }
     o->status = (struct signet_status){
         .version = r->version, .started_at = r->started_at, .ready = r->ready,
-        .mechanisms = o->mechanisms, .rings = o->rings, .signers = o->signers, .counters = o->counters,
+        .mechanisms = o->mechanisms, .tokens = o->tokens, .rings = o->rings, .signers = o->signers, .counters = o->counters,
         .config_generation = r->config_generation, .pid = r->pid,
         .notices = (const char *const *)r->notices, .n_notices = r->n_notices,
     };
     if (r->trouble)
         error_from_wire(&o->status.trouble, r->trouble);
-    take_token(o, r->token);
+    take_tokens(o, r);
     take_rings(o, r);
     take_processes(o, r);
     o->reply = TAKE(reply);
@@ -122,6 +146,7 @@ void signet_status_free(struct signet_status *status)
     if (o->reply)
         signet__v1__reply__free_unpacked(o->reply, NULL);
     free(o->mechanisms);
+    free(o->tokens);
     free(o->rings);
     free(o->signers);
     free(o->counters);

@@ -30,7 +30,8 @@ static json_t *all_json(const struct signet_key_list *l)
 
     for (size_t i = 0; i < l->n_foreign_facts; i++) {
         const struct signet_key fact = { .kid = "", .ring = "", .alg = "", .state = "foreign", .label = l->foreign_facts[i],
-                                         .id = "", .jwk = "", .trouble = FOREIGN_FACT, .custody = "" };
+                                         .id = "", .jwk = "", .trouble = FOREIGN_FACT, .custody = "",
+                                         .token = "" };
         json_t *out = key_json(&fact);
         json_object_set_new(out, "fact", json_true());
         json_array_append_new(all, out);

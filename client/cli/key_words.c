@@ -78,13 +78,13 @@ json_t *key_json(const struct signet_key *k)
     for (size_t i = 0; i < k->n_uses; i++)
         json_object_set_new(uses, k->uses[i].profile, json_integer((json_int_t)k->uses[i].signatures));
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:o?, s:s, s:s,"
-                     " s:I, s:o}",
+                     " s:I, s:o, s:s}",
                      "kid", k->kid, "ring", k->ring, "alg", k->alg, "state", k->state, "label", k->label, "id", k->id,
                      "activates_at", (json_int_t)k->activates_at, "retires_at", (json_int_t)k->retires_at, "ends_at",
                      (json_int_t)k->ends_at, "published", k->published, "imported", k->imported, "proved", k->proved,
                      "sensitive", k->sensitive, "extractable", k->extractable, "always_sensitive", k->always_sensitive,
                      "never_extractable", k->never_extractable, "local", k->local, "jwk", jwk, "trouble", k->trouble,
-                     "custody", k->custody, "signatures", (json_int_t)k->signatures, "uses", uses);
+                     "custody", k->custody, "signatures", (json_int_t)k->signatures, "uses", uses, "token", k->token);
 }
 
 /* --- words --------------------------------------------------------------------------------------- */
@@ -115,9 +115,9 @@ void key_put_line(const struct signet_key *k)
 
     bool has_kid = *k->kid;
 
-    printf("%s%-16s %-7s %s%-8s%s%s %-44s %llu signed, %s%s%s%s%s%s\n", paint(style.line), *k->ring ? k->ring : "-", k->alg,
+    printf("%s%-16s %-7s %s%-8s%s%s %-44s %s%s%llu signed, %s%s%s%s%s%s\n", paint(style.line), *k->ring ? k->ring : "-", k->alg,
            paint(style.word), k->state, paint_off(), paint(style.line), *key_name(k) ? key_name(k) : "-",
-           (unsigned long long)k->signatures, k->custody, has_kid ? "" : "; its CKA_ID, labelled ", has_kid ? "" : k->label,
+           k->token, *k->token ? ", " : "", (unsigned long long)k->signatures, k->custody, has_kid ? "" : "; its CKA_ID, labelled ", has_kid ? "" : k->label,
            *k->trouble ? "; " : "", k->trouble, paint_off());
 }
 
@@ -133,6 +133,8 @@ void key_put(const struct signet_key *k)
 {
     printf("%s\n  ring          %s\n  algorithm     %s\n  state         %s%s\n", *k->kid ? k->kid : "(no kid)",
            *k->ring ? k->ring : "none: not signet's, never used", k->alg, k->state, k->published ? ", published" : "");
+    if (*k->token)
+        printf("  token         %s\n", k->token);
     put_time(strcmp(k->state, "next") == 0 ? "signs from" : "activates", k->activates_at);
     put_time("retires", k->retires_at);
     put_time("ends", k->ends_at);

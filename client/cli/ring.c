@@ -71,10 +71,13 @@ static void put_whole(const struct signet_ring *r, const struct signet_key_list 
     char span[32];
 
     printf("%s\n  algorithm      %s\n", r->status.name, r->status.alg);
-    if (*r->status.active_kid)
-        printf("  signs with     %s\n", r->status.active_kid);
-    else
+    if (*r->status.active_kid) {
+        printf("  signs with     %s", r->status.active_kid);
+        ring_put_token(&r->status);
+        putchar('\n');
+    } else {
         printf("  does not sign  %s: %s\n", r->status.trouble.reason, r->status.trouble.text);
+    }
     ring_put_state(&r->status, "  ");
     printf("  profiles       ");
     for (size_t i = 0; i < r->n_profiles; i++)

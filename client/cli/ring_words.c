@@ -22,8 +22,20 @@ void ring_put_state(const struct signet_ring_status *r, const char *before)
                r->rotation_trouble.reason, r->rotation_trouble.text);
 }
 
+void ring_put_token(const struct signet_ring_status *r)
+{
+    if (*r->token)
+        printf(" on %s%s%s", r->n_tokens && strcmp(r->token, r->tokens[0]) == 0 ? "" : paint(PAINT_WARN), r->token, paint_off());
+}
+
 void ring_add_json(json_t *out, const struct signet_ring_status *r)
 {
+    json_t *tokens = json_array();
+
+    for (size_t i = 0; i < r->n_tokens; i++)
+        json_array_append_new(tokens, json_string(r->tokens[i]));
+    json_object_set_new(out, "tokens", tokens);
+    json_object_set_new(out, "token", json_string(r->token));
     json_object_set_new(out, "active_alg", json_string(r->active_alg));
     json_object_set_new(out, "signed_old_alg", json_integer((json_int_t)r->signed_old_alg));
     json_object_set_new(out, "rotation_trouble", cli_error_json(&r->rotation_trouble));

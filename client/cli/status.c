@@ -69,6 +69,20 @@ static json_t *signers_json(const struct signet_status *st)
     return all;
 }
 
+static json_t *tokens_json(const struct signet_status *st)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < st->n_tokens; i++) {
+        const struct signet_token_status *t = &st->tokens[i];
+        json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:o}", "name", t->name, "label", t->label,
+                                             "manufacturer", t->manufacturer, "model", t->model, "serial", t->serial,
+                                             "software", t->software, "custody", t->custody, "trouble",
+                                             cli_error_json(&t->trouble)));
+    }
+    return all;
+}
+
 static json_t *counters_json(const struct signet_status *st)
 {
     json_t *all = json_object();
@@ -96,6 +110,8 @@ static json_t *status_json(const struct signet_status *st, bool admin)
                             (json_int_t)st->started_at, "ready", st->ready, "trouble", cli_error_json(&st->trouble), "token",
                             token, "rings", rings_json(st));
 
+    if (out)
+        json_object_set_new(out, "tokens", tokens_json(st));
     if (out && admin) {
         json_object_set_new(out, "notices", notices_json(st));
         json_object_set_new(out, "signers", signers_json(st));
@@ -117,6 +133,7 @@ static void put_ring(const struct signet_ring_status *r, int64_t now)
         printf("%ssigns%s with %s", paint(PAINT_GOOD), paint_off(), r->active_kid);
     else
         printf("%sdoes not sign%s: %s: %s", paint(PAINT_BAD), paint_off(), r->trouble.reason, r->trouble.text);
+    ring_put_token(r);
     if (*r->next_kid)
         printf("\n%-27snext is %s, %s", "", r->next_kid, cli_when(when, r->next_activates_at, now));
     putchar('\n');
@@ -143,6 +160,19 @@ static void put_mechanisms(const struct signet_status *st)
     }
 }
 
+static void put_tokens(const struct signet_status *st)
+{
+    for (size_t i = 0; i < st->n_tokens && st->n_tokens > 1; i++) {
+        const struct signet_token_status *t = &st->tokens[i];
+        printf("token %s: ", t->name);
+        if (*t->trouble.reason)
+            printf("%scannot be used%s: %s: %s\n", paint(PAINT_BAD), paint_off(), t->trouble.reason, t->trouble.text);
+        else
+            printf("%s (%s, %s)%s\n  custody: %s\n", t->label, t->manufacturer, t->model,
+                   t->software ? ", software: its keys are files" : "", t->custody);
+    }
+}
+
 static void put_words(const struct signet_status *st, bool admin)
 {
     int64_t now = clock_wall_s();
@@ -154,11 +184,12 @@ static void put_words(const struct signet_status *st, bool admin)
         printf("  %s: %s\n", st->trouble.reason, st->trouble.text);
     for (size_t i = 0; i < st->n_notices; i++)
         printf("  %s%s%s\n", paint(PAINT_WARN), st->notices[i], paint_off());
-    if (*st->token_label) {
+    put_tokens(st);
+    if (*st->token_label && st->n_tokens < 2)
         printf("token %s (%s, %s)%s\n  custody: %s\n", st->token_label, st->token_manufacturer, st->token_model,
                st->token_software ? ", software: its keys are files" : "", st->custody);
+    if (*st->token_label)
         put_mechanisms(st);
-    }
     puts("rings");
     for (size_t i = 0; i < st->n_rings; i++)
         put_ring(&st->rings[i], now);

@@ -11,6 +11,7 @@
 /* Whose turn it is to sign for a ring of several tokens. */
 struct turn {
     char ring[RING_MAX_NAME + 1];
+    size_t tokens[CONFIG_MAX_TOKENS];
     size_t at;                       /* in the ring's tokens: signs, if it can */
     struct {
         bool can;
@@ -46,14 +47,14 @@ static struct broker_token *token_new(struct broker *b, size_t index, const stru
     return NULL;
 }
 
+/* Whose turn it was it stays, while the ring's tokens are the same. */
 static void keep_turn(const struct turn *old, size_t n, struct turn *to)
 {
     for (size_t i = 0; i < n; i++)
-        if (strcmp(old[i].ring, to->ring) == 0)
+        if (strcmp(old[i].ring, to->ring) == 0 && memcmp(old[i].tokens, to->tokens, sizeof to->tokens) == 0)
             *to = old[i];
 }
 
-/* Whose turn it was it stays, while the ring's tokens are the same; a token that was taken in between is looked at anew. */
 static bool use_turns(struct broker *b)
 {
     const struct config *c = b->conf->config;
@@ -63,9 +64,8 @@ static bool use_turns(struct broker *b)
         return false;
     for (size_t i = 0; i < c->n_rings; i++) {
         memcpy(turns[i].ring, c->rings[i].settings.name, sizeof turns[i].ring);
+        memcpy(turns[i].tokens, c->rings[i].tokens, sizeof turns[i].tokens);
         keep_turn(b->turns, b->n_turns_of, &turns[i]);
-        if (turns[i].at >= c->rings[i].n_tokens)
-            turns[i].at = 0;
     }
     free(b->turns);
     b->turns = turns;

@@ -268,8 +268,11 @@ static void read_tokens(struct reading *r, size_t line, const struct tree *v, st
 
     if (!v)
         return;
-    if (v->kind != TREE_MAP || v->n == 0 || v->n > CONFIG_MAX_TOKENS || !(c->tokens = calloc(v->n, sizeof *c->tokens))) {
+    bool map = v->kind == TREE_MAP && v->n > 0 && v->n <= CONFIG_MAX_TOKENS;
+    c->tokens = calloc(CONFIG_MAX_TOKENS, sizeof *c->tokens);
+    if (!map || !c->tokens) {
         mistake(r->m, v->line, "tokens: wants a map of 1 to %u tokens, {main: {module: …, uri: …}, …}", CONFIG_MAX_TOKENS);
+        c->n_tokens = c->tokens != NULL;     /* nobody misses 'token' */
         return;
     }
     for (size_t i = 0; i < v->n; i++) {

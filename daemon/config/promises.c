@@ -144,6 +144,14 @@ static int by_number(const void *a, const void *b)
     return strcmp(x->ring->settings.name, y->ring->settings.name);
 }
 
+/* On each of its tokens the ring has keys of its own. */
+static int64_t most_published(const struct ring_config *r)
+{
+    int64_t more = r->n_tokens > 1 ? (int64_t)r->n_tokens - 1 : 0;
+
+    return ring_most_published(&r->settings, r->n_outside) + more * ring_most_published(&r->settings, 0);
+}
+
 /* The rings of an issuer's key set, the largest first; how many. */
 static size_t crowd_of(const struct config *c, const char *issuer, struct crowd *out)
 {
@@ -156,7 +164,7 @@ static size_t crowd_of(const struct config *c, const char *issuer, struct crowd 
         for (size_t k = 0; !there && k < n; k++)
             there = out[k].ring == r;
         if (!there)
-            out[n++] = (struct crowd){ r, ring_most_published(&r->settings, r->n_outside) };
+            out[n++] = (struct crowd){ r, most_published(r) };
     }
     qsort(out, n, sizeof *out, by_number);
     return n;
@@ -167,7 +175,10 @@ static void explain(struct sum *sum, const struct crowd *of)
     const struct ring_settings *s = &of->ring->settings;
     int64_t n_retired = of->n - 2 - (int64_t)of->ring->n_outside;
 
-    if (s->rotate_every == 0)
+    if (of->ring->n_tokens > 1)
+        sum_count(sum, s->name, of->n, "%lld on each of %zu tokens, %zu of keys",
+                  (long long)ring_most_published(s, 0), of->ring->n_tokens, of->ring->n_outside);
+    else if (s->rotate_every == 0)
         sum_count(sum, s->name, of->n, of->ring->n_outside ? "all of its keys" : "never rotates");
     else if (of->ring->n_outside)
         sum_count(sum, s->name, of->n, "active, next, %lld retired, %zu of keys", (long long)n_retired, of->ring->n_outside);

@@ -302,6 +302,70 @@ static void mistakes_stand_in_the_order_of_their_lines(void)
     unit_same_int("the last line", (long long)last, 4);
 }
 
+#define TWO "tokens:\n  main: {module: m, uri: 'pkcs11:token=t', pin_file: /p}\n  spare: {module: m, uri: 'pkcs11:token=s'}\n"
+#define SESSION "profiles: {a: {ring: web, issuer: i, audiences: [b]}}\n"
+
+static const struct { const char *name, *text, *want; } tokens_case[] = {
+    { "a ring of both", TWO "rings: {web: {alg: ES256, tokens: [spare, main], failover_after: 1s}}\n" SESSION, "" },
+    { "a ring that does not say", TWO "rings: {web: {alg: ES256}}\n" SESSION,
+      "signetd.conf:4: rings.web: there are several tokens: say which hold its keys, the one that signs first ('tokens: [main,"
+      " spare]')\n" },
+    { "one that is not there", TWO "rings: {web: {alg: ES256, tokens: [main, spar]}}\n" SESSION,
+      "signetd.conf:4: rings.web.tokens: there is no token 'spar' under 'tokens'\n"
+      },
+    { "one only, and none to change over to", TWO "rings: {web: {alg: ES256, tokens: [main], failover_after: 1s}}\n" SESSION,
+      "signetd.conf:4: rings.web.failover_after: its keys are on one token: there is none to change over to\n" },
+    { "both sections", TWO "token: {module: m, uri: 'pkcs11:token=x'}\nrings: {web: {alg: ES256, tokens: [main]}}\n" SESSION,
+      "signetd.conf:4: token: stands beside 'tokens': one or several, not both\n" },
+    { "the same token twice", "tokens:\n  a: {module: m, uri: 'pkcs11:token=t'}\n  b: {module: m, uri: 'pkcs11:token=t'}\n"
+      "rings: {web: {alg: ES256, tokens: [a, b]}}\n" SESSION, "signetd.conf:3: tokens.b: is the token that tokens.a is\n" },
+    { "a name that is none", "tokens: {Main: {module: m, uri: 'pkcs11:token=t'}}\nrings: {web: {alg: ES256}}\n" SESSION,
+      "signetd.conf:1: tokens: 'Main' is no token's name: a-z, 0-9 and '-', at most 32\n" },
+    { "what one of them lacks", "tokens: {main: {module: m}}\nrings: {web: {alg: ES256}}\n" SESSION,
+      "signetd.conf:1: tokens.main: 'uri' is missing\n" },
+    { "no map", "tokens: [main, spare]\nrings: {web: {alg: ES256}}\n" SESSION,
+      "signetd.conf:1: tokens: wants a map of 1 to 4 tokens, {main: {module: …, uri: …}, …}\n" },
+    { "a deadline that the slower of them does not keep", "daemon: {deadline: 2s}\ntokens:\n"
+      "  main: {module: m, uri: 'pkcs11:token=t'}\n  spare: {module: m, uri: 'pkcs11:token=s', token_timeout: 1s}\n"
+      "rings: {web: {alg: ES256, tokens: [main, spare]}}\n" SESSION,
+      "signetd.conf:1: daemon.deadline: 2000 ms is less than 3 x tokens.spare.token_timeout = 3 x 1000 ms = 3000 ms: work that a"
+      " hung signer had could not be given on in time\n" },
+    { "a key elsewhere than its ring", TWO "rings: {web: {alg: ES256, tokens: [main], keys: [{uri: 'pkcs11:object=k',"
+      " activates_at: 1, token: spare}]}}\n" SESSION,
+      "signetd.conf:4: rings.web.keys: 'pkcs11:object=k' is on token 'spare', which is none of the ring's\n" },
+};
+
+static void several_tokens_are_told_apart(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(tokens_case); i++) {
+        char told[4096];
+        config_free(parse(tokens_case[i].text, told, sizeof told));
+        unit_same_str(tokens_case[i].name, told, tokens_case[i].want);
+    }
+}
+
+static void who_serves_one_token_sees_its_rings_alone(void)
+{
+    static const char text[] =
+        TWO "rings:\n  web: {alg: ES256, tokens: [spare, main], keys: [\n"
+        "    {uri: 'pkcs11:object=a', activates_at: 1, token: main},\n    {uri: 'pkcs11:object=b', activates_at: 2}]}\n"
+        "  api: {alg: ES256, tokens: [main]}\n" SESSION;
+    char told[4096];
+
+    for (size_t token = 0; token < 2; token++) {
+        CLEANUP(config_freep) struct config *c = parse(text, told, sizeof told);
+        unit_same_str("mistakes", told, "");
+        config_keep_token(c, token);
+        unit_same_int("one", (long long)c->n_tokens, 1);
+        unit_same_str("which", c->tokens[0].name, token ? "spare" : "main");
+        unit_same_int("rings", (long long)c->n_rings, token ? 1 : 2);
+        const struct ring_config *web = config_ring(c, "web");
+        unit_same_int("on it", (long long)web->tokens[0], 0);
+        unit_same_int("outside keys", (long long)web->n_outside, 1);
+        unit_same_str("that are on it", web->outside[0].uri, token ? "pkcs11:object=b" : "pkcs11:object=a");
+    }
+}
+
 static void files_that_the_text_names_are_told_with_their_lines(void)
 {
     static const char text[] = "token:\n  module: /a/module.so\n  pin_file: /a/pin\n  uri: 'pkcs11:token=t?pin-source=file:/b'\n";
@@ -435,6 +499,8 @@ static void times_are_rfc3339_or_seconds(void)
 }
 
 static const struct unit_case cases[] = {
+    { "several tokens are told apart", several_tokens_are_told_apart },
+    { "who serves one token sees its rings alone", who_serves_one_token_sees_its_rings_alone },
     { "the whole example is read", the_whole_example_is_read },
     { "each mistake is told with its line", each_mistake_is_told_with_its_line },
     { "all mistakes are told at once", all_mistakes_are_told_at_once },

@@ -67,6 +67,11 @@ static void sentences(const struct buf *told, char out[4096])
     out[n] = '\0';
 }
 
+static const char two_tokens[] =
+    "tokens: {main: {module: m, uri: 'pkcs11:token=t'}, spare: {module: m, uri: 'pkcs11:token=s'}}\n"
+    "rings: {web: {alg: ES256, tokens: [main, spare]}}\n"
+    "profiles: {session: {ring: web, issuer: i, audiences: [shop], sign: {users: any}}}\n";
+
 #define GONE "rings.web: is taken away, and tokens of profile 'session' may live until 2027-01-15T20:01:00Z: nobody could" \
              " verify them; keep it and its profile, without 'sign', until then, or restart\n"
 #define MOVED(profile) "profiles." profile ": ring 'new' would sign in place of 'web', whose tokens may live until" \
@@ -295,7 +300,23 @@ static void the_longest_promise_of_a_ring_s_keys_counts(void)
             " a profile and an audience of its own, or restart\n", "");
 }
 
+static void a_token_of_a_ring_keeps_its_keys(void)
+{
+    static const int64_t signing[1], quiet[1] = { 43260 };
+    static const char taken[] = "rings.web.tokens: 'spare' is taken away, and tokens of profile 'session' that its keys signed"
+                                " may live until 2027-01-15T20:01:00Z: nobody could verify them; keep it as the last of them"
+                                " until then, or restart\n";
+    CLEANUP(freep) char *one = edit(two_tokens, "[main, spare]", "[main]"), *turned = edit(two_tokens, "[main, spare]",
+                                                                                          "[spare, main]");
+
+    compare("taken away", two_tokens, one, signing, taken, "");
+    compare("when its tokens have ended", two_tokens, one, quiet, "", "");
+    compare("added", one, two_tokens, signing, "", "");
+    compare("in another order", two_tokens, turned, signing, "", "");
+}
+
 static const struct unit_case cases[] = {
+    { "a token of a ring keeps its keys", a_token_of_a_ring_keeps_its_keys },
     { "each change is refused, or warned of, or neither", each_change_is_refused_or_warned_of_or_neither },
     { "a ring that goes takes its tokens along", a_ring_that_goes_takes_its_tokens_along },
     { "the arithmetic stands under each sentence", the_arithmetic_stands_under_each_sentence },

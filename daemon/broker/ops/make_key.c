@@ -64,20 +64,21 @@ bool op_ring_is_free(const struct request *rq, const char *ring, struct err *e)
 
 static bool generate_begin(struct request *rq, struct err *e)
 {
-    const Signet__V1__GenerateKeyRequest *ask = rq->msg->generate_key;
+    const struct ring_config *ring = op_take_ring(rq, rq->msg->generate_key->ring, false, e);
     const struct keys_change want = { .kind = CHANGE_GENERATE };
 
-    return op_take_token(rq, ask->ring, ask->token, e) && keys_change(rq->token->keys, rq->msg->generate_key->ring, &want, made, rq, e);
+    return ring && keys_change(rq->token->keys, ring->settings.name, &want, made, rq, e);
 }
 
 static bool import_begin(struct request *rq, struct err *e)
 {
+    const struct ring_config *ring = op_take_ring(rq, rq->msg->import_key->ring, false, e);
     ProtobufCBinaryData *secret = &rq->msg->import_key->secret;
 
     if (secret->len == 0 || secret->len > MAX_SECRET)
         return err_set(e, ERR_BAD_REQUEST, "a secret has 1 to %u bytes, this one has %zu", MAX_SECRET, secret->len);
     const struct keys_change want = { .kind = CHANGE_IMPORT, .secret = secret->data, .secret_len = secret->len };
-    bool begun = op_take_token(rq, rq->msg->import_key->ring, rq->msg->import_key->token, e) && keys_change(rq->token->keys, rq->msg->import_key->ring, &want, made, rq, e);
+    bool begun = ring && keys_change(rq->token->keys, ring->settings.name, &want, made, rq, e);
     OPENSSL_cleanse(secret->data, secret->len);      /* before the key is made, listed and proved */
     return begun;
 }

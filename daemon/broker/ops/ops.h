@@ -45,11 +45,11 @@ struct ring_troubles { struct err why; Signet__V1__Error trouble, rotation; };
 void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, struct broker *b, const struct ring_config *c,
                  int64_t now);
 
-/* rings.c: a ring by name, or UNKNOWN_RING with those that there are. */
-const struct ring_config *op_find_ring(const struct config *c, const char *name, struct err *e);
-
-/* rings.c: the request is about that ring on the token of that name, which may be empty where the ring has one: rq->token. */
-bool op_take_token(struct request *rq, const char *ring, const char *token, struct err *e);
+/*
+ * rings.c: what RING or RING@TOKEN names; rq->token becomes that token. Without
+ * a token: the ring's only one, or with `any` the one that signs. NULL: not said.
+ */
+const struct ring_config *op_take_ring(struct request *rq, const char *name, bool any, struct err *e);
 
 /* make_key.c: how long a change of the token may take, with the listings before and after. */
 uint32_t op_change_deadline(const struct request *rq);

@@ -83,7 +83,7 @@ static bool list_begin(struct request *rq, struct err *e)
 
 /* --- the plan -------------------------------------------------------------------------------- */
 
-const struct ring_config *op_find_ring(const struct config *c, const char *name, struct err *e)
+static const struct ring_config *find_ring(const struct config *c, const char *name, struct err *e)
 {
     char names[160] = "";            /* as many as a sentence holds */
     const char *more = "";
@@ -102,25 +102,44 @@ const struct ring_config *op_find_ring(const struct config *c, const char *name,
     return NULL;
 }
 
-bool op_take_token(struct request *rq, const char *ring, const char *token, struct err *e)
+static const struct ring_config *say_tokens(const struct config *c, const struct ring_config *r, const char *token,
+                                            struct err *e)
 {
-    const struct config *c = rq->conf->config;
-    const struct ring_config *r = op_find_ring(c, ring, e);
+    const char *ring = r->settings.name, *first = c->tokens[r->tokens[0]].name;
     char names[CONFIG_MAX_TOKENS * (CONFIG_MAX_TOKEN_NAME + 2) + 1] = "";
 
-    if (!r)
-        return false;
-    const struct token_config *t = r->n_tokens == 1 && !*token ? &c->tokens[r->tokens[0]] : config_ring_token(c, r, token);
-    if (t) {
-        rq->token = rq->broker->tokens[t - c->tokens];
-        return true;
-    }
     for (size_t i = 0; i < r->n_tokens; i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", c->tokens[r->tokens[i]].name);
-    if (!names[0])
-        return err_set(e, ERR_BAD_REQUEST, "there is one token, and it has no name: leave '%.32s' out", token);
-    return *token ? err_set(e, ERR_BAD_REQUEST, "ring '%s' has no token '%.32s'; it has %s", ring, token, names)
-                  : err_set(e, ERR_BAD_REQUEST, "ring '%s' has keys on %s: say on which of them (--token)", ring, names);
+    if (token && *first)
+        err_set(e, ERR_BAD_REQUEST, "ring '%s' has no token '%.32s'; it has %s", ring, token, names);
+    else if (token)
+        err_set(e, ERR_BAD_REQUEST, "there is one token, and it has no name: say '%s' without '@%.32s'", ring, token);
+    else
+        err_set(e, ERR_BAD_REQUEST, "ring '%s' has keys of its own on each of %s: say which are meant, as in '%s@%s'", ring,
+                names, ring, first);
+    return NULL;
+}
+
+const struct ring_config *op_take_ring(struct request *rq, const char *name, bool any, struct err *e)
+{
+    const struct config *c = rq->conf->config;
+    const char *at = strchr(name, '@');
+    char ring[RING_MAX_NAME + 2];        /* one more byte than a name has: a longer one is none's */
+
+    snprintf(ring, sizeof ring, "%.*s", at ? (int)(at - name) : -1, name);
+    const struct ring_config *r = find_ring(c, ring, e);
+    if (!r)
+        return NULL;
+    if (!at && !any && r->n_tokens > 1)
+        return say_tokens(c, r, NULL, e);
+    rq->token = tokens_turn(rq->broker, r);
+    if (!at)
+        return r;
+    const struct token_config *t = at[1] ? config_ring_token(c, r, at + 1) : NULL;
+    if (!t)
+        return say_tokens(c, r, at + 1, e);
+    rq->token = rq->broker->tokens[t - c->tokens];
+    return r;
 }
 
 static int64_t known(int64_t at)
@@ -168,7 +187,7 @@ static bool plan_begin(struct request *rq, struct err *e)
 {
     const struct config *c = rq->conf->config;
     const Signet__V1__PlanRingRequest *m = rq->msg->plan_ring;
-    const struct ring_config *ring = op_find_ring(c, m->ring, e);
+    const struct ring_config *ring = op_take_ring(rq, m->ring, true, e);
     int64_t now = clock_now(), until = m->until;
     Signet__V1__PlanRingReply plan = SIGNET__V1__PLAN_RING_REPLY__INIT;
     CLEANUP(infos_clear) struct infos in = { 0 };
@@ -179,10 +198,7 @@ static bool plan_begin(struct request *rq, struct err *e)
     if (until && (until < now || until > LABEL_MAX_TIME))
         return err_set(e, ERR_BAD_REQUEST, "a plan goes from now to the end of year 9999, and %lld was asked for",
                        (long long)until);
-    rq->token = tokens_turn(rq->broker, ring);
-    if (*m->token && !op_take_token(rq, m->ring, m->token, e))
-        return false;
-    const struct ring *there = keys_ring(rq->token->keys, m->ring, e);
+    const struct ring *there = keys_ring(rq->token->keys, ring->settings.name, e);
     CLEANUP(freep) struct ring_life *lives = there ? ring_foresee(there, now, &until, &n, e) : NULL;
     if (!lives || !infos_init(&in, 1, c->n_profiles, e))
         return false;

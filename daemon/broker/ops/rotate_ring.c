@@ -156,12 +156,12 @@ static bool begin(struct request *rq, struct err *e)
     rq->state = ro;
     if (!ro)
         return err_set(e, ERR_NO_MEMORY, "no memory for another request");
-    ro->ring = op_find_ring(rq->conf->config, ask->ring, e);
-    if (!ro->ring || !op_take_token(rq, ask->ring, ask->token, e))
+    if (!(ro->ring = op_take_ring(rq, ask->ring, false, e)))
         return false;
     struct keys *keys = rq->token->keys;
-    const struct ring *ring = keys_ring(keys, ask->ring, e);
-    if (!ring || !op_ring_is_free(rq, ask->ring, e))
+    const char *name = ro->ring->settings.name;
+    const struct ring *ring = keys_ring(keys, name, e);
+    if (!ring || !op_ring_is_free(rq, name, e))
         return false;
     ro->at_once = ask->at_once;
     bool todo = reckon(ro, ring, now);
@@ -172,7 +172,7 @@ static bool begin(struct request *rq, struct err *e)
     if (!ro->made && keys_no_facts(keys))
         return err_set(e, ERR_MECHANISM_MISSING, "the token keeps no data objects, so the next key '%s' cannot be brought"
                        " forward: signet key destroy it, then rotate again", ro->kid);
-    log_info("ring '%s': uid %u rotates it, to sign with another key from %s", ask->ring, (unsigned)rq->caller.uid,
+    log_info("ring '%s': uid %u rotates it, to sign with another key from %s", name, (unsigned)rq->caller.uid,
              clock_write(at, ro->at));
     return ro->made ? make(rq, e) : promote(rq, e);
 }
