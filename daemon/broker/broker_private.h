@@ -38,7 +38,7 @@ struct listener {
 struct connection;
 struct request;
 struct broker_token;
-struct turn;
+struct shift;
 
 struct broker {
     struct event_base *base;
@@ -48,7 +48,7 @@ struct broker {
     struct conf *pending;        /* said Ready to, not switched to yet */
     struct pool verifiers;
     struct broker_token *tokens[CONFIG_MAX_TOKENS]; size_t n_tokens;
-    struct turn *turns; size_t n_turns_of;       /* of each ring of conf */
+    struct shift *shifts; size_t n_shifts;       /* of each ring of conf */
     int64_t looked_ms;           /* steady: at who can sign */
     struct accounts accounts;
     struct listener listeners[2];        /* signet.sock, admin.sock */

@@ -9,7 +9,7 @@
 #define LOOK_MS 200                  /* between looks at who can sign */
 
 /* Whose turn it is to sign for a ring of several tokens. */
-struct turn {
+struct shift {
     char ring[RING_MAX_NAME + 1];
     size_t tokens[CONFIG_MAX_TOKENS];
     size_t at;                       /* in the ring's tokens: signs, if it can */
@@ -48,28 +48,28 @@ static struct broker_token *token_new(struct broker *b, size_t index, const stru
 }
 
 /* Whose turn it was it stays, while the ring's tokens are the same. */
-static void keep_turn(const struct turn *old, size_t n, struct turn *to)
+static void keep_shift(const struct shift *old, size_t n, struct shift *to)
 {
     for (size_t i = 0; i < n; i++)
         if (strcmp(old[i].ring, to->ring) == 0 && memcmp(old[i].tokens, to->tokens, sizeof to->tokens) == 0)
             *to = old[i];
 }
 
-static bool use_turns(struct broker *b)
+static bool use_shifts(struct broker *b)
 {
     const struct config *c = b->conf->config;
-    struct turn *turns = calloc(c->n_rings + 1, sizeof *turns);
+    struct shift *shifts = calloc(c->n_rings + 1, sizeof *shifts);
 
-    if (!turns)
+    if (!shifts)
         return false;
     for (size_t i = 0; i < c->n_rings; i++) {
-        memcpy(turns[i].ring, c->rings[i].settings.name, sizeof turns[i].ring);
-        memcpy(turns[i].tokens, c->rings[i].tokens, sizeof turns[i].tokens);
-        keep_turn(b->turns, b->n_turns_of, &turns[i]);
+        memcpy(shifts[i].ring, c->rings[i].settings.name, sizeof shifts[i].ring);
+        memcpy(shifts[i].tokens, c->rings[i].tokens, sizeof shifts[i].tokens);
+        keep_shift(b->shifts, b->n_shifts, &shifts[i]);
     }
-    free(b->turns);
-    b->turns = turns;
-    b->n_turns_of = c->n_rings;
+    free(b->shifts);
+    b->shifts = shifts;
+    b->n_shifts = c->n_rings;
     return true;
 }
 
@@ -86,7 +86,7 @@ bool tokens_use(struct broker *b, const struct pool_hooks *signers)
         b->tokens[i]->signers.max_queue = d->max_queue_per_uid;
         keys_use(b->tokens[i]->keys, b->conf->of_token[i]);
     }
-    return use_turns(b);
+    return use_shifts(b);
 }
 
 void tokens_clear(struct broker *b)
@@ -97,7 +97,7 @@ void tokens_clear(struct broker *b)
         keys_free(b->tokens[i]->keys);
         free(b->tokens[i]);
     }
-    free(b->turns);
+    free(b->shifts);
 }
 
 struct broker_token *tokens_of_signer(struct broker *b, uint32_t number)
@@ -125,11 +125,11 @@ static struct broker_token *token_at(struct broker *b, const struct ring_config 
     return b->tokens[r->tokens[i]];
 }
 
-static struct turn *turn_of(struct broker *b, const struct ring_config *r)
+static struct shift *shift_of(struct broker *b, const struct ring_config *r)
 {
-    for (size_t i = 0; i < b->n_turns_of; i++)
-        if (strcmp(b->turns[i].ring, r->settings.name) == 0)
-            return &b->turns[i];
+    for (size_t i = 0; i < b->n_shifts; i++)
+        if (strcmp(b->shifts[i].ring, r->settings.name) == 0)
+            return &b->shifts[i];
     return NULL;
 }
 
@@ -141,48 +141,48 @@ static struct held *signer_at(struct broker *b, const struct ring_config *r, siz
 }
 
 /* One that comes back for a moment, again and again, is not back. */
-static void look_at(struct broker *b, const struct ring_config *r, struct turn *turn, size_t i, int64_t now)
+static void look_at(struct broker *b, const struct ring_config *r, struct shift *shift, size_t i, int64_t now)
 {
     int64_t steady_ms = clock_steady_ms();
     struct err why = { 0 };
     bool can = signer_at(b, r, i, now, &why) != NULL;
 
-    if (turn->of[i].since_ms == 0 || can != turn->of[i].can)
-        turn->of[i].since_ms = steady_ms;
-    turn->of[i].can = can;
+    if (shift->of[i].since_ms == 0 || can != shift->of[i].can)
+        shift->of[i].since_ms = steady_ms;
+    shift->of[i].can = can;
     if (!can) {
-        turn->of[i].why = why;
-        if (turn->of[i].failing_ms == 0)
-            turn->of[i].failing_ms = steady_ms;
-    } else if (steady_ms - turn->of[i].since_ms >= r->failover_after_ms) {
-        turn->of[i].failing_ms = 0;
+        shift->of[i].why = why;
+        if (shift->of[i].failing_ms == 0)
+            shift->of[i].failing_ms = steady_ms;
+    } else if (steady_ms - shift->of[i].since_ms >= r->failover_after_ms) {
+        shift->of[i].failing_ms = 0;
     }
 }
 
-static void change_over(struct broker *b, const struct ring_config *r, struct turn *turn, size_t to)
+static void change_over(struct broker *b, const struct ring_config *r, struct shift *shift, size_t to)
 {
-    const char *ring = r->settings.name, *was = token_name(token_at(b, r, turn->at)), *is = token_name(token_at(b, r, to));
+    const char *ring = r->settings.name, *was = token_name(token_at(b, r, shift->at)), *is = token_name(token_at(b, r, to));
 
-    if (to < turn->at)
+    if (to < shift->at)
         log_info("ring '%s' is signed for by token '%s' again", ring, is);
     else
         log_warning("ring '%s' is signed for by token '%s': '%s' cannot: %s: %s", ring, is, was,
-                    err_reason_name(turn->of[turn->at].why.reason), turn->of[turn->at].why.text);
-    turn->at = to;
+                    err_reason_name(shift->of[shift->at].why.reason), shift->of[shift->at].why.text);
+    shift->at = to;
 }
 
-static void look(struct broker *b, const struct ring_config *r, struct turn *turn, int64_t now)
+static void look(struct broker *b, const struct ring_config *r, struct shift *shift, int64_t now)
 {
     int64_t steady_ms = clock_steady_ms();
 
     for (size_t i = 0; i < r->n_tokens; i++)
-        look_at(b, r, turn, i, now);
-    bool stays = turn->of[turn->at].can || steady_ms - turn->of[turn->at].failing_ms < r->failover_after_ms;
+        look_at(b, r, shift, i, now);
+    bool stays = shift->of[shift->at].can || steady_ms - shift->of[shift->at].failing_ms < r->failover_after_ms;
     for (size_t i = 0; i < r->n_tokens; i++) {
-        bool well = turn->of[i].can && turn->of[i].failing_ms == 0;
-        if (i < turn->at ? well : !stays && turn->of[i].can) {
-            if (i != turn->at)
-                change_over(b, r, turn, i);
+        bool well = shift->of[i].can && shift->of[i].failing_ms == 0;
+        if (i < shift->at ? well : !stays && shift->of[i].can) {
+            if (i != shift->at)
+                change_over(b, r, shift, i);
             return;
         }
     }
@@ -198,23 +198,23 @@ void tokens_tick(struct broker *b)
     b->looked_ms = steady_ms;
     for (size_t i = 0; i < c->n_rings; i++)
         if (c->rings[i].n_tokens > 1)
-            look(b, &c->rings[i], &b->turns[i], clock_now());
+            look(b, &c->rings[i], &b->shifts[i], clock_now());
 }
 
 struct broker_token *tokens_turn(struct broker *b, const struct ring_config *r)
 {
-    const struct turn *turn = r->n_tokens > 1 ? turn_of(b, r) : NULL;
+    const struct shift *shift = r->n_tokens > 1 ? shift_of(b, r) : NULL;
 
-    return token_at(b, r, turn && turn->at < r->n_tokens ? turn->at : 0);
+    return token_at(b, r, shift && shift->at < r->n_tokens ? shift->at : 0);
 }
 
 struct held *tokens_signer(struct broker *b, const struct ring_config *r, int64_t now, struct broker_token **out_token,
                            struct err *e)
 {
-    struct turn *turn = r->n_tokens > 1 ? turn_of(b, r) : NULL;
+    struct shift *shift = r->n_tokens > 1 ? shift_of(b, r) : NULL;
 
-    if (turn && !signer_at(b, r, turn->at, now, e))
-        look(b, r, turn, now);
+    if (shift && !signer_at(b, r, shift->at, now, e))
+        look(b, r, shift, now);
     *out_token = tokens_turn(b, r);
     return keys_signer((*out_token)->keys, r->settings.name, now, e);
 }
