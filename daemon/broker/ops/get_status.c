@@ -1,6 +1,7 @@
 #include "daemon/broker/ops/ops.h"
 
 #include "daemon/base/clock.h"
+#include "daemon/base/sandbox.h"
 #include "daemon/broker/work.h"
 
 #include <string.h>
@@ -197,6 +198,9 @@ static bool begin(struct request *rq, struct err *e)
         st->reply.config_generation = rq->conf->generation;
         st->reply.pid = (uint32_t)getpid();
         keys_notices(b->keys, now, add_notice, st);
+        if (sandbox_lack())
+            add_notice(st, sandbox_lack());
+        st->reply.sandbox = words(sandbox_state());
         st->reply.notices = st->notices;
         st->reply.n_notices = st->n_notices;
     }
