@@ -10,10 +10,8 @@ import re
 import signal
 import subprocess
 
-from rig import BUILD, Case, Daemon, EachCase, Place, SIGNETD, STRANGER, as_user, main, profile, ring, run, until
+from rig import Case, Daemon, EachCase, STRANGER, as_user, build_options, main, plain_build, profile, ring, until
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-BUILD_PATIENCE = 600
 RINGS, PROFILES = ring("web", "ES256", "create: yes"), profile("web", "web", "shop", "claims: {allowed: any}")
 LOOKS_AND_CHANGES = {"trace a process": "EPERM", "read another's memory": "EPERM", "enter a namespace": "EPERM",
                      "use a keyring": "EPERM"}
@@ -30,21 +28,9 @@ NO_FILES = dict.fromkeys(USES_FILES, "EACCES")
 FILE_CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 14
 
 
-OPTIONS = {o["name"]: o["value"] for o in json.loads(run(["meson", "introspect", "--buildoptions", str(BUILD)]))}
-IS_SANITIZED = "address" in OPTIONS["b_sanitize"]
-
-
 def setUpModule():
-    """A build with the same hooks and no sanitizer: this one, or one made for it."""
     global signetd
-    assert OPTIONS["testing"], "the roles try what they should not be able to do in builds with -Dtesting=true alone"
-    signetd = SIGNETD
-    if OPTIONS["b_sanitize"] != "none":
-        plain = BUILD / "plain"
-        if not (plain / "build.ninja").exists():
-            run(["meson", "setup", str(plain), str(TOP), "-Dtesting=true"], timeout=BUILD_PATIENCE)
-        run(["ninja", "-C", str(plain), "daemon/signetd"], timeout=BUILD_PATIENCE)
-        signetd = str(plain / "daemon/signetd")
+    signetd = str(plain_build("daemon/signetd") / "daemon/signetd")
 
 
 class Plain(Daemon):
@@ -252,7 +238,7 @@ class AsUser(Sandboxed, EachCase):
             self.assertEqual(self.status_of(pid)["VmLck"] != "       0 kB", role == "signer", role)
 
 
-if IS_SANITIZED:
+if "address" in build_options()["b_sanitize"]:
     class Leaks(EachCase):
         """They were not, and nothing said so, while one system call of the search for them was refused."""
         rings, profiles = RINGS, PROFILES
