@@ -412,8 +412,9 @@ struct signet_status {
     size_t n_counters;
     uint32_t config_generation;
     uint32_t pid;
-    const char *const *notices;      /* what an operator should know of clock, token and rings, a sentence each */
+    const char *const *notices;      /* what an operator should know of clock, token, rings and sandbox, a sentence each */
     size_t n_notices;
+    const char *sandbox;             /* what the kernel has of it: "Landlock ABI 7, seccomp"; "none" */
 };
 
 SIGNET_API struct signet_status *signet_get_status(struct signet *s, struct signet_error *e);

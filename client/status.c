@@ -127,6 +127,7 @@ struct signet_status *signet_get_status(struct signet *s, struct signet_error *e
         .mechanisms = o->mechanisms, .tokens = o->tokens, .rings = o->rings, .signers = o->signers, .counters = o->counters,
         .config_generation = r->config_generation, .pid = r->pid,
         .notices = (const char *const *)r->notices, .n_notices = r->n_notices,
+        .sandbox = r->sandbox,
     };
     if (r->trouble)
         error_from_wire(&o->status.trouble, r->trouble);

@@ -19,7 +19,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    { "admin", 'A', NULL, 0, "Ask the admin socket: notices, signers and counters too", 0 },
+    { "admin", 'A', NULL, 0, "Ask the admin socket: notices, sandbox, signers and counters too", 0 },
     { 0 },
 };
 static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
@@ -114,6 +114,7 @@ static json_t *status_json(const struct signet_status *st, bool admin)
         json_object_set_new(out, "tokens", tokens_json(st));
     if (out && admin) {
         json_object_set_new(out, "notices", notices_json(st));
+        json_object_set_new(out, "sandbox", json_string(st->sandbox));
         json_object_set_new(out, "signers", signers_json(st));
         json_object_set_new(out, "counters", counters_json(st));
         json_object_set_new(out, "config_generation", json_integer(st->config_generation));
@@ -195,6 +196,7 @@ static void put_words(const struct signet_status *st, bool admin)
         put_ring(&st->rings[i], now);
     if (!admin)
         return;
+    printf("sandbox %s\n", st->sandbox);
     puts("signers");
     for (size_t i = 0; i < st->n_signers; i++) {
         const struct signet_signer_status *s = &st->signers[i];

@@ -1,6 +1,7 @@
 #include "daemon/base/role.h"
 
 #include "daemon/base/log.h"
+#include "daemon/base/sandbox.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -107,5 +108,6 @@ bool role_begin(enum role_kind kind, unsigned number, struct err *e)
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (close_range(ROLE_CHANNEL_FD + 1, ~0u, 0) < 0)
         return err_sys(e, "cannot close inherited descriptors");
+    sandbox_enter(kind);
     return true;
 }

@@ -33,7 +33,7 @@ bool role_descriptors(size_t n, struct err *e);
  * A role's first act: role_harden; TERM, INT, HUP and PIPE ignored (a service
  * manager and a terminal signal all of us; roles obey their channel); dies
  * with the supervisor; every descriptor but 0-2 and the channel closed; the
- * log opened. False: started by hand, without a channel.
+ * log opened; its sandbox. False: started by hand, without a channel.
  */
 bool role_begin(enum role_kind kind, unsigned number, struct err *e);
 

@@ -10,10 +10,13 @@
 #include "daemon/signer/desk.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <openssl/crypto.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 
 #define MAX_PIN 256u               /* bytes */
 #define ANSWERS_A_WRITE 24u
@@ -37,6 +40,21 @@ struct signer {
     unsigned n_gathered;                     /* answers not written yet */
     int64_t gathered_since_us;
 };
+
+/*
+ * The module makes copies of the PIN, and a software token's keys are in its memory: none of it is swapped out where
+ * any amount may be locked. Under a limit it would be an allocation that fails, one day.
+ */
+static void keep_from_swap(void)
+{
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3] = { 0 };
+    struct rlimit limit;
+
+    if ((syscall(SYS_capget, &header, has) == 0 && has[0].effective & 1u << CAP_IPC_LOCK) ||
+        (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY))
+        mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+}
 
 /* --- the PIN ---------------------------------------------------------------------------------- */
 
@@ -353,6 +371,7 @@ int signer_main(unsigned number)
         log_error("%s", e.text);
         return 2;
     }
+    keep_from_swap();
     s.supervisor = channel_new(ROLE_CHANNEL_FD);
     s.pin = pin_new();
     int status = s.supervisor && s.pin ? serve(&s) : 1;

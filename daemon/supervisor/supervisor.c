@@ -2,6 +2,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
+#include "daemon/base/sandbox.h"
 #include "daemon/supervisor/rehearse.h"
 #include "daemon/supervisor/reload.h"
 
@@ -211,6 +212,10 @@ static bool begin(struct supervisor *s, const char *file, struct err *e)
     s->watch.sockets = &s->sockets;
     source_begin(s->source, NULL, clock_steady_ms());
     watch_use(&s->watch, s->source, 1);
+    sandbox_enter(ROLE_SUPERVISOR);
+    if (sandbox_lack())
+        log_warning("the sandbox has less than it could: %s", sandbox_lack());
+    log_info("sandbox: %s", sandbox_state());
     watch_advance(&s->watch);
     return true;
 }

@@ -118,6 +118,7 @@ static void say_status(int fd, Signet__V1__Reply *reply)
     r.n_rings = 1;
     r.notices = notices;
     r.n_notices = 2;
+    r.sandbox = "seccomp";
     reply->result_case = SIGNET__V1__REPLY__RESULT_GET_STATUS;
     reply->get_status = &r;
     script_put_reply(fd, reply);
@@ -323,6 +324,7 @@ static void a_ring_that_changes_over_is_told(void)
     unit_same_str("it signs", st->rings[0].trouble.reason, "");
     unit_same_int("notices", (long long)st->n_notices, 2);
     unit_same_str("the second", st->notices[1], "the token is full");
+    unit_same_str("sandbox", st->sandbox, "seccomp");
     signet_status_free(st);
     struct signet_keys *k = signet_get_keys(w.s, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(k);

@@ -1,6 +1,7 @@
 #include "daemon/broker/ops/ops.h"
 
 #include "daemon/base/clock.h"
+#include "daemon/base/sandbox.h"
 #include "daemon/broker/work.h"
 
 #include <string.h>
@@ -259,6 +260,10 @@ static bool begin(struct request *rq, struct err *e)
             st->speaking = token_name(b->tokens[i]);
             keys_notices(b->tokens[i]->keys, now, add_notice, st);
         }
+        st->speaking = "";
+        if (sandbox_lack())
+            add_notice(st, sandbox_lack());
+        st->reply.sandbox = words(sandbox_state());
         st->reply.notices = st->notices;
         st->reply.n_notices = st->n_notices;
     }
