@@ -12,6 +12,7 @@
 
 #define RETRY_MS 20u                          /* plus up to as much again */
 #define COLLISION_MS 300u                     /* less than a caller's work may take */
+#define SILENT_MS 5000u                       /* a software token that cannot be read for so long is lost */
 #define MISSING_PATIENCE_MS 1000u             /* a token that is truly missing is reported after it */
 
 static CK_RV open_session(struct token *t, CK_FLAGS flags, CK_SESSION_HANDLE *out)
@@ -102,16 +103,25 @@ static void wait_a_little(void)
     nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
 }
 
-/* While another process logs in, a software token cannot be read for a moment: that is no loss. */
+/*
+ * While others log in, a software token cannot be read: for a moment, or for seconds where many begin together. That
+ * is no loss; its sessions sign on.
+ */
 static bool token_answers(struct token *t, struct err *e)
 {
-    uint64_t until = mono_ms() + COLLISION_MS;
+    uint64_t began = mono_ms();
 
     while (!module_same_token(t, e)) {
-        if (!t->info.software || mono_ms() >= until)
+        uint64_t now = mono_ms();
+        if (t->silent_since_ms == 0)
+            t->silent_since_ms = now;
+        if (!t->info.software || now - t->silent_since_ms >= SILENT_MS)
+            e->reason = ERR_TOKEN_UNREACHABLE;
+        if (e->reason == ERR_TOKEN_UNREACHABLE || now - began >= COLLISION_MS)
             return false;
         wait_a_little();
     }
+    t->silent_since_ms = 0;
     return true;
 }
 

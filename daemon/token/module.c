@@ -184,11 +184,8 @@ bool module_same_token(struct token *t, struct err *e)
     char serial[17], label[33];
     CK_RV rv = t->f->C_GetTokenInfo(t->slot, &info);
 
-    if (rv != CKR_OK) {
-        ckr_err(e, rv, "C_GetTokenInfo");
-        e->reason = ERR_TOKEN_UNREACHABLE;
-        return false;
-    }
+    if (rv != CKR_OK)
+        return ckr_err(e, rv, "C_GetTokenInfo");
     text_of(serial, info.serialNumber, sizeof info.serialNumber);
     text_of(label, info.label, sizeof info.label);
     if (strcmp(serial, t->info.serial) != 0 || strcmp(label, t->info.label) != 0)

@@ -44,6 +44,7 @@ struct token {
     CK_SESSION_HANDLE anchor, signing;        /* CK_INVALID_HANDLE: not open */
     struct token_info info;
     CK_TOKEN_INFO raw;                        /* the same, as URIs are compared with it */
+    uint64_t silent_since_ms;                 /* a software token: C_GetTokenInfo fails since; 0: it does not */
     struct chosen chosen[TOKEN_MAX_ALGS];
     struct held *held;
     size_t n_held;

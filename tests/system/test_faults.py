@@ -267,6 +267,27 @@ class Faults(unittest.TestCase):
         self.assertTrue(self.signs()[0])
         self.assertEqual([k["kid"] for k in self.daemon.jwks()["keys"]], kids)
 
+    def test_a_token_that_cannot_be_looked_at_for_a_while_is_not_lost(self):
+        """SoftHSM says so while others log in: no reason to give up the only signer's login."""
+        self.start(signers=1)
+        self.control.set("C_GetTokenInfo", "return", value=CKR["CKR_GENERAL_ERROR"])
+        self.daemon.cli("reload")
+        until("a listing has failed", lambda: "the token could not be listed" in self.daemon.said())
+        for _ in range(3):
+            self.assertTrue(self.signs()[0])
+        self.assertEqual(set(self.daemon.roles()["signer"]), self.signers)
+        self.control.set("C_GetTokenInfo", "none")
+        self.daemon.cli("reload")
+        self.assertEqual(set(self.daemon.roles()["signer"]), self.signers)
+
+    def test_one_that_cannot_be_looked_at_for_long_is_looked_for_anew(self):
+        self.start(signers=1)
+        self.control.set("C_GetTokenInfo", "return", value=CKR["CKR_GENERAL_ERROR"])
+        self.daemon.cli("reload")
+        until("its signer is replaced", lambda: set(self.daemon.roles().get("signer", [])) - self.signers)
+        self.control.set("C_GetTokenInfo", "none")
+        self.heals()
+
     def test_what_was_listed_too_long_ago_neither_signs_nor_verifies_nor_is_published(self):
         short = ["jwks_max_age: 1s", "refresh: 1s", "skew: 0s", "publish_ahead: 3s", "rotate_every: never"]
         self.start(*short, rings=ring("mac", "HS256", "create: yes", *short),
