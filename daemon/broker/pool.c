@@ -9,7 +9,7 @@
 void pool_init(struct pool *p, struct event_base *base, enum account_lane lane, const char *name,
                const struct pool_hooks *hooks)
 {
-    *p = (struct pool){ .base = base, .lane = lane, .name = name, .hooks = *hooks, .next_id = 1 };
+    *p = (struct pool){ .base = base, .lane = lane, .name = name, .hooks = *hooks, .next_id = 1, .idle_since = clock_now() };
 }
 
 /* --- a job's end --------------------------------------------------------------------------- */
@@ -38,6 +38,15 @@ static void wait_again(struct pool *p, struct job *j)
 
 /* --- peers come and go ------------------------------------------------------------------------ */
 
+static void not_ready(struct peer *peer)
+{
+    struct pool *p = peer->pool;
+
+    peer->ready = false;
+    if (p->idle_since == 0 && !pool_any(p))
+        p->idle_since = clock_now();
+}
+
 static void close_peer(struct peer *peer)
 {
     if (peer->on_read)
@@ -45,7 +54,7 @@ static void close_peer(struct peer *peer)
     if (peer->on_write)
         event_free(TAKE(peer->on_write));
     channel_free(TAKE(peer->channel));
-    peer->ready = false;
+    not_ready(peer);
 }
 
 /* What it had is given to others; last first, so that the order stays. */
@@ -91,13 +100,14 @@ void pool_clear(struct pool *p)
 void peer_ready(struct peer *peer)
 {
     peer->ready = true;
+    peer->pool->idle_since = 0;
     peer->failed = false;
     peer->why = (struct err){ 0 };
 }
 
 void peer_failed(struct peer *peer, const struct err *why)
 {
-    peer->ready = false;
+    not_ready(peer);
     peer->failed = true;
     peer->why = *why;
     give_on(peer->pool, peer, false);
@@ -245,14 +255,26 @@ const struct peer *pool_any(const struct pool *p)
     return NULL;
 }
 
+bool pool_outage(struct err *e, const char *what, int64_t since, const struct err *why)
+{
+    char at[CLOCK_TEXT];
+
+    *e = *why;
+    if (err_code(e->reason) != CODE_UNAVAILABLE)
+        e->reason = ERR_TOKEN_UNREACHABLE;
+    return err_wrap(e, "%s since %s", what, clock_write(at, since));
+}
+
 bool pool_serves(const struct pool *p, struct err *e)
 {
+    char what[40];
+
     if (pool_any(p))
         return true;
     for (size_t i = 0; i < p->n_peers; i++)
         if (p->peers[i].why.reason != ERR_NONE) {
-            *e = p->peers[i].why;
-            return false;
+            snprintf(what, sizeof what, "no %s works", p->name);
+            return pool_outage(e, what, p->idle_since, &p->peers[i].why);
         }
     err_set(e, ERR_STARTING, "signetd is starting: no %s is ready yet", p->name);
     e->retry_after_ms = 200;
@@ -372,7 +394,7 @@ void pool_tick(struct pool *p, int64_t now_ms)
         snprintf(text, sizeof text, "no answer for %lld ms, more than %u", (long long)(now_ms - peer->at_since_ms),
                  peer->given[0]->timeout_ms);
         peer->hung = true;
-        peer->ready = false;
+        not_ready(peer);
         err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u hangs: %s", p->name, peer->number, text);
         p->hooks.hung(p->hooks.ctx, peer, text);
         give_on(p, peer, true);

@@ -83,6 +83,7 @@ struct pool {
     const char *name;            /* "signer" */
     struct pool_hooks hooks;
     struct queue queue;
+    int64_t idle_since;          /* Unix seconds: nobody takes work since; 0: somebody does */
     uint32_t max_queue;          /* jobs of one account that may wait */
     uint64_t next_id;
     struct peer peers[POOL_MAX_PEERS];
@@ -102,8 +103,10 @@ void peer_failed(struct peer *peer, const struct err *why);
 /* A message that is no job; a peer that cannot take it is lost. */
 void peer_tell(struct peer *peer, const Signet__Role__Message *m);
 
-/* Whether anyone takes work, or why not: a failed peer's reason, else STARTING. */
+/* Whether anyone takes work, or why not and since when: a failed peer's reason, else STARTING. Its code is UNAVAILABLE. */
 bool pool_serves(const struct pool *p, struct err *e);
+/* What nobody can have for now, and since when, in words; `why` as a reason whose code is UNAVAILABLE. Returns false. */
+bool pool_outage(struct err *e, const char *what, int64_t since, const struct err *why);
 /* A ready peer, or NULL. */
 const struct peer *pool_any(const struct pool *p);
 

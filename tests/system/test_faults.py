@@ -50,6 +50,11 @@ class Faults(unittest.TestCase):
         until("it signs again", lambda: self.signs()[0])
         until("all signers are back", lambda: len(self.daemon.roles().get("signer", [])) == len(self.signers))
 
+    def kill_broker(self):
+        [broker] = self.daemon.roles()["broker"]
+        os.kill(broker, signal.SIGKILL)
+        until("a new broker", lambda: self.daemon.roles().get("broker", [broker]) != [broker])
+
     def all_of(self, n, **kw):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             return list(pool.map(lambda i: self.daemon.token("web", "--subject", str(i), **kw), range(n)))
@@ -166,12 +171,41 @@ class Faults(unittest.TestCase):
         self.control.set("C_OpenSession", "none")
         self.heals()
 
+    def is_unavailable(self, *words):
+        """Whoever asks is told to come back, why, and since when; status too."""
+        for command in (["sign", "--profile", "web"], ["jwks"], ["status"]):
+            out, err = self.daemon.cli(*command, want=3)
+            for word in words:
+                self.assertIn(word, err + out.decode())
+            self.assertRegex(err + out.decode(), r"since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ: ")
+
+    def test_a_module_that_cannot_begin_is_no_empty_key_set(self):
+        self.start(first={"C_Initialize": {"kind": "return", "value": CKR["CKR_GENERAL_ERROR"]}})
+        self.is_unavailable("TOKEN_UNREACHABLE", "no signer works", "CKR_GENERAL_ERROR")
+        self.signers = {1, 2}
+        self.control.set("C_Initialize", "none")
+        self.heals()
+
+    def test_a_token_that_is_not_there_neither(self):
+        self.start(first={"C_GetTokenInfo": {"kind": "return", "value": CKR["CKR_TOKEN_NOT_PRESENT"]}})
+        self.is_unavailable("TOKEN_MISSING", "no signer works", "pkcs11:token=signet")
+        self.signers = {1, 2}
+        self.control.set("C_GetTokenInfo", "none")
+        self.heals()
+
+    def test_a_token_that_cannot_be_listed_neither(self):
+        self.start()
+        self.control.set("C_FindObjects", "return", value=CKR["CKR_FUNCTION_FAILED"])
+        self.kill_broker()
+        until("it is known", lambda: "CKR_FUNCTION_FAILED" in self.daemon.cli("jwks", want=None)[1])
+        self.is_unavailable("TOKEN_UNREACHABLE", "keys cannot be read", "CKR_FUNCTION_FAILED")
+        self.control.set("C_FindObjects", "none")
+        self.heals()
+
     def test_a_proof_that_could_not_be_made_yet_is_no_verdict_on_the_key(self):
         self.start()
         self.control.set("C_Sign", "return", value=CKR["CKR_DEVICE_ERROR"])
-        [broker] = self.daemon.roles()["broker"]
-        os.kill(broker, signal.SIGKILL)
-        until("a new broker", lambda: self.daemon.roles().get("broker", [broker]) != [broker])
+        self.kill_broker()
         until("it has tried", lambda: self.control["C_Sign"]["done"])
         for _ in range(30):
             _, err = self.daemon.cli("sign", "--profile", "web", "--subject", "s", want=3)

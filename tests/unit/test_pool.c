@@ -1,3 +1,4 @@
+#include "daemon/base/clock.h"
 #include "daemon/broker/pool.h"
 #include "tests/support/unit.h"
 
@@ -257,6 +258,35 @@ static void nobody_there_is_said_at_once_with_the_reason(void)
     finish();
 }
 
+static const struct { enum err_reason why, want; } outage_case[] = {
+    { ERR_PIN_WRONG, ERR_PIN_WRONG }, { ERR_TOKEN_MISSING, ERR_TOKEN_MISSING },
+    { ERR_TOKEN_FAILED, ERR_TOKEN_UNREACHABLE }, { ERR_NO_MEMORY, ERR_TOKEN_UNREACHABLE },
+};
+
+/* Whatever a signer said: who asks may come back, and knows for how long it has been so. */
+static void an_outage_is_unavailable_and_says_since_when(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(outage_case); i++) {
+        struct err e, why = { .reason = outage_case[i].why, .text = "it says so" };
+        char want[120], at[CLOCK_TEXT];
+
+        begin();
+        peer_failed(&t.pool.peers[0], &why);
+        CU_ASSERT_TRUE(pool_serves(&t.pool, &e));
+        t.pool.idle_since = 0;
+        peer_failed(&t.pool.peers[1], &why);
+        CU_ASSERT_FALSE(pool_serves(&t.pool, &e));
+        unit_same_int(err_reason_name(why.reason), e.reason, outage_case[i].want);
+        CU_ASSERT(t.pool.idle_since >= clock_now() - 60 && t.pool.idle_since <= clock_now());
+        t.pool.idle_since = 1764314981;
+        pool_detach(&t.pool, 1, "was killed");
+        pool_serves(&t.pool, &e);
+        snprintf(want, sizeof want, "no signer works since %s: it says so", clock_write(at, 1764314981));
+        unit_same_str("words", e.text, want);
+        finish();
+    }
+}
+
 static void a_full_lane_is_its_own_caller_s(void)
 {
     struct err e;
@@ -326,6 +356,7 @@ static const struct unit_case cases[] = {
     { "what is too late costs no peer anything", what_is_too_late_costs_no_peer_anything },
     { "an answer to nothing is dropped", an_answer_to_nothing_is_dropped },
     { "nobody there is said at once, with the reason", nobody_there_is_said_at_once_with_the_reason },
+    { "an outage is UNAVAILABLE and says since when", an_outage_is_unavailable_and_says_since_when },
     { "a full lane is its own caller's", a_full_lane_is_its_own_caller_s },
     { "slow work is not given ahead", slow_work_is_not_given_ahead },
     { "long work waits for its turn, and not on the way", long_work_waits_for_its_turn_and_not_on_the_way },

@@ -285,12 +285,12 @@ static void a_listing_longer_than_a_signer_makes_is_refused(void)
     CU_ASSERT_TRUE(t.serving);
     finish();
     start(KEYS_MAX_LISTED + 1);
-    for (unsigned i = 0; i < TURNS && e.reason != ERR_TOKEN_FAILED && !t.serving; i++) {
+    for (unsigned i = 0; i < TURNS && e.reason != ERR_TOKEN_UNREACHABLE && !t.serving; i++) {
         turn();
         keys_ready(t.b.keys, &e);
     }
     CU_ASSERT_FALSE(t.serving);
-    unit_same_int("why", e.reason, ERR_TOKEN_FAILED);
+    unit_same_int("why", e.reason, ERR_TOKEN_UNREACHABLE);
     finish();
 }
 

@@ -47,6 +47,8 @@ static void list_failed(struct keys *k, const struct err *e)
 {
     if (k->trouble.reason != e->reason && e->reason != ERR_STARTING)
         log_warning("the token could not be listed: %s: %s", err_reason_name(e->reason), e->text);
+    if (k->trouble.reason == ERR_NONE)
+        k->trouble_since = clock_now();
     k->trouble = *e;
     waiters_call(k, e);
     list_in(k, LIST_RETRY_MS);
@@ -366,7 +368,7 @@ bool keys_ready(const struct keys *k, struct err *e)
     if (!pool_serves(k->signers, e))
         return false;
     if (k->trouble.reason != ERR_NONE)
-        *e = k->trouble;
+        pool_outage(e, "the token's keys cannot be read", k->trouble_since, &k->trouble);
     else
         err_set(e, ERR_STARTING, "signetd is starting: the token's keys are being read");
     e->retry_after_ms = 200;
