@@ -112,6 +112,8 @@ static void on_signer_says(void *ctx, struct peer *p, const Message *m)
         log_warning("signer %u says something that is not its to say (%d)", p->number, (int)m->of_case);
         return;
     }
+    if (s->why)
+        channel_why(s->why, &why);
     if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__READY) {
         bool first = pool_any(&b->signers) == NULL;
         take_mechanisms(p, s);
@@ -119,10 +121,10 @@ static void on_signer_says(void *ctx, struct peer *p, const Message *m)
         peer_ready(p);
         if (first)
             keys_refresh(b->keys);
+    } else if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__BUSY_LOGIN) {
+        peer_busy(p, &why);
     } else if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__FAILED) {
-        if (s->why)
-            channel_why(s->why, &why);
-        else
+        if (!s->why)
             err_set(&why, ERR_TOKEN_FAILED, "the signer does not say why it has no token");
         peer_failed(p, &why);
     }

@@ -43,8 +43,10 @@ static void not_ready(struct peer *peer)
     struct pool *p = peer->pool;
 
     peer->ready = false;
-    if (p->idle_since == 0 && !pool_any(p))
+    if (p->idle_since == 0 && !pool_any(p)) {
         p->idle_since = clock_now();
+        p->idle_ms = clock_mono_ms();
+    }
 }
 
 static void close_peer(struct peer *peer)
@@ -100,17 +102,26 @@ void pool_clear(struct pool *p)
 void peer_ready(struct peer *peer)
 {
     peer->ready = true;
-    peer->pool->idle_since = 0;
-    peer->failed = false;
+    peer->pool->idle_since = peer->pool->idle_ms = 0;
+    peer->busy = peer->failed = false;
+    peer->at_since_ms = clock_mono_ms();
     peer->why = (struct err){ 0 };
 }
 
 void peer_failed(struct peer *peer, const struct err *why)
 {
     not_ready(peer);
+    peer->busy = false;
     peer->failed = true;
     peer->why = *why;
     give_on(peer->pool, peer, false);
+}
+
+void peer_busy(struct peer *peer, const struct err *why)
+{
+    not_ready(peer);
+    peer->busy = true;
+    peer->why = *why;
 }
 
 void peer_tell(struct peer *peer, const Signet__Role__Message *m)
@@ -281,6 +292,21 @@ bool pool_serves(const struct pool *p, struct err *e)
     return false;
 }
 
+/* A PIN that was refused is tried by nobody again. */
+static bool is_hopeless(const struct pool *p)
+{
+    for (size_t i = 0; i < p->n_peers; i++)
+        if (p->peers[i].failed && (p->peers[i].why.reason == ERR_PIN_WRONG || p->peers[i].why.reason == ERR_PIN_LOCKED))
+            return true;
+    return false;
+}
+
+/* Whether work may wait here: for a peer with room, or for the one that comes in place of the last. */
+static bool may_wait(const struct pool *p, int64_t now_ms, struct err *e)
+{
+    return pool_serves(p, e) || (p->idle_ms && now_ms - p->idle_ms < POOL_PATIENCE_MS && !is_hopeless(p));
+}
+
 /* How many jobs it may have, so that they are done soon: what takes long is not queued where nobody sees it. */
 static size_t depth(const struct peer *peer)
 {
@@ -319,7 +345,7 @@ bool pool_submit(struct pool *p, struct job *j, struct err *e)
     struct lane *lane = &j->account->lanes[p->lane];
     bool full = p->max_queue && lane->n >= p->max_queue;
 
-    if (full || !pool_serves(p, e)) {
+    if (full || !may_wait(p, clock_mono_ms(), e)) {
         if (full) {
             err_set(e, ERR_QUEUE_FULL, "uid %u has %zu requests waiting, the most that it may have",
                     (unsigned)j->account->uid, lane->n);
@@ -359,8 +385,8 @@ void pool_flush(struct pool *p, int64_t now_ms)
         struct job *j = (struct job *)i;
         struct peer *peer = j->owner && now_ms < j->deadline_ms ? roomy(p, j) : NULL;
         struct err e;
-        if (!peer && j->owner && now_ms < j->deadline_ms && pool_serves(p, &e))
-            break;                 /* all are busy */
+        if (!peer && j->owner && now_ms < j->deadline_ms && may_wait(p, now_ms, &e))
+            break;                 /* all are busy, or about to come */
         queue_pop(&p->queue);
         if (!j->owner)
             finish(j, NULL, NULL);
@@ -378,7 +404,7 @@ void pool_flush(struct pool *p, int64_t now_ms)
 
 static bool is_overdue(const struct peer *peer, int64_t now_ms)
 {
-    return peer->channel && !peer->hung && peer->n_given && now_ms - peer->at_since_ms > peer->given[0]->timeout_ms;
+    return peer->channel && !peer->hung && !peer->busy && peer->n_given && now_ms - peer->at_since_ms > peer->given[0]->timeout_ms;
 }
 
 void pool_tick(struct pool *p, int64_t now_ms)

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define MAX_TRIES 3u                 /* a key that changed or a token that failed: looked up anew, done by another */
+#define MAX_TRIES 5u                 /* a key that changed or a token that failed: looked up anew, done by another; of two
+                                        signers whose module is used up each fails twice before it is replaced */
 #define FRAME_OVERHEAD 128u          /* bytes of a VerifyRequest beside token and profile name */
 #define SOFTWARE_VERIFY_EVERY 64u    /* verifying costs there what signing does */
 
@@ -297,7 +298,8 @@ static void relisted(void *owner, uint64_t id, const struct err *e)
 {
     struct signing *s = owner;
 
-    if (e)
+    /* One that failed says little of the key: what was listed before may do, with another signer. */
+    if (e && ++s->n_tries >= MAX_TRIES)
         fail(s, e);
     else
         s->state = SG_BUILD;

@@ -20,18 +20,19 @@ static Signet__Role__Why *why_of(Signet__Role__Why *out, const struct err *e)
     return out;
 }
 
-/* A lost token is of no use to anyone: this process says so, and is replaced. */
-static void note_loss(struct desk *d, const struct err *e)
+/* A lost token is of no use to anyone: this process says so, and is replaced. A lost login is for desk_login. */
+static void note_loss(struct desk *d)
 {
-    if (e->reason != ERR_TOKEN_UNREACHABLE || !d->token)
-        return;
-    d->why = *e;
-    token_free(TAKE(d->token));
+    enum token_need need = d->token ? token_needs(d->token, &d->why) : TOKEN_NEEDS_NOTHING;
+
+    d->logged_out = need == TOKEN_NEEDS_LOGIN;
+    if (need == TOKEN_NEEDS_PROCESS)
+        token_free(TAKE(d->token));
 }
 
 static bool has_token(const struct desk *d, struct err *e)
 {
-    if (d->token)
+    if (d->token && !d->logged_out)
         return true;
     if (d->why.reason != ERR_NONE)
         *e = d->why;
@@ -67,6 +68,19 @@ void desk_open(struct desk *d)
 
     if (d->token)
         relist(d, &ignored);
+    note_loss(d);
+    if (d->logged_out)               /* so soon: one login more would be lost as well */
+        token_free(TAKE(d->token));
+    d->logged_out = false;
+}
+
+void desk_login(struct desk *d)
+{
+    d->logged_out = false;
+    if (token_login_again(d->token, &d->why))
+        desk_open(d);
+    else
+        token_free(TAKE(d->token));
 }
 
 static bool sign(struct desk *d, const Signet__Role__Work *w, uint8_t *out, size_t *out_len, struct err *e)
@@ -104,13 +118,12 @@ static void do_work(struct desk *d, Message *in, struct reply r)
     m.of_case = OF(WORK_DONE);
     m.work_done = &done;
     r.answer(r.ctx, &m);
-    if (!ok)
-        note_loss(d, &e);
+    note_loss(d);
 }
 
 void desk_rest(struct desk *d)
 {
-    if (d->token && d->last_alg)
+    if (d->token && !d->logged_out && d->last_alg)
         token_arm(d->token, d->last_key, d->last_alg);
 }
 
@@ -220,7 +233,7 @@ static void do_list(struct desk *d, Message *in, struct reply r)
     m.keys = &keys;
     desk_state(d, r.answer, r.ctx);      /* a listing may have proved a mechanism */
     r.answer(r.ctx, &m);
-    note_loss(d, &e);
+    note_loss(d);
 }
 
 /* --- making and destroying ------------------------------------------------------------------------- */
@@ -239,8 +252,7 @@ static void changed(struct desk *d, uint64_t id, uint64_t key, bool ok, const st
     m.of_case = OF(CHANGED);
     m.changed = &c;
     r.answer(r.ctx, &m);
-    if (!ok)
-        note_loss(d, e);
+    note_loss(d);
 }
 
 static void do_generate(struct desk *d, Message *in, struct reply r)
@@ -319,7 +331,7 @@ static void do_try_powers(struct desk *d, Message *in, struct reply r)
     m.of_case = OF(POWERS);
     m.powers = &powers;
     r.answer(r.ctx, &m);
-    note_loss(d, &e);
+    note_loss(d);
 }
 
 static void do_arm(struct desk *d, Message *in, struct reply r)
@@ -379,7 +391,7 @@ void desk_state(const struct desk *d, desk_answer *answer, void *ctx)
     Signet__Role__Mechanism mechanisms[MAX_ALGS], *each[MAX_ALGS];
     Signet__Role__Why why;
 
-    if (d->token) {
+    if (d->token && !d->logged_out) {
         const struct token_info *info = token_info(d->token);
         s.state = SIGNET__ROLE__SIGNER_STATE__STATE__READY;
         s.token_label = (char *)(uintptr_t)info->label;
@@ -390,6 +402,11 @@ void desk_state(const struct desk *d, desk_answer *answer, void *ctx)
         s.tpm2_pkcs11 = info->tpm2_pkcs11;
         s.mechanisms = each;
         s.n_mechanisms = fill_mechanisms(d, mechanisms, each);
+    } else if (d->logged_out) {
+        s.state = SIGNET__ROLE__SIGNER_STATE__STATE__BUSY_LOGIN;
+        s.software = token_info(d->token)->software;
+        s.tpm2_pkcs11 = token_info(d->token)->tpm2_pkcs11;
+        s.why = why_of(&why, &d->why);
     } else if (d->why.reason != ERR_NONE) {
         s.state = SIGNET__ROLE__SIGNER_STATE__STATE__FAILED;
         s.why = why_of(&why, &d->why);

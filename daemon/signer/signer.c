@@ -269,6 +269,20 @@ static void lose_broker(struct signer *s)
     channel_free(TAKE(s->broker));
 }
 
+/* Said before, to both and at once: nothing more is to be given to us, and nobody is to take a login for a hang. */
+static void log_in_again(struct signer *s)
+{
+    desk_state(&s->desk, to_both, s);
+    channel_flush(s->supervisor);
+    if (s->broker && flush_broker(s) == CHANNEL_GONE)
+        lose_broker(s);
+    desk_login(&s->desk);
+    s->failed_told = !s->desk.token;
+    desk_state(&s->desk, to_both, s);
+    if (s->broker && flush_broker(s) == CHANNEL_GONE)
+        lose_broker(s);
+}
+
 static void hear_broker(struct signer *s)
 {
     enum channel_io io = channel_fill(s->broker);
@@ -288,6 +302,8 @@ static void hear_broker(struct signer *s)
         log_error("the broker sent something malformed: its channel is closed");
     if (bad || io == CHANNEL_GONE || flush_broker(s) == CHANNEL_GONE)
         lose_broker(s);
+    if (s->desk.logged_out)
+        log_in_again(s);
     if (s->begun && !s->desk.token && !s->failed_told) {
         s->failed_told = true;
         desk_state(&s->desk, to_both, s);

@@ -37,11 +37,11 @@ bool login_sessions(struct token *t, struct err *e)
     if (rv == CKR_TOKEN_WRITE_PROTECTED)
         rv = open_session(t, 0, &t->anchor);
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_OpenSession");
+        return token_refused(t, e, rv, "C_OpenSession");
     if (t->pin && (rv = login(t, t->anchor, CKU_USER)) != CKR_OK)
-        return ckr_err(e, rv, "C_Login");
+        return token_refused(t, e, rv, "C_Login");
     if ((rv = open_session(t, 0, &t->signing)) != CKR_OK)
-        return ckr_err(e, rv, "C_OpenSession");
+        return token_refused(t, e, rv, "C_OpenSession");
     return true;
 }
 
@@ -51,7 +51,7 @@ bool login_renew(struct token *t, struct err *e)
         return true;
     t->f->C_Logout(t->anchor);
     CK_RV rv = login(t, t->anchor, CKU_USER);
-    return rv == CKR_OK || ckr_err(e, rv, "C_Login");
+    return rv == CKR_OK || token_refused(t, e, rv, "C_Login");
 }
 
 /*
@@ -63,10 +63,7 @@ bool login_after_destroying(struct token *t, struct err *e)
     if (!t->info.tpm2_pkcs11)
         return true;
     module_stop(t);
-    if (module_start(t, e) && login_sessions(t, e))
-        return true;
-    e->reason = ERR_TOKEN_UNREACHABLE;       /* of no use to this process any more */
-    return false;
+    return (module_start(t, e) && login_sessions(t, e)) || token_lost(t, e);
 }
 
 bool login_for_key(struct token *t, struct err *e)
@@ -74,7 +71,7 @@ bool login_for_key(struct token *t, struct err *e)
     if (!t->pin)
         return err_set(e, ERR_PIN_MISSING, "the key wants the PIN at each signature, and none is configured");
     CK_RV rv = login(t, t->signing, CKU_CONTEXT_SPECIFIC);
-    return rv == CKR_OK || ckr_err(e, rv, "C_Login for the key");
+    return rv == CKR_OK || token_refused(t, e, rv, "C_Login for the key");
 }
 
 bool login_reopen_signing(struct token *t, struct err *e)
@@ -83,7 +80,7 @@ bool login_reopen_signing(struct token *t, struct err *e)
         t->f->C_CloseSession(t->signing);
     t->armed_alg = NULL;
     CK_RV rv = open_session(t, 0, &t->signing);
-    return rv == CKR_OK || ckr_err(e, rv, "C_OpenSession");
+    return rv == CKR_OK || token_refused(t, e, rv, "C_OpenSession");
 }
 
 static uint64_t mono_ms(void)
@@ -116,8 +113,8 @@ static bool token_answers(struct token *t, struct err *e)
         if (t->silent_since_ms == 0)
             t->silent_since_ms = now;
         if (!t->info.software || now - t->silent_since_ms >= SILENT_MS)
-            e->reason = ERR_TOKEN_UNREACHABLE;
-        if (e->reason == ERR_TOKEN_UNREACHABLE || now - began >= COLLISION_MS)
+            return token_lost(t, e);
+        if (now - began >= COLLISION_MS)
             return false;
         wait_a_little();
     }
@@ -130,10 +127,14 @@ bool login_stands(struct token *t, struct err *e)
     CK_SESSION_INFO info;
     CK_RV rv = t->f->C_GetSessionInfo(t->anchor, &info);
 
-    if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_GetSessionInfo");
-    if (t->pin && info.state != CKS_RW_USER_FUNCTIONS && info.state != CKS_RO_USER_FUNCTIONS)
-        return err_set(e, ERR_TOKEN_UNREACHABLE, "the login to token '%s' is lost; it is opened anew", t->info.label);
+    if (rv != CKR_OK) {
+        token_refused(t, e, rv, "C_GetSessionInfo");
+        return t->remedy == REMEDY_SESSION ? token_logged_out(t, e) : false;     /* it held the login */
+    }
+    if (t->pin && info.state != CKS_RW_USER_FUNCTIONS && info.state != CKS_RO_USER_FUNCTIONS) {
+        err_set(e, ERR_TOKEN_UNREACHABLE, "the login to token '%s' is lost; it is opened anew", t->info.label);
+        return token_logged_out(t, e);
+    }
     return token_answers(t, e);
 }
 
@@ -163,8 +164,10 @@ static bool start(struct token *t, const struct token_options *o, struct err *e)
         bool there = module_start(t, &why);
         if (there && o->found)
             o->found(o->ctx, &t->info);
-        if (there && login_sessions(t, &why))
+        if (there && login_sessions(t, &why)) {
+            t->need = TOKEN_NEEDS_NOTHING;
             return true;
+        }
         module_stop(t);
         if (mono_ms() - began >= patience_ms(t, &why)) {
             *e = why;
@@ -172,6 +175,36 @@ static bool start(struct token *t, const struct token_options *o, struct err *e)
         }
         wait_a_little();
     }
+}
+
+static void close_sessions(struct token *t)
+{
+    CK_SESSION_HANDLE *each[] = { &t->anchor, &t->signing };
+
+    for (size_t i = 0; i < ARRAY_LEN(each); i++) {
+        if (*each[i] != CK_INVALID_HANDLE)
+            t->f->C_CloseSession(*each[i]);
+        *each[i] = CK_INVALID_HANDLE;
+    }
+    t->armed_alg = NULL;
+}
+
+bool token_login_again(struct token *t, struct err *e)
+{
+    uint64_t began = mono_ms();
+    struct err why = { 0 };
+
+    for (;;) {
+        close_sessions(t);
+        t->need = TOKEN_NEEDS_NOTHING;
+        if (login_sessions(t, &why))
+            return true;
+        if (mono_ms() - began >= patience_ms(t, &why))
+            break;
+        wait_a_little();
+    }
+    *e = why;
+    return false;
 }
 
 struct token *token_open(const struct token_options *o, struct err *e)

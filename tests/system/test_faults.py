@@ -16,6 +16,7 @@ CKR = {"CKR_HOST_MEMORY": 0x2, "CKR_GENERAL_ERROR": 0x5, "CKR_FUNCTION_FAILED": 
        "CKR_SESSION_HANDLE_INVALID": 0xb3, "CKR_TOKEN_NOT_PRESENT": 0xe0, "CKR_USER_NOT_LOGGED_IN": 0x101,
        "CKR_CRYPTOKI_NOT_INITIALIZED": 0x190, "CKR_VENDOR_DEFINED": 0x80000001}
 CKR_MECHANISM_INVALID = 0x70
+CKR_PIN_INCORRECT = 0xa0
 
 
 class Faults(unittest.TestCase):
@@ -253,6 +254,53 @@ class Faults(unittest.TestCase):
             self.daemon.cli("status", "--admin", "--json")[0])["signers"]] == ["ready"] * 4)
         self.assertGreaterEqual(self.control["C_Login"]["calls"], 1 + 4)      # those that met another's are tried again
 
+    def test_sessions_that_are_dropped_cost_a_login_and_nothing_else(self):
+        self.start("verify_every: 1")
+        logins = self.control["C_Login"]["calls"]
+        self.control.set("C_Sign", "drop", left=2)
+        tokens = self.all_of(40)
+        self.assertEqual(len(set(tokens)), 40)
+        self.check(tokens)
+        self.assertEqual(self.control["C_Sign"]["done"], 2)
+        self.heals()
+        self.assertEqual(set(self.daemon.roles()["signer"]), self.signers)
+        self.assertGreater(self.control["C_Login"]["calls"], logins)
+        self.assertIn("logs in again: ", self.daemon.said())
+
+    def test_a_pin_that_is_refused_when_it_logs_in_again_is_not_tried_twice(self):
+        self.start(signers=1)
+        logins = self.control["C_Login"]["calls"]
+        self.control.set("C_Login", "return", value=CKR_PIN_INCORRECT)
+        self.control.set("C_Sign", "drop", left=1)
+        until("callers are told", lambda: "PIN_WRONG" in self.signs()[1])
+        for _ in range(3):
+            self.daemon.cli("reload")
+        self.assertIn("PIN_WRONG", self.signs()[1])
+        self.assertEqual(self.control["C_Login"]["calls"], logins + 1)
+        self.control.set("C_Login", "none")
+        self.daemon.place.write_pin("correct horse")
+        self.heals()
+
+    def test_a_module_that_is_used_up_is_opened_anew(self):
+        """tpm2-pkcs11 #843: all signatures fail while a session lives that is older than so many."""
+        self.start("verify_every: 1")
+        self.control.set("C_Sign", "used_up", value=100)
+        tokens = self.all_of(160)
+        self.assertEqual(len(set(tokens)), 160)
+        self.check(tokens)
+        self.assertTrue(self.control["C_Sign"]["done"])
+        self.assertTrue(set(self.daemon.roles()["signer"]) - self.signers)
+
+    def test_a_token_that_is_pulled_out_is_missed_and_found_again(self):
+        self.start()
+        for _ in range(2):
+            self.control.take_away()
+            until("it is missed", lambda: "TOKEN_" in self.signs()[1])
+            until("nobody waits for it", lambda: "no signer works since" in self.signs()[1])
+            self.daemon.cli("sign", "--profile", "web", "--subject", "s", want=3)
+            self.control.put_back()
+            self.heals()
+
     def test_a_generation_that_fails_is_said_and_tried_again(self):
         self.start()
         self.control.set("C_GenerateKeyPair", "return", left=1, value=CKR["CKR_DEVICE_MEMORY"])
@@ -271,7 +319,7 @@ class Faults(unittest.TestCase):
     def test_a_first_key_that_could_not_be_proved_for_a_moment_too(self):
         # A signer tries three HMACs when it opens the token; a key is given two tries.
         self.start("rotate_every: never", "refresh: 10m", signers=1,
-                   first={"C_Sign": {"kind": "return", "left": 5, "value": CKR["CKR_DEVICE_ERROR"]}})
+                   first={"C_Sign": {"kind": "return", "left": 5, "value": CKR["CKR_SESSION_HANDLE_INVALID"]}})
         until("it signs", lambda: self.signs()[0])
         self.assertEqual(self.control["C_GenerateKeyPair"]["calls"], 2)
 
