@@ -119,6 +119,7 @@ static void on_signer_says(void *ctx, struct peer *p, const Message *m)
         take_mechanisms(p, s);
         take_token(b, s);
         peer_ready(p);
+        keys_found_anew(b->keys, p->number);
         if (first)
             keys_refresh(b->keys);
     } else if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__BUSY_LOGIN) {

@@ -124,6 +124,22 @@ void peer_busy(struct peer *peer, const struct err *why)
     peer->why = *why;
 }
 
+static void hang(struct peer *peer, const char *what, bool suspect)
+{
+    struct pool *p = peer->pool;
+
+    peer->hung = true;
+    not_ready(peer);
+    err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u is given up: %s", p->name, peer->number, what);
+    p->hooks.hung(p->hooks.ctx, peer, what);
+    give_on(p, peer, suspect);
+}
+
+void peer_hangs(struct peer *peer, const char *what)
+{
+    hang(peer, what, false);
+}
+
 void peer_tell(struct peer *peer, const Signet__Role__Message *m)
 {
     struct err e;
@@ -419,10 +435,6 @@ void pool_tick(struct pool *p, int64_t now_ms)
         char text[120];
         snprintf(text, sizeof text, "no answer for %lld ms, more than %u", (long long)(now_ms - peer->at_since_ms),
                  peer->given[0]->timeout_ms);
-        peer->hung = true;
-        not_ready(peer);
-        err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u hangs: %s", p->name, peer->number, text);
-        p->hooks.hung(p->hooks.ctx, peer, text);
-        give_on(p, peer, true);
+        hang(peer, text, true);
     }
 }

@@ -49,6 +49,7 @@ struct peer {
     int64_t busy_since_us;       /* the same for job_us */
     int64_t job_us;              /* what a job takes, on average of late; 0: not known */
     uint64_t n_done;
+    unsigned n_wrong;            /* signatures in a row that were not its keys' */
 };
 
 /*
@@ -104,6 +105,9 @@ void peer_ready(struct peer *peer);
 void peer_failed(struct peer *peer, const struct err *why);
 /* It logs in again, for this reason: until it is ready, or has failed, it takes nothing. The supervisor watches it. */
 void peer_busy(struct peer *peer, const struct err *why);
+
+/* It is of no use: told to the supervisor, and its work given on. */
+void peer_hangs(struct peer *peer, const char *what);
 
 /* A message that is no job; a peer that cannot take it is lost. */
 void peer_tell(struct peer *peer, const Signet__Role__Message *m);

@@ -182,19 +182,27 @@ static void submit(struct signing *s, struct pool *p, struct job *j, enum signin
 
 static void sign(struct signing *s)
 {
+    const struct held *key = keys_by_id(s->rq->broker->keys, s->key);
     struct work_for f = work_for(s, signed_now);
+    struct job *j = work_sign(&f, s->key, s->alg, s->token.data, s->token.len);
 
-    submit(s, &s->rq->broker->signers, work_sign(&f, s->key, s->alg, s->token.data, s->token.len), SG_SIGNING);
+    if (j && key)
+        work_find_anew(j, key->doubted_by);
+    submit(s, &s->rq->broker->signers, j, SG_SIGNING);
 }
 
 /* --- before release ----------------------------------------------------------------------------------- */
 
 static void wrong(struct signing *s)
 {
+    struct peer *signer = &s->rq->broker->signers.peers[s->by - 1];
     struct err e;
 
     s->rq->broker->counters.wrong_signatures++;
-    keys_wrong(s->rq->broker->keys, s->key);
+    keys_wrong(s->rq->broker->keys, s->key, s->by);
+    /* Whatever it finds anew: its module is not what it was. */
+    if (++signer->n_wrong >= HELD_MAX_WRONG && signer->ready)
+        peer_hangs(signer, "it gives signatures that are not its keys'");
     err_set(&e, ERR_SIGNATURE_WRONG, "the token gave a signature that is not its key's ('%s'); it was not released, see"
             " signetd's log", s->kid);
     relist_or_fail(s, &e);
@@ -202,10 +210,8 @@ static void wrong(struct signing *s)
 
 static void release(struct signing *s)
 {
-    struct held *key = (struct held *)keys_by_id(s->rq->broker->keys, s->key);
-
-    if (key)
-        key->fresh = false;
+    keys_right(s->rq->broker->keys, s->key, s->by);
+    s->rq->broker->signers.peers[s->by - 1].n_wrong = 0;
     s->state = SG_RELEASE;
 }
 
@@ -255,7 +261,7 @@ static bool must_check(const struct signing *s, const struct held *key)
     if (every == 0)
         every = b->token.software ? SOFTWARE_VERIFY_EVERY : 1;
     /* A faulty RSA signature can give the key away. */
-    if (key->fresh || s->alg->family == ALG_RSA_PKCS1 || s->alg->family == ALG_RSA_PSS)
+    if (held_must_check(key, s->by) || s->alg->family == ALG_RSA_PKCS1 || s->alg->family == ALG_RSA_PSS)
         return true;
     return b->n_signatures++ % every == 0;
 }

@@ -83,16 +83,22 @@ void desk_login(struct desk *d)
         token_free(TAKE(d->token));
 }
 
-static bool sign(struct desk *d, const Signet__Role__Work *w, uint8_t *out, size_t *out_len, struct err *e)
+/* *found_anew: the keys' handles are other ones than before. */
+static bool sign(struct desk *d, const Signet__Role__Work *w, uint8_t *out, size_t *out_len, bool *found_anew, struct err *e)
 {
     const struct alg *alg = alg_of(w->alg, e);
 
     if (!alg || !has_token(d, e))
         return false;
+    *found_anew = w->anew;
+    if (w->anew && !relist(d, e))
+        return false;
     bool ok = token_sign(d->token, w->key, alg, w->input.data, w->input.len, out, out_len, e);
     /* Another signer may have listed or made it: this one has yet to find it. */
-    if (!ok && e->reason == ERR_KEY_HANDLE_INVALID)
+    if (!ok && e->reason == ERR_KEY_HANDLE_INVALID) {
+        *found_anew = true;
         ok = relist(d, e) && token_sign(d->token, w->key, alg, w->input.data, w->input.len, out, out_len, e);
+    }
     if (ok) {
         d->last_key = w->key;
         d->last_alg = alg;
@@ -107,16 +113,19 @@ static void do_work(struct desk *d, Message *in, struct reply r)
     Signet__Role__Why why;
     uint8_t signature[ALG_MAX_SIGNATURE];
     size_t len = 0;
+    bool found_anew = false;
     struct err e;
 
     done.id = in->work->id;
-    bool ok = sign(d, in->work, signature, &len, &e);
+    bool ok = sign(d, in->work, signature, &len, &found_anew, &e);
     if (ok)
         done.signature = (ProtobufCBinaryData){ len, signature };
     else
         done.why = why_of(&why, &e);
     m.of_case = OF(WORK_DONE);
     m.work_done = &done;
+    if (ok && found_anew)            /* before the first signature by them */
+        desk_state(d, r.answer, r.ctx);
     r.answer(r.ctx, &m);
     note_loss(d);
 }

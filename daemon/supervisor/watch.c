@@ -365,7 +365,7 @@ static bool hear_hung(struct watch *w, struct child *c, const Message *m)
     struct child *hung = signer ? &w->signers[number - 1] : &w->verifiers[number - 1];
     if (!hung->channel)
         return true;                         /* it is gone already */
-    log_error("%s (pid %d) hangs and is killed: %s", child_name(hung, name), hung->pid,
+    log_error("%s (pid %d) is given up and killed: %s", child_name(hung, name), hung->pid,
               log_quote(quoted, sizeof quoted, m->hung->text, strlen(m->hung->text)));
     child_kill(hung);
     return true;

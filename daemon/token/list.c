@@ -228,6 +228,7 @@ bool token_list(struct token *t, struct token_listing *out, struct err *e)
     drop_held(t->held, t->n_held);
     t->held = held;
     t->n_held = n;
+    token_disarm(t);                 /* with a handle of before */
     mechanisms_prove(t);
     return true;
 }

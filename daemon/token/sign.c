@@ -158,6 +158,14 @@ bool token_sign(struct token *t, uint64_t id, const struct alg *alg, const void 
     return true;
 }
 
+void token_disarm(struct token *t)
+{
+    struct err ignored;
+
+    if (t->armed_alg)
+        login_reopen_signing(t, &ignored);
+}
+
 void token_arm(struct token *t, uint64_t id, const struct alg *alg)
 {
     struct held *h = NULL;

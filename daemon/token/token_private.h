@@ -119,7 +119,9 @@ void mechanisms_ask(struct token *t);                      /* at start: what the
 void mechanisms_prove(struct token *t);                    /* after a listing: by the keys that are there */
 bool mechanism_prove_key(struct token *t, const struct held *h, const struct alg *alg, struct err *e);
 
-/* sign.c: with this mechanism, nothing armed before or after */
+/* sign.c: what was done ahead for the next signature is undone */
+void token_disarm(struct token *t);
+/* With this mechanism, nothing armed before or after */
 bool sign_once(struct token *t, const struct held *h, const struct alg *alg, const struct mechanism *m,
                const void *input, size_t len, uint8_t *out, size_t *out_len, struct err *e);
 

@@ -121,25 +121,56 @@ class Faults(unittest.TestCase):
     def test_another_key_s_signature_is_not_released_and_made_again(self):
         self.wrong("C_SignInit", "other_key")
 
-    def test_a_key_that_goes_on_lying_is_used_no_more(self):
+    def test_handles_that_mean_other_keys_after_a_reconnect_are_found_anew(self):
+        self.wrong("C_SignInit", "turn")
+        until("it is over", lambda: not self.control["C_SignInit"]["left"])
+        before = self.daemon.said().count("it was not released")
+        self.check(self.all_of(20))
+        self.assertEqual(self.daemon.said().count("it was not released"), before, "handles of before are used still")
+
+    def test_what_a_new_signer_signs_first_is_checked_though_few_are(self):
+        """A handle that a signer has just found is proved by its first signature, whatever verify_every says."""
+        self.start("verify_every: 1000000", signers=1, rings=ring("two", "ES256", "create: yes"),
+                   profiles=profile("two", "two", "two.example", "claims: {allowed: any}"))
+        self.check(self.all_of(3))                     # what is due at random is behind us
+        [signer] = self.signers
+        os.kill(signer, signal.SIGKILL)
+        until("a new one", lambda: set(self.daemon.roles().get("signer", [])) - self.signers)
+        until("it signs", lambda: self.daemon.cli("sign", "--profile", "two", want=None)[0])
+        self.control.set("C_SignInit", "other_key", left=1)
+        self.check(self.all_of(3))
+        self.assertEqual(self.control["C_SignInit"]["done"], 1)
+        self.assertIn("it was not released", self.daemon.said())
+
+    def test_a_key_that_goes_on_lying_is_used_no_more_until_it_is_right(self):
         self.start("verify_every: 1")
         self.control.set("C_Sign", "flip")
         reasons = [self.signs() for _ in range(4)]
         self.assertEqual([out for out, _ in reasons], [b""] * 4)
         for _, err in reasons:
             self.assertIn("SIGNATURE_WRONG", err)
-        done = self.control["C_Sign"]["done"]
-        self.assertIn("restart signetd", self.signs()[1])
-        self.assertEqual(self.control["C_Sign"]["done"], done, "it was still asked to sign")
+        self.assertIn("signs again when a test signature is right", self.signs()[1])
+        kids = [k["kid"] for k in self.daemon.jwks()["keys"]]
+        self.control.set("C_Sign", "none")
+        self.daemon.cli("reload")
+        self.heals()
+        self.assertEqual([k["kid"] for k in self.daemon.jwks()["keys"]], kids)
+        self.check(self.all_of(3))
 
-    def test_a_cut_signature_is_refused_in_words(self):
+    def has_another_length(self, kind, length):
         self.start("verify_every: 1")
-        self.control.set("C_Sign", "cut")
+        self.control.set("C_Sign", kind)
         out, err = self.signs()
         self.assertFalse(out)
-        self.assertIn("63 bytes", err)
+        self.assertRegex(err, length)
         self.control.set("C_Sign", "none")
         self.heals()
+
+    def test_a_cut_signature_is_refused_in_words(self):
+        self.has_another_length("cut", "63 bytes")
+
+    def test_one_in_asn_1_is_refused_in_words(self):
+        self.has_another_length("der", "(69|7[0-2]) bytes")
 
     def test_any_ck_rv_of_one_signature_costs_nobody_anything(self):
         for name, rv in CKR.items():

@@ -206,6 +206,11 @@ static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, stru
     return facts_take(k, listing, e);
 }
 
+static bool wants_proof(const struct held *h)
+{
+    return held_usable(h) ? h->proof != PROOF_DONE && h->proof != PROOF_RUNNING : h->ring[0] && held_is_distrusted(h);
+}
+
 static void list_done(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
 {
     struct keys *k = owner;
@@ -231,7 +236,7 @@ static void list_done(void *owner, struct job *j, const Signet__Role__Message *m
     k->trouble = (struct err){ 0 };
     k->n_proving++;                            /* ours, until all are begun */
     for (size_t i = 0; i < k->n_held; i++)
-        if (held_usable(k->held[i]) && k->held[i]->proof != PROOF_DONE && k->held[i]->proof != PROOF_RUNNING)
+        if (wants_proof(k->held[i]))
             proof_begin(k, k->held[i]);
     if (--k->n_proving == 0)
         keys_settled(k);
@@ -375,16 +380,31 @@ bool keys_ready(const struct keys *k, struct err *e)
     return false;
 }
 
-void keys_wrong(struct keys *k, uint64_t id)
+void keys_wrong(struct keys *k, uint64_t id, unsigned signer)
 {
     struct held *h = held_by_id(k, id);
 
     if (!h)
         return;
-    held_wrong(h);
-    log_error("the token gave a signature that is not key '%s''s (ring '%s'), time %u: it was not released%s", h->kid,
-              h->ring, h->n_wrong, h->n_wrong >= HELD_MAX_WRONG ? "; this daemon uses it no more until its restart" : "");
+    held_wrong(h, signer);
+    log_error("signer %u gave a signature that is not key '%s''s (ring '%s'), number %u in a row: it was not released%s", signer,
+              h->kid, h->ring, h->n_wrong,
+              held_is_distrusted(h) ? "; this daemon uses it no more until a test signature is right" : "");
     keys_refresh(k);
+}
+
+void keys_right(struct keys *k, uint64_t id, unsigned signer)
+{
+    struct held *h = held_by_id(k, id);
+
+    if (h)
+        held_right(h, signer);
+}
+
+void keys_found_anew(struct keys *k, unsigned signer)
+{
+    for (size_t i = 0; i < k->n_held; i++)
+        k->held[i]->proved_by &= ~(UINT64_C(1) << (signer - 1));
 }
 
 const struct held *keys_named(const struct keys *k, const char *kid, struct err *e)
