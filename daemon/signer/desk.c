@@ -1,5 +1,7 @@
 #include "daemon/signer/desk.h"
 
+#include "daemon/base/clock.h"
+
 #include <openssl/crypto.h>
 #include <string.h>
 
@@ -20,11 +22,12 @@ static Signet__Role__Why *why_of(Signet__Role__Why *out, const struct err *e)
     return out;
 }
 
-/* A lost token is of no use to anyone: this process says so, and is replaced. A lost login is for desk_login. */
-static void note_loss(struct desk *d)
+/* After each act. A lost token is of no use to anyone: this process says so, and is replaced. A lost login is for desk_login. */
+static void look_after(struct desk *d)
 {
+    if (d->token)
+        token_tend(d->token, clock_steady_ms());
     enum token_need need = d->token ? token_needs(d->token, &d->why) : TOKEN_NEEDS_NOTHING;
-
     d->logged_out = need == TOKEN_NEEDS_LOGIN;
     if (need == TOKEN_NEEDS_PROCESS)
         token_free(TAKE(d->token));
@@ -68,7 +71,7 @@ void desk_open(struct desk *d)
 
     if (d->token)
         relist(d, &ignored);
-    note_loss(d);
+    look_after(d);
     if (d->logged_out)               /* so soon: one login more would be lost as well */
         token_free(TAKE(d->token));
     d->logged_out = false;
@@ -127,7 +130,7 @@ static void do_work(struct desk *d, Message *in, struct reply r)
     if (ok && found_anew)            /* before the first signature by them */
         desk_state(d, r.answer, r.ctx);
     r.answer(r.ctx, &m);
-    note_loss(d);
+    look_after(d);
 }
 
 void desk_rest(struct desk *d)
@@ -242,7 +245,7 @@ static void do_list(struct desk *d, Message *in, struct reply r)
     m.keys = &keys;
     desk_state(d, r.answer, r.ctx);      /* a listing may have proved a mechanism */
     r.answer(r.ctx, &m);
-    note_loss(d);
+    look_after(d);
 }
 
 /* --- making and destroying ------------------------------------------------------------------------- */
@@ -261,7 +264,7 @@ static void changed(struct desk *d, uint64_t id, uint64_t key, bool ok, const st
     m.of_case = OF(CHANGED);
     m.changed = &c;
     r.answer(r.ctx, &m);
-    note_loss(d);
+    look_after(d);
 }
 
 static void do_generate(struct desk *d, Message *in, struct reply r)
@@ -340,7 +343,7 @@ static void do_try_powers(struct desk *d, Message *in, struct reply r)
     m.of_case = OF(POWERS);
     m.powers = &powers;
     r.answer(r.ctx, &m);
-    note_loss(d);
+    look_after(d);
 }
 
 static void do_arm(struct desk *d, Message *in, struct reply r)

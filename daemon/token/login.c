@@ -12,6 +12,8 @@
 
 #define RETRY_MS 20u                          /* plus up to as much again */
 #define COLLISION_MS 300u                     /* less than a caller's work may take */
+#define SESSION_SIGNATURES 16384u             /* tpm2-pkcs11 fails for good at 65536 while any session is older */
+#define SESSION_AGE_MS (60 * 60 * 1000)
 #define SILENT_MS 5000u                       /* a software token that cannot be read for so long is lost */
 #define MISSING_PATIENCE_MS 1000u             /* a token that is truly missing is reported after it */
 
@@ -29,13 +31,20 @@ static CK_RV login(struct token *t, CK_SESSION_HANDLE session, CK_USER_TYPE user
     return t->f->C_Login(session, user, (CK_UTF8CHAR *)t->pin, (CK_ULONG)strlen(t->pin));
 }
 
+/* A token that may not be written still signs. */
+static CK_RV open_anchor(struct token *t, CK_SESSION_HANDLE *out)
+{
+    CK_RV rv = open_session(t, CKF_RW_SESSION, out);
+
+    return rv == CKR_TOKEN_WRITE_PROTECTED ? open_session(t, 0, out) : rv;
+}
+
 bool login_sessions(struct token *t, struct err *e)
 {
-    CK_RV rv = open_session(t, CKF_RW_SESSION, &t->anchor);
+    CK_RV rv = open_anchor(t, &t->anchor);
 
-    /* A token that may not be written still signs. */
-    if (rv == CKR_TOKEN_WRITE_PROTECTED)
-        rv = open_session(t, 0, &t->anchor);
+    t->n_signed = 0;
+    t->opened_ms = 0;
     if (rv != CKR_OK)
         return token_refused(t, e, rv, "C_OpenSession");
     if (t->pin && (rv = login(t, t->anchor, CKU_USER)) != CKR_OK)
@@ -205,6 +214,44 @@ bool token_login_again(struct token *t, struct err *e)
     }
     *e = why;
     return false;
+}
+
+/* The login is the process's: it outlives the old ones, as long as there is a new one before. */
+static void swap_sessions(struct token *t)
+{
+    CK_SESSION_HANDLE old[] = { t->signing, t->anchor }, anchor, signing;
+
+    if (open_anchor(t, &anchor) != CKR_OK)
+        return;
+    if (open_session(t, 0, &signing) != CKR_OK) {
+        t->f->C_CloseSession(anchor);
+        return;
+    }
+    t->anchor = anchor;
+    t->signing = signing;
+    t->armed_alg = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(old); i++)
+        if (old[i] != CK_INVALID_HANDLE)
+            t->f->C_CloseSession(old[i]);
+}
+
+void token_tend(struct token *t, int64_t now_ms)
+{
+    struct err why;
+
+    if (t->opened_ms == 0)
+        t->opened_ms = now_ms;
+    if (t->n_signed < SESSION_SIGNATURES && now_ms - t->opened_ms < SESSION_AGE_MS)
+        return;
+    t->n_signed = 0;
+    t->opened_ms = now_ms;
+    if (!t->info.tpm2_pkcs11) {
+        swap_sessions(t);
+        return;
+    }
+    /* Its login has sessions of its own in the TPM. */
+    err_set(&why, ERR_TOKEN_UNREACHABLE, "the sessions with token '%s' are old, or have signed much", t->info.label);
+    token_logged_out(t, &why);
 }
 
 struct token *token_open(const struct token_options *o, struct err *e)

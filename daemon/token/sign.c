@@ -154,6 +154,7 @@ bool token_sign(struct token *t, uint64_t id, const struct alg *alg, const void 
     if (!ok)
         return t->remedy == REMEDY_SESSION ? strike(t, h, e) : false;
     t->n_strikes = 0;
+    t->n_signed++;
     h->worked = true;
     return true;
 }

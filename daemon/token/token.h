@@ -44,6 +44,12 @@ const struct token_info *token_info(const struct token *t);
  */
 enum token_need { TOKEN_NEEDS_NOTHING, TOKEN_NEEDS_LOGIN, TOKEN_NEEDS_PROCESS };
 enum token_need token_needs(const struct token *t, struct err *out_why);
+/*
+ * Between two calls, often: sessions that are old or have signed much are opened
+ * anew, before a module is used up (tpm2-pkcs11 #843); where that takes a login,
+ * it is needed from then on. `now_ms` never jumps.
+ */
+void token_tend(struct token *t, int64_t now_ms);
 /* Both sessions anew, as token_open made them; its keys are to be listed. False: free it. */
 bool token_login_again(struct token *t, struct err *e);
 

@@ -47,6 +47,8 @@ struct token {
     CK_TOKEN_INFO raw;                        /* the same, as URIs are compared with it */
     uint64_t silent_since_ms;                 /* a software token: C_GetTokenInfo fails since; 0: it does not */
     enum ckr_remedy remedy;                   /* of the last refusal */
+    unsigned n_signed;                        /* in these sessions */
+    int64_t opened_ms;                        /* steady: when they were first tended; 0: not yet */
     unsigned n_strikes;                       /* signatures in a row that failed in two sessions */
     enum token_need need;
     struct err need_why;

@@ -37,6 +37,13 @@ static _Noreturn void kill_all(void)
         pause();
 }
 
+static uint64_t dice(void)
+{
+    uint64_t n = 0;
+
+    return getrandom(&n, sizeof n, 0) == sizeof n ? n : 0;
+}
+
 /* What the sequence of all calls has at this one; it has its number from here. */
 static enum fault_kind due_in_sequence(enum fault_function f)
 {
@@ -64,7 +71,8 @@ static enum fault_kind due(enum fault_function f)
 
     if (in_sequence != FAULT_NONE)
         return in_sequence;
-    if (kind == FAULT_NONE || (every > 1 && n % every != 0))
+    if (kind == FAULT_NONE || kind == FAULT_USED_UP || (every > 1 && n % every != 0) ||
+        (kind == FAULT_AT_RANDOM && dice() % c->value != 0))
         return FAULT_NONE;
     for (uint64_t left = c->left; left > 0;)
         if (atomic_compare_exchange_weak(&c->left, &left, left - 1)) {
@@ -334,14 +342,11 @@ static void to_der(uint8_t *signature, CK_ULONG *len)
     *len = n;
 }
 
-static enum fault_kind one_at_random(uint64_t of)
+static enum fault_kind one_at_random(void)
 {
     static const enum fault_kind kinds[] = { FAULT_FLIP, FAULT_CUT, FAULT_STALE, FAULT_DER };
-    uint64_t dice;
 
-    if (getrandom(&dice, sizeof dice, 0) != sizeof dice || dice % of != 0)
-        return FAULT_NONE;
-    return kinds[dice / of % (sizeof kinds / sizeof *kinds)];
+    return kinds[dice() % (sizeof kinds / sizeof *kinds)];
 }
 
 static bool make_stale(uint8_t *out, CK_ULONG len)
@@ -364,10 +369,8 @@ static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_
 
     if (before(FAULT_OF_C_Sign, kind, &rv))
         return rv;
-    if (kind == FAULT_AT_RANDOM) {
-        kind = one_at_random(control->of[FAULT_OF_C_Sign].value);
-        control->n_wrong += kind != FAULT_NONE;
-    }
+    if (kind == FAULT_AT_RANDOM)
+        kind = one_at_random();
     rv = is_used_up() ? CKR_GENERAL_ERROR : after(kind, real->C_Sign(s, in, len, out, out_len));
     if (rv != CKR_OK || *out_len == 0 || *out_len > sizeof last_signature)
         return rv;

@@ -85,7 +85,6 @@ enum { N_FAULT_READING = 0 FAULT_READING(X) };
 struct faults {
     _Atomic uint32_t absent;     /* the token is: no slot has one, no session is known, not even when it is back */
     _Atomic uint32_t n_absences;
-    _Atomic uint64_t n_wrong;    /* signatures AT_RANDOM */
     struct fault_sequence sequence;
     struct fault of[N_FAULT_FUNCTIONS];
 };

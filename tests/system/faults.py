@@ -36,7 +36,7 @@ class Fault(ctypes.Structure):
 
 
 class Layout(ctypes.Structure):
-    _fields_ = [("absent", ctypes.c_uint32), ("n_absences", ctypes.c_uint32), ("n_wrong", ctypes.c_uint64),
+    _fields_ = [("absent", ctypes.c_uint32), ("n_absences", ctypes.c_uint32),
                 ("sequence", Sequence), ("of", Fault * len(FUNCTIONS))]
 
 
@@ -71,10 +71,6 @@ class Control:
 
     def put_back(self):
         self.layout.absent = 0
-
-    def n_wrong(self):
-        """Signatures that were wrong AT_RANDOM."""
-        return self.layout.n_wrong
 
     def arm(self, kind="none", at=0, changes=False):
         """Counts all calls from now on, C_Login's excepted, or those that change the token; `kind` is done at the

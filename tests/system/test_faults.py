@@ -8,7 +8,11 @@ import unittest
 import jwt
 
 import faults
+from fleet import Time
+from hammer import Hammer
 from rig import Daemon, Place, main, profile, ring, until
+
+FULL = bool(os.environ.get("SIGNET_FULL"))
 
 CKR = {"CKR_HOST_MEMORY": 0x2, "CKR_GENERAL_ERROR": 0x5, "CKR_FUNCTION_FAILED": 0x6, "CKR_DEVICE_ERROR": 0x30,
        "CKR_DEVICE_MEMORY": 0x31, "CKR_DEVICE_REMOVED": 0x32, "CKR_KEY_HANDLE_INVALID": 0x60,
@@ -20,10 +24,13 @@ CKR_PIN_INCORRECT = 0xa0
 
 
 class Faults(unittest.TestCase):
-    def start(self, *settings, signers=2, rings="", profiles="", pin=None, token="", first={}):
+    def start(self, *settings, signers=2, rings="", profiles="", pin=None, token="", first={}, timed=False):
         """`first`: {function: fault}, from the daemon's first call on."""
         place = Place()
         self.addCleanup(place.remove)
+        if timed:
+            self.time = Time(place)
+            self.addCleanup(self.time.close)
         if pin:
             place.write_pin(pin)
         self.control = faults.wrap(place)
@@ -321,6 +328,29 @@ class Faults(unittest.TestCase):
         self.check(tokens)
         self.assertTrue(self.control["C_Sign"]["done"])
         self.assertTrue(set(self.daemon.roles()["signer"]) - self.signers)
+
+    def test_sessions_are_opened_anew_before_that(self):
+        """By default before 17000 signatures; SIGNET_FULL=1: the 65,000 of #843."""
+        n = 65000 if FULL else 17000
+        self.start("verify_every: 100000", signers=1)
+        self.control.set("C_Sign", "used_up", value=n)
+        hammer = Hammer(self.daemon, 64)
+        hammer.more_tokens(n + 1000, patience=600)
+        got = hammer.finish()
+        self.assertEqual(got["tokens"], got["asked"], got)
+        self.assertEqual(self.control["C_Sign"]["done"], 0)
+        self.assertEqual(set(self.daemon.roles()["signer"]), self.signers)
+
+    def test_old_sessions_are_opened_anew(self):
+        self.start(signers=1, timed=True)
+        self.assertTrue(self.signs()[0])
+        opened, logins = (self.control[f]["calls"] for f in ("C_OpenSession", "C_Login"))
+        self.time.pass_by(3601)
+        self.daemon.cli("reload")
+        until("they are opened anew", lambda: self.signs()[0] and self.control["C_OpenSession"]["calls"] >= opened + 2)
+        self.assertTrue(self.signs()[0])
+        self.assertEqual(self.control["C_Login"]["calls"], logins)
+        self.assertEqual(set(self.daemon.roles()["signer"]), self.signers)
 
     def test_a_token_that_is_pulled_out_is_missed_and_found_again(self):
         self.start()
