@@ -1,4 +1,5 @@
 """A token that misbehaves: nothing wrong leaves the daemon, nobody waits for ever, and it comes back by itself."""
+import collections
 import concurrent.futures
 import json
 import os
@@ -8,6 +9,7 @@ import unittest
 import jwt
 
 import faults
+import wire
 from fleet import Time
 from hammer import Hammer
 from rig import Daemon, Place, main, profile, ring, until
@@ -189,6 +191,52 @@ class Faults(unittest.TestCase):
                 self.check([out.decode().strip()])
                 self.assertEqual(self.control["C_Sign"]["done"], 1)
                 self.daemon.stop()
+
+    def batch(self, connection, subjects):
+        """What became of each: its token, or the reason why there is none."""
+        items = b"".join(wire.field(1, wire.field(1, "web") + wire.field(2, s)) for s in subjects)
+        connection.send(wire.request(wire.SIGN_BATCH, items, deadline_ms=60000))
+        reply = connection.reply()
+        if wire.ERROR in reply:
+            return [dict(wire.fields(reply[wire.ERROR]))[2].decode()] * len(subjects)
+        ends = [dict(wire.fields(item)) for _, item in wire.fields(reply[wire.SIGN_BATCH])]
+        return [dict(wire.fields(end[1] if 1 in end else end[2]))[2 if 1 in end else 1].decode() for end in ends]
+
+    def test_of_many_signatures_that_are_wrong_at_random_none_is_released(self):
+        """4,000 tries; SIGNET_FULL=1: 100,000. Several callers; what they get is judged by a library that nobody here wrote."""
+        self.start("verify_every: 1")
+        n, callers, each = 100000 if FULL else 4000, 4, 100
+        keys = {k["kid"]: jwt.PyJWK(k).key for k in self.daemon.jwks()["keys"]}
+        self.control.set("C_Sign", "at_random", value=20)
+        calls = self.control["C_Sign"]["calls"]
+        reasons = collections.Counter()
+
+        def ask(caller):
+            got, asked = 0, 0
+            with wire.Connection(self.daemon.socket, timeout=120) as c:
+                while asked < n // callers:
+                    subjects = [f"{caller}.{asked + i}" for i in range(each)]
+                    for subject, end in zip(subjects, self.batch(c, subjects)):
+                        if "." not in end:
+                            reasons[end] += 1
+                            continue
+                        claims = jwt.decode(end, keys[jwt.get_unverified_header(end)["kid"]], algorithms=["ES256"],
+                                            audience="shop")
+                        self.assertEqual(claims["sub"], subject)
+                        got += 1
+                    asked += each
+            return got
+
+        with concurrent.futures.ThreadPoolExecutor(callers) as pool:
+            tokens = sum(pool.map(ask, range(callers)))
+        wrong = self.control["C_Sign"]["done"]
+        print(f"{n} asked, {tokens} tokens, all right; {wrong} wrong signatures; {dict(reasons)}", end=" ", flush=True)
+        self.assertGreater(wrong, n // 50)
+        self.assertGreater(tokens, n // 2)
+        self.assertGreater(self.control["C_Sign"]["calls"] - calls, tokens)
+        self.assertLessEqual(set(reasons), {"SIGNATURE_WRONG", "TOKEN_UNREACHABLE", "STARTING", "DEADLINE_EXCEEDED"})
+        self.control.set("C_Sign", "none")
+        self.heals()
 
     def test_a_ck_rv_that_stays_is_said_in_words(self):
         for name, rv in CKR.items():
