@@ -86,6 +86,13 @@ void desk_login(struct desk *d)
         token_free(TAKE(d->token));
 }
 
+void desk_retire(struct desk *d, const struct err *why)
+{
+    d->why = *why;
+    d->logged_out = false;
+    token_free(TAKE(d->token));
+}
+
 /* *found_anew: the keys' handles are other ones than before. */
 static bool sign(struct desk *d, const Signet__Role__Work *w, uint8_t *out, size_t *out_len, bool *found_anew, struct err *e)
 {

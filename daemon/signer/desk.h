@@ -31,6 +31,8 @@ bool desk_hear(struct desk *d, Signet__Role__Message *m, desk_answer *answer, vo
 void desk_open(struct desk *d);
 /* Where logged_out: logs in again and finds its keys anew, or the token is closed. Blocks as any login does. */
 void desk_login(struct desk *d);
+/* Closes the token, for this reason: another process is to go on with it. */
+void desk_retire(struct desk *d, const struct err *why);
 /* Nothing waits: what can be done ahead for the next signature is done. */
 void desk_rest(struct desk *d);
 /* What the supervisor and the broker are told of the token. */

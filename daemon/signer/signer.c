@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #define MAX_PIN 256u               /* bytes */
 #define ANSWERS_A_WRITE 24u
@@ -283,6 +284,20 @@ static void log_in_again(struct signer *s)
         lose_broker(s);
 }
 
+/* A module that takes memory and never gives it back would take the machine's in the end: a new process has none of it. */
+static void watch_memory(struct signer *s)
+{
+    struct rusage most;
+    struct err why;
+    uint64_t max = s->config ? s->config->token.max_memory : UINT64_MAX;
+
+    if (!s->desk.token || getrusage(RUSAGE_SELF, &most) < 0 || (uint64_t)most.ru_maxrss * 1024 <= max)
+        return;
+    err_set(&why, ERR_NO_MEMORY, "this signer holds %ld MiB, more than token.max_memory (%llu MiB): its module does not give"
+            " memory back, and is opened anew", most.ru_maxrss >> 10, (unsigned long long)max >> 20);
+    desk_retire(&s->desk, &why);
+}
+
 static void hear_broker(struct signer *s)
 {
     enum channel_io io = channel_fill(s->broker);
@@ -304,6 +319,7 @@ static void hear_broker(struct signer *s)
         lose_broker(s);
     if (s->desk.logged_out)
         log_in_again(s);
+    watch_memory(s);
     if (s->begun && !s->desk.token && !s->failed_told) {
         s->failed_told = true;
         desk_state(&s->desk, to_both, s);

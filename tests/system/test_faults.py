@@ -400,6 +400,15 @@ class Faults(unittest.TestCase):
         self.assertEqual(self.control["C_Login"]["calls"], logins)
         self.assertEqual(set(self.daemon.roles()["signer"]), self.signers)
 
+    def test_a_module_that_takes_memory_and_never_gives_it_back_is_opened_anew(self):
+        self.start("verify_every: 1", token="  max_memory: 512MiB\n")
+        self.control.set("C_Sign", "leak", value=8 << 20)
+        tokens = self.all_of(160)
+        self.assertEqual(len(set(tokens)), 160)
+        self.check(tokens)
+        until("it is replaced", lambda: self.signers - set(self.daemon.roles()["signer"]))
+        self.assertIn("more than token.max_memory (512 MiB)", self.daemon.said())
+
     def test_a_token_that_is_pulled_out_is_missed_and_found_again(self):
         self.start()
         for _ in range(2):
