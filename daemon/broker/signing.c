@@ -138,12 +138,34 @@ static void wait_or_fail(struct signing *s, const struct err *e)
         fail(s, e);
 }
 
+/* Its signature is not its key's, or is none: `e`. Nobody gets it; another try is made. */
+static void wrong(struct signing *s, const struct err *e)
+{
+    struct peer *signer = &s->rq->broker->signers.peers[s->by - 1];
+
+    s->rq->broker->counters.wrong_signatures++;
+    keys_wrong(s->rq->broker->keys, s->key, s->by, e);
+    /* Whatever it finds anew: its module is not what it was. */
+    if (++signer->n_wrong >= HELD_MAX_WRONG && signer->ready)
+        peer_hangs(signer, "it gives signatures that are not its keys'");
+    relist_or_fail(s, e);
+}
+
+static void not_its_own(struct signing *s)
+{
+    struct err e;
+
+    err_set(&e, ERR_SIGNATURE_WRONG, "the token gave a signature that is not its key's ('%s')", s->kid);
+    wrong(s, &e);
+}
+
 static void signed_now(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
 {
     struct signing *s = owner;
     struct err why;
 
     s->job = NULL;
+    s->by = j->peer;
     if (!m || m->of_case != SIGNET__ROLE__MESSAGE__OF_WORK_DONE) {
         if (m)
             err_set(&why, ERR_INTERNAL, "a signer answered with something else than a signature");
@@ -154,13 +176,14 @@ static void signed_now(void *owner, struct job *j, const Signet__Role__Message *
         if (why.reason == ERR_KEY_HANDLE_INVALID || why.reason == ERR_TOKEN_UNREACHABLE ||
             why.reason == ERR_TOKEN_FAILED || why.reason == ERR_NO_MEMORY)
             relist_or_fail(s, &why);
+        else if (why.reason == ERR_SIGNATURE_WRONG)
+            wrong(s, &why);
         else
             fail(s, &why);
     } else {
         s->signature_len = m->work_done->signature.len;
         if (s->signature_len <= sizeof s->signature)
             memcpy(s->signature, m->work_done->signature.data, s->signature_len);
-        s->by = j->peer;
         s->state = SG_CHECK;
     }
     advance(s);
@@ -193,21 +216,6 @@ static void sign(struct signing *s)
 
 /* --- before release ----------------------------------------------------------------------------------- */
 
-static void wrong(struct signing *s)
-{
-    struct peer *signer = &s->rq->broker->signers.peers[s->by - 1];
-    struct err e;
-
-    s->rq->broker->counters.wrong_signatures++;
-    keys_wrong(s->rq->broker->keys, s->key, s->by);
-    /* Whatever it finds anew: its module is not what it was. */
-    if (++signer->n_wrong >= HELD_MAX_WRONG && signer->ready)
-        peer_hangs(signer, "it gives signatures that are not its keys'");
-    err_set(&e, ERR_SIGNATURE_WRONG, "the token gave a signature that is not its key's ('%s'); it was not released, see"
-            " signetd's log", s->kid);
-    relist_or_fail(s, &e);
-}
-
 static void release(struct signing *s)
 {
     keys_right(s->rq->broker->keys, s->key, s->by);
@@ -225,7 +233,7 @@ static void checked(void *owner, struct job *j, const Signet__Role__Message *m, 
     else if (m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->good)
         release(s);
     else
-        wrong(s);
+        not_its_own(s);
     advance(s);
 }
 
@@ -247,7 +255,7 @@ static void compared(void *owner, struct job *j, const Signet__Role__Message *m,
                CRYPTO_memcmp(d->signature.data, s->signature, s->signature_len) == 0) {
         release(s);
     } else {
-        wrong(s);
+        not_its_own(s);
     }
     advance(s);
 }
@@ -282,7 +290,7 @@ static void check(struct signing *s)
         err_set(&e, ERR_KEY_HANDLE_INVALID, "key '%s' went away while it signed", s->kid);
         relist_or_fail(s, &e);
     } else if (!length_ok(s, key)) {
-        wrong(s);
+        not_its_own(s);
     } else if (!must_check(s, key)) {
         s->state = SG_RELEASE;
     } else if (s->alg->family == ALG_HMAC) {

@@ -6,9 +6,10 @@ from rig import BUILD, PATIENCE, until
 
 
 class Hammer:
-    def __init__(self, daemon, in_flight, timeout_ms=0):
-        self.process = subprocess.Popen([BUILD / "tests/system/hammer", daemon.socket, "web", str(in_flight), str(timeout_ms)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, daemon, in_flight, timeout_ms=0, tokens=None):
+        """`tokens`: a file that gets them all."""
+        self.process = subprocess.Popen([BUILD / "tests/system/hammer", daemon.socket, "web", str(in_flight), str(timeout_ms),
+                                         *([tokens] if tokens else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def counts(self):
         self.process.stdin.write(b"?\n")

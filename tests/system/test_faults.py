@@ -171,7 +171,8 @@ class Faults(unittest.TestCase):
         self.control.set("C_Sign", kind)
         out, err = self.signs()
         self.assertFalse(out)
-        self.assertRegex(err, length)
+        self.assertIn("SIGNATURE_WRONG", err)
+        self.assertRegex(self.daemon.said(), length)
         self.control.set("C_Sign", "none")
         self.heals()
 

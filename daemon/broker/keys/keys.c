@@ -380,16 +380,15 @@ bool keys_ready(const struct keys *k, struct err *e)
     return false;
 }
 
-void keys_wrong(struct keys *k, uint64_t id, unsigned signer)
+void keys_wrong(struct keys *k, uint64_t id, unsigned signer, const struct err *why)
 {
     struct held *h = held_by_id(k, id);
 
     if (!h)
         return;
     held_wrong(h, signer);
-    log_error("signer %u gave a signature that is not key '%s''s (ring '%s'), number %u in a row: it was not released%s", signer,
-              h->kid, h->ring, h->n_wrong,
-              held_is_distrusted(h) ? "; this daemon uses it no more until a test signature is right" : "");
+    log_error("signer %u, key '%s' of ring '%s': %s; it was not released; number %u in a row%s", signer, h->kid, h->ring,
+              why->text, h->n_wrong, held_is_distrusted(h) ? ": the key is not used until a test signature is right" : "");
     keys_refresh(k);
 }
 
