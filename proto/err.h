@@ -123,7 +123,7 @@ enum err_reason {
 struct err {
     enum err_reason reason;
     uint32_t retry_after_ms;   /* where waiting helps; else 0 */
-    char text[240];            /* UTF-8, NUL-terminated, cut between characters if longer */
+    char text[320];            /* UTF-8, NUL-terminated, cut between characters if longer */
 };
 
 /* Sets `e`, returns false, so that `return err_set(e, …);` reads as what it does. */

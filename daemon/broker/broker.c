@@ -111,20 +111,23 @@ static void on_signer_says(void *ctx, struct peer *p, const Message *m)
     struct err why = { 0 };
 
     if (m->of_case != OF(SIGNER_STATE)) {
-        log_warning("signer %u says something that is not its to say (%d)", p->number, (int)m->of_case);
+        log_warning("signer %u says something that is not its to say (%d)", peer_called(p), (int)m->of_case);
         return;
     }
+    if (s->why)
+        channel_why(s->why, &why);
     if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__READY) {
         bool first = pool_any(&t->signers) == NULL;
         take_mechanisms(p, s);
         take_token(t, s);
         peer_ready(p);
+        keys_found_anew(t->keys, p->number);
         if (first)
             keys_refresh(t->keys);
+    } else if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__BUSY_LOGIN) {
+        peer_busy(p, &why);
     } else if (s->state == SIGNET__ROLE__SIGNER_STATE__STATE__FAILED) {
-        if (s->why)
-            channel_why(s->why, &why);
-        else
+        if (!s->why)
             err_set(&why, ERR_TOKEN_FAILED, "the signer does not say why it has no token");
         peer_failed(p, &why);
         broker_serving(b);
@@ -142,8 +145,8 @@ static void on_hung(void *ctx, struct peer *p, const char *what)
     Message m = SIGNET__ROLE__MESSAGE__INIT;
     Signet__Role__Hung hung = SIGNET__ROLE__HUNG__INIT;
 
-    log_error("%s %u (pid %d): %s", p->pool->name, p->number, (int)p->pid, what);
-    hung.signer = p->number;
+    log_error("%s %u (pid %d): %s", p->pool->name, peer_called(p), (int)p->pid, what);
+    hung.signer = peer_called(p);
     hung.peer = p->pool == &b->verifiers ? SIGNET__ROLE__PEER__PEER_VERIFIER : SIGNET__ROLE__PEER__PEER_SIGNER;
     hung.text = (char *)(uintptr_t)what;
     m.of_case = OF(HUNG);
@@ -214,7 +217,7 @@ static void take_peer(struct broker *b, const Signet__Role__Attach *a, int *fd, 
         close(taken);
         return;
     }
-    if (!pool_attach(p, a->number, (pid_t)a->pid, a->restarts, taken, &e)) {
+    if (!pool_attach(p, a->number - p->others, (pid_t)a->pid, a->restarts, taken, &e)) {
         log_error("%s", e.text);
     } else if (p == &b->verifiers) {
         struct peer *peer = &p->peers[a->number - 1];
@@ -251,11 +254,10 @@ static void take_attach(struct broker *b, const Message *m, int *fd)
 static void take_detach(struct broker *b, const Message *m, int *fd)
 {
     bool signer = m->detach->peer == SIGNET__ROLE__PEER__PEER_SIGNER;
-
     struct pool *p = signer ? signers_of(b, m->detach->number) : &b->verifiers;
 
     if (p)
-        pool_detach(p, m->detach->number, m->detach->why);
+        pool_detach(p, m->detach->number - p->others, m->detach->why);
 }
 
 static void take_drain(struct broker *b, const Message *m, int *fd)

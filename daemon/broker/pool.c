@@ -9,7 +9,12 @@
 void pool_init(struct pool *p, struct event_base *base, enum account_lane lane, const char *name,
                const struct pool_hooks *hooks)
 {
-    *p = (struct pool){ .base = base, .lane = lane, .name = name, .hooks = *hooks, .next_id = 1 };
+    *p = (struct pool){ .base = base, .lane = lane, .name = name, .hooks = *hooks, .next_id = 1, .idle_since = clock_now() };
+}
+
+unsigned peer_called(const struct peer *peer)
+{
+    return peer->pool->others + peer->number;
 }
 
 /* --- a job's end --------------------------------------------------------------------------- */
@@ -38,6 +43,17 @@ static void wait_again(struct pool *p, struct job *j)
 
 /* --- peers come and go ------------------------------------------------------------------------ */
 
+static void not_ready(struct peer *peer)
+{
+    struct pool *p = peer->pool;
+
+    peer->ready = false;
+    if (p->idle_since == 0 && !pool_any(p)) {
+        p->idle_since = clock_now();
+        p->idle_ms = clock_mono_ms();
+    }
+}
+
 static void close_peer(struct peer *peer)
 {
     if (peer->on_read)
@@ -45,7 +61,7 @@ static void close_peer(struct peer *peer)
     if (peer->on_write)
         event_free(TAKE(peer->on_write));
     channel_free(TAKE(peer->channel));
-    peer->ready = false;
+    not_ready(peer);
 }
 
 /* What it had is given to others; last first, so that the order stays. */
@@ -68,14 +84,14 @@ static void lose(struct peer *peer, const char *why)
         return;
     close_peer(peer);
     if (!peer->failed)                   /* else it said itself what is wrong */
-        err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u %s", peer->pool->name, peer->number, why);
+        err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u %s", peer->pool->name, peer_called(peer), why);
     give_on(peer->pool, peer, true);
 }
 
 void pool_detach(struct pool *p, unsigned number, const char *why)
 {
-    if (number > p->others && number - p->others <= p->n_peers)
-        lose(&p->peers[number - p->others - 1], why);
+    if (number >= 1 && number <= p->n_peers)
+        lose(&p->peers[number - 1], why);
 }
 
 void pool_clear(struct pool *p)
@@ -91,16 +107,42 @@ void pool_clear(struct pool *p)
 void peer_ready(struct peer *peer)
 {
     peer->ready = true;
-    peer->failed = false;
+    peer->pool->idle_since = peer->pool->idle_ms = 0;
+    peer->busy = peer->failed = false;
+    peer->at_since_ms = clock_mono_ms();
     peer->why = (struct err){ 0 };
 }
 
 void peer_failed(struct peer *peer, const struct err *why)
 {
-    peer->ready = false;
+    not_ready(peer);
+    peer->busy = false;
     peer->failed = true;
     peer->why = *why;
     give_on(peer->pool, peer, false);
+}
+
+void peer_busy(struct peer *peer, const struct err *why)
+{
+    not_ready(peer);
+    peer->busy = true;
+    peer->why = *why;
+}
+
+static void hang(struct peer *peer, const char *what, bool suspect)
+{
+    struct pool *p = peer->pool;
+
+    peer->hung = true;
+    not_ready(peer);
+    err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u is given up: %s", p->name, peer_called(peer), what);
+    p->hooks.hung(p->hooks.ctx, peer, what);
+    give_on(p, peer, suspect);
+}
+
+void peer_hangs(struct peer *peer, const char *what)
+{
+    hang(peer, what, false);
 }
 
 void peer_tell(struct peer *peer, const Signet__Role__Message *m)
@@ -113,7 +155,7 @@ void peer_tell(struct peer *peer, const Signet__Role__Message *m)
         peer->dirty = true;
         return;
     }
-    log_error("%s %u (pid %d): %s", peer->pool->name, peer->number, (int)peer->pid, e.text);
+    log_error("%s %u (pid %d): %s", peer->pool->name, peer_called(peer), (int)peer->pid, e.text);
     peer->pool->hooks.hung(peer->pool->hooks.ctx, peer, e.text);
     lose(peer, "does not read");
 }
@@ -146,7 +188,7 @@ static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint6
         finish(j, m, NULL);
         return;
     }
-    log_warning("%s %u (pid %d) answered work that it does not have", peer->pool->name, peer->number, (int)peer->pid);
+    log_warning("%s %u (pid %d) answered work that it does not have", peer->pool->name, peer_called(peer), (int)peer->pid);
 }
 
 /* n answers came together: what each took, on average. */
@@ -181,7 +223,7 @@ static void hear(struct peer *peer)
     }
     learn(peer, peer->n_done - before);
     if (peer->channel && bad) {
-        log_error("%s %u (pid %d) sent something malformed", peer->pool->name, peer->number, (int)peer->pid);
+        log_error("%s %u (pid %d) sent something malformed", peer->pool->name, peer_called(peer), (int)peer->pid);
         peer->pool->hooks.hung(peer->pool->hooks.ctx, peer, "it sent something malformed");
         lose(peer, "sent something malformed");
     } else if (peer->channel && io == CHANNEL_GONE) {
@@ -211,13 +253,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, int fd, struct err *e)
 {
-    unsigned place = number - p->others;     /* from 1 */
-
-    if (number <= p->others || place > POOL_MAX_PEERS) {
+    if (number < 1 || number > POOL_MAX_PEERS) {
         close(fd);
-        return err_set(e, ERR_INTERNAL, "%s %u is more than there can be", p->name, number);
+        return err_set(e, ERR_INTERNAL, "%s %u is more than there can be", p->name, p->others + number);
     }
-    struct peer *peer = &p->peers[place - 1];
+    struct peer *peer = &p->peers[number - 1];
     lose(peer, "was replaced");
     /* What the one before could not do this one may not either: that is told until it says otherwise. */
     struct err why = peer->failed ? peer->why : (struct err){ 0 };
@@ -225,15 +265,15 @@ bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, 
                            .failed = peer->failed, .why = why };
     peer->channel = channel_new(fd);
     if (!peer->channel)
-        return err_set(e, ERR_NO_MEMORY, "no memory for a channel to %s %u", p->name, number);
+        return err_set(e, ERR_NO_MEMORY, "no memory for a channel to %s %u", p->name, p->others + number);
     peer->on_read = event_new(p->base, channel_fd(peer->channel), EV_READ | EV_PERSIST, on_readable, peer);
     peer->on_write = event_new(p->base, channel_fd(peer->channel), EV_WRITE, on_writable, peer);
     if (!peer->on_read || !peer->on_write || event_add(peer->on_read, NULL) < 0) {
         close_peer(peer);
-        return err_set(e, ERR_NO_MEMORY, "no memory for a channel to %s %u", p->name, number);
+        return err_set(e, ERR_NO_MEMORY, "no memory for a channel to %s %u", p->name, p->others + number);
     }
-    if (place > p->n_peers)
-        p->n_peers = place;
+    if (number > p->n_peers)
+        p->n_peers = number;
     return true;
 }
 
@@ -256,18 +296,45 @@ bool pool_gave_up(const struct pool *p)
     return said && !pool_any(p);
 }
 
+bool pool_outage(struct err *e, const char *what, int64_t since, const struct err *why)
+{
+    char at[CLOCK_TEXT];
+
+    *e = *why;
+    if (err_code(e->reason) != CODE_UNAVAILABLE)
+        e->reason = ERR_TOKEN_UNREACHABLE;
+    return err_wrap(e, "%s since %s", what, clock_write(at, since));
+}
+
 bool pool_serves(const struct pool *p, struct err *e)
 {
+    char what[40];
+
     if (pool_any(p))
         return true;
     for (size_t i = 0; i < p->n_peers; i++)
         if (p->peers[i].why.reason != ERR_NONE) {
-            *e = p->peers[i].why;
-            return false;
+            snprintf(what, sizeof what, "no %s works", p->name);
+            return pool_outage(e, what, p->idle_since, &p->peers[i].why);
         }
     err_set(e, ERR_STARTING, "signetd is starting: no %s is ready yet", p->name);
     e->retry_after_ms = 200;
     return false;
+}
+
+/* A PIN that was refused is tried by nobody again. */
+static bool is_hopeless(const struct pool *p)
+{
+    for (size_t i = 0; i < p->n_peers; i++)
+        if (p->peers[i].failed && (p->peers[i].why.reason == ERR_PIN_WRONG || p->peers[i].why.reason == ERR_PIN_LOCKED))
+            return true;
+    return false;
+}
+
+/* Whether work may wait here: for a peer with room, or for the one that comes in place of the last. */
+static bool may_wait(const struct pool *p, int64_t now_ms, struct err *e)
+{
+    return pool_serves(p, e) || (p->idle_ms && now_ms - p->idle_ms < POOL_PATIENCE_MS && !is_hopeless(p));
 }
 
 /* How many jobs it may have, so that they are done soon: what takes long is not queued where nobody sees it. */
@@ -308,7 +375,7 @@ bool pool_submit(struct pool *p, struct job *j, struct err *e)
     struct lane *lane = &j->account->lanes[p->lane];
     bool full = p->max_queue && lane->n >= p->max_queue;
 
-    if (full || !pool_serves(p, e)) {
+    if (full || !may_wait(p, clock_mono_ms(), e)) {
         if (full) {
             err_set(e, ERR_QUEUE_FULL, "uid %u has %zu requests waiting, the most that it may have",
                     (unsigned)j->account->uid, lane->n);
@@ -348,8 +415,8 @@ void pool_flush(struct pool *p, int64_t now_ms)
         struct job *j = (struct job *)i;
         struct peer *peer = j->owner && now_ms < j->deadline_ms ? roomy(p, j) : NULL;
         struct err e;
-        if (!peer && j->owner && now_ms < j->deadline_ms && pool_serves(p, &e))
-            break;                 /* all are busy */
+        if (!peer && j->owner && now_ms < j->deadline_ms && may_wait(p, now_ms, &e))
+            break;                 /* all are busy, or about to come */
         queue_pop(&p->queue);
         if (!j->owner)
             finish(j, NULL, NULL);
@@ -367,7 +434,7 @@ void pool_flush(struct pool *p, int64_t now_ms)
 
 static bool is_overdue(const struct peer *peer, int64_t now_ms)
 {
-    return peer->channel && !peer->hung && peer->n_given && now_ms - peer->at_since_ms > peer->given[0]->timeout_ms;
+    return peer->channel && !peer->hung && !peer->busy && peer->n_given && now_ms - peer->at_since_ms > peer->given[0]->timeout_ms;
 }
 
 void pool_tick(struct pool *p, int64_t now_ms)
@@ -382,10 +449,6 @@ void pool_tick(struct pool *p, int64_t now_ms)
         char text[120];
         snprintf(text, sizeof text, "no answer for %lld ms, more than %u", (long long)(now_ms - peer->at_since_ms),
                  peer->given[0]->timeout_ms);
-        peer->hung = true;
-        peer->ready = false;
-        err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u hangs: %s", p->name, peer->number, text);
-        p->hooks.hung(p->hooks.ctx, peer, text);
-        give_on(p, peer, true);
+        hang(peer, text, true);
     }
 }

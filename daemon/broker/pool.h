@@ -20,6 +20,7 @@
 #define POOL_LEAST 2u            /* one being done, one waiting */
 #define POOL_AHEAD_US 16000      /* work given ahead; the rest waits here, where fairness and deadlines live */
 #define POOL_AHEAD_BYTES (CHANNEL_MAX_OUT / 2)   /* jobs on the way to one peer; key sets have the other half */
+#define POOL_PATIENCE_MS 1000    /* after the last peer was lost: another is mostly there sooner, and done is better than told */
 #define POOL_MAX_PEERS 64u
 #define POOL_MAX_ALGS 32u
 
@@ -37,6 +38,7 @@ struct peer {
     uint32_t restarts;
     bool ready;                  /* takes work */
     bool hung;                   /* told to the supervisor: its end is near */
+    bool busy;                   /* logs in: what it has it answers then, and no silence is a hang */
     bool dirty;                  /* something waits to be written */
     bool failed;                 /* it, or the one before it, said why it cannot serve */
     struct err why;              /* not ready: the reason; ERR_NONE: still starting */
@@ -47,6 +49,7 @@ struct peer {
     int64_t busy_since_us;       /* the same for job_us */
     int64_t job_us;              /* what a job takes, on average of late; 0: not known */
     uint64_t n_done;
+    unsigned n_wrong;            /* signatures in a row that were not its keys' */
 };
 
 /*
@@ -83,8 +86,10 @@ struct pool {
     const char *name;            /* "signer" */
     struct pool_hooks hooks;
     struct queue queue;
+    int64_t idle_since;          /* Unix seconds: nobody takes work since; 0: somebody does */
+    int64_t idle_ms;             /* the same, monotonic; 0 too while nobody ever did */
     uint32_t max_queue;          /* jobs of one account that may wait */
-    unsigned others;             /* numbers below those of its peers: the first is others + 1 */
+    unsigned others;             /* that the supervisor numbers below its peers */
     uint64_t next_id;
     struct peer peers[POOL_MAX_PEERS];
     size_t n_peers;              /* places used: one past the highest number */
@@ -97,22 +102,31 @@ void pool_clear(struct pool *p);
 /* Takes fd, a channel to peer `number` (from 1), replacing what was there. */
 bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, int fd, struct err *e);
 void pool_detach(struct pool *p, unsigned number, const char *why);
+/* Its number as the supervisor and people have it. */
+unsigned peer_called(const struct peer *peer);
 void peer_ready(struct peer *peer);
 void peer_failed(struct peer *peer, const struct err *why);
+/* It logs in again, for this reason: until it is ready, or has failed, it takes nothing. The supervisor watches it. */
+void peer_busy(struct peer *peer, const struct err *why);
+
+/* It is of no use: told to the supervisor, and its work given on. */
+void peer_hangs(struct peer *peer, const char *what);
 
 /* A message that is no job; a peer that cannot take it is lost. */
 void peer_tell(struct peer *peer, const Signet__Role__Message *m);
 
-/* Whether anyone takes work, or why not: a failed peer's reason, else STARTING. */
+/* Whether anyone takes work, or why not and since when: a failed peer's reason, else STARTING. Its code is UNAVAILABLE. */
 bool pool_serves(const struct pool *p, struct err *e);
 /* Nobody takes work, and somebody said why. */
 bool pool_gave_up(const struct pool *p);
+/* What nobody can have for now, and since when, in words; `why` as a reason whose code is UNAVAILABLE. Returns false. */
+bool pool_outage(struct err *e, const char *what, int64_t since, const struct err *why);
 /* A ready peer, or NULL. */
 const struct peer *pool_any(const struct pool *p);
 
 /*
  * Takes j, and calls its `done` once, later (never from here), unless false:
- * ERR_QUEUE_FULL, or nobody serves; then j is freed.
+ * ERR_QUEUE_FULL, or nobody serves and none is expected soon; then j is freed.
  */
 bool pool_submit(struct pool *p, struct job *j, struct err *e);
 

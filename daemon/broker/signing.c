@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define MAX_TRIES 3u                 /* a key that changed or a token that failed: looked up anew, done by another */
+#define MAX_TRIES 5u                 /* a key that changed or a token that failed: looked up anew, done by another; of two
+                                        signers whose module is used up each fails twice before it is replaced */
 #define FRAME_OVERHEAD 128u          /* bytes of a VerifyRequest beside token and profile name */
 #define SOFTWARE_VERIFY_EVERY 64u    /* verifying costs there what signing does */
 
@@ -143,12 +144,34 @@ static void wait_or_fail(struct signing *s, const struct err *e)
         fail(s, e);
 }
 
+/* Its signature is not its key's, or is none: `e`. Nobody gets it; another try is made. */
+static void wrong(struct signing *s, const struct err *e)
+{
+    struct peer *signer = &s->on->signers.peers[s->by - 1];
+
+    s->rq->broker->counters.wrong_signatures++;
+    keys_wrong(s->on->keys, s->key, s->by, e);
+    /* Whatever it finds anew: its module is not what it was. */
+    if (++signer->n_wrong >= HELD_MAX_WRONG && signer->ready)
+        peer_hangs(signer, "it gives signatures that are not its keys'");
+    relist_or_fail(s, e);
+}
+
+static void not_its_own(struct signing *s)
+{
+    struct err e;
+
+    err_set(&e, ERR_SIGNATURE_WRONG, "the token gave a signature that is not its key's ('%s')", s->kid);
+    wrong(s, &e);
+}
+
 static void signed_now(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
 {
     struct signing *s = owner;
     struct err why;
 
     s->job = NULL;
+    s->by = j->peer;
     if (!m || m->of_case != SIGNET__ROLE__MESSAGE__OF_WORK_DONE) {
         if (m)
             err_set(&why, ERR_INTERNAL, "a signer answered with something else than a signature");
@@ -159,13 +182,14 @@ static void signed_now(void *owner, struct job *j, const Signet__Role__Message *
         if (why.reason == ERR_KEY_HANDLE_INVALID || why.reason == ERR_TOKEN_UNREACHABLE ||
             why.reason == ERR_TOKEN_FAILED || why.reason == ERR_NO_MEMORY)
             relist_or_fail(s, &why);
+        else if (why.reason == ERR_SIGNATURE_WRONG)
+            wrong(s, &why);
         else
             fail(s, &why);
     } else {
         s->signature_len = m->work_done->signature.len;
         if (s->signature_len <= sizeof s->signature)
             memcpy(s->signature, m->work_done->signature.data, s->signature_len);
-        s->by = j->peer;
         s->state = SG_CHECK;
     }
     advance(s);
@@ -187,30 +211,21 @@ static void submit(struct signing *s, struct pool *p, struct job *j, enum signin
 
 static void sign(struct signing *s)
 {
+    const struct held *key = keys_by_id(s->on->keys, s->key);
     struct work_for f = work_for(s, signed_now);
+    struct job *j = work_sign(&f, s->key, s->alg, s->token.data, s->token.len);
 
-    submit(s, &s->on->signers, work_sign(&f, s->key, s->alg, s->token.data, s->token.len), SG_SIGNING);
+    if (j && key)
+        work_find_anew(j, key->doubted_by);
+    submit(s, &s->on->signers, j, SG_SIGNING);
 }
 
 /* --- before release ----------------------------------------------------------------------------------- */
 
-static void wrong(struct signing *s)
-{
-    struct err e;
-
-    s->rq->broker->counters.wrong_signatures++;
-    keys_wrong(s->on->keys, s->key);
-    err_set(&e, ERR_SIGNATURE_WRONG, "the token gave a signature that is not its key's ('%s'); it was not released, see"
-            " signetd's log", s->kid);
-    relist_or_fail(s, &e);
-}
-
 static void release(struct signing *s)
 {
-    struct held *key = (struct held *)keys_by_id(s->on->keys, s->key);
-
-    if (key)
-        key->fresh = false;
+    keys_right(s->on->keys, s->key, s->by);
+    s->on->signers.peers[s->by - 1].n_wrong = 0;
     s->state = SG_RELEASE;
 }
 
@@ -224,7 +239,7 @@ static void checked(void *owner, struct job *j, const Signet__Role__Message *m, 
     else if (m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->good)
         release(s);
     else
-        wrong(s);
+        not_its_own(s);
     advance(s);
 }
 
@@ -246,7 +261,7 @@ static void compared(void *owner, struct job *j, const Signet__Role__Message *m,
                CRYPTO_memcmp(d->signature.data, s->signature, s->signature_len) == 0) {
         release(s);
     } else {
-        wrong(s);
+        not_its_own(s);
     }
     advance(s);
 }
@@ -260,7 +275,7 @@ static bool must_check(const struct signing *s, const struct held *key)
     if (every == 0)
         every = s->on->info.software ? SOFTWARE_VERIFY_EVERY : 1;
     /* A faulty RSA signature can give the key away. */
-    if (key->fresh || s->alg->family == ALG_RSA_PKCS1 || s->alg->family == ALG_RSA_PSS)
+    if (held_must_check(key, s->by) || s->alg->family == ALG_RSA_PKCS1 || s->alg->family == ALG_RSA_PSS)
         return true;
     return b->n_signatures++ % every == 0;
 }
@@ -281,7 +296,7 @@ static void check(struct signing *s)
         err_set(&e, ERR_KEY_HANDLE_INVALID, "key '%s' went away while it signed", s->kid);
         relist_or_fail(s, &e);
     } else if (!length_ok(s, key)) {
-        wrong(s);
+        not_its_own(s);
     } else if (!must_check(s, key)) {
         s->state = SG_RELEASE;
     } else if (s->alg->family == ALG_HMAC) {
@@ -303,7 +318,8 @@ static void relisted(void *owner, uint64_t id, const struct err *e)
 {
     struct signing *s = owner;
 
-    if (e)
+    /* One that failed says little of the key: what was listed before may do, with another signer. */
+    if (e && ++s->n_tries >= MAX_TRIES)
         fail(s, e);
     else
         s->state = SG_BUILD;

@@ -10,7 +10,7 @@
 
 struct work {
     struct job job;                      /* first */
-    uint64_t key;
+    uint64_t key, anew_for;              /* signers that find the key anew first: a bit each */
     const struct alg *alg;
     uint32_t rsa_bits;
     struct buf input, second;            /* signing input, token or secret; signature */
@@ -99,6 +99,7 @@ static bool send_sign(struct job *j, const struct peer *p, struct channel *to, s
     work.id = j->id;
     work.key = w->key;
     work.alg = row;
+    work.anew = w->anew_for >> (p->number - 1) & 1;
     work.input = bytes(&w->input);
     if (p->mechanisms[row].digest) {
         if (!alg_digest(w->alg, w->input.data, w->input.len, digest))
@@ -119,6 +120,11 @@ struct job *work_sign(const struct work_for *f, uint64_t key, const struct alg *
         w->alg = alg;
     }
     return if_whole(w, true);
+}
+
+void work_find_anew(struct job *j, uint64_t signers)
+{
+    ((struct work *)j)->anew_for = signers;
 }
 
 static bool send_list(struct job *j, const struct peer *p, struct channel *to, struct err *e)

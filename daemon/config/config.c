@@ -52,6 +52,7 @@ static const struct setting token_settings[] = {
     { "signers", setting_auto, T(n_signers), .min = 1, .max = 64, .unset = "auto", .flags = SETTING_RESTART },
     { "token_timeout", setting_ms, T(timeout_ms), .min = 10, .max = 60000, .unset = "500ms" },
     { "generate_timeout", setting_ms, T(generate_timeout_ms), .min = 1000, .max = 600000, .unset = "60s" },
+    { "max_memory", setting_size, T(max_memory), .min = 16 << 20, .max = 2047ll << 20, .unset = "1024MiB" },
 };
 #undef T
 

@@ -51,6 +51,7 @@ struct token_config {
     char *pin_file, *pin_credential;       /* at most one; neither: the uri's pin-source */
     uint32_t n_signers;                    /* 0: auto */
     uint32_t timeout_ms, generate_timeout_ms;
+    uint32_t max_memory;                   /* bytes that a signer may hold: modules leak */
 };
 struct daemon_config {
     char *socket, *admin_socket;

@@ -1,5 +1,7 @@
 #include "daemon/signer/desk.h"
 
+#include "daemon/base/clock.h"
+
 #include <openssl/crypto.h>
 #include <string.h>
 
@@ -20,18 +22,20 @@ static Signet__Role__Why *why_of(Signet__Role__Why *out, const struct err *e)
     return out;
 }
 
-/* A lost token is of no use to anyone: this process says so, and is replaced. */
-static void note_loss(struct desk *d, const struct err *e)
+/* After each act. A lost token is of no use to anyone: this process says so, and is replaced. A lost login is for desk_login. */
+static void look_after(struct desk *d)
 {
-    if (e->reason != ERR_TOKEN_UNREACHABLE || !d->token)
-        return;
-    d->why = *e;
-    token_free(TAKE(d->token));
+    if (d->token)
+        token_tend(d->token, clock_steady_ms());
+    enum token_need need = d->token ? token_needs(d->token, &d->why) : TOKEN_NEEDS_NOTHING;
+    d->logged_out = need == TOKEN_NEEDS_LOGIN;
+    if (need == TOKEN_NEEDS_PROCESS)
+        token_free(TAKE(d->token));
 }
 
 static bool has_token(const struct desk *d, struct err *e)
 {
-    if (d->token)
+    if (d->token && !d->logged_out)
         return true;
     if (d->why.reason != ERR_NONE)
         *e = d->why;
@@ -67,18 +71,44 @@ void desk_open(struct desk *d)
 
     if (d->token)
         relist(d, &ignored);
+    look_after(d);
+    if (d->logged_out)               /* so soon: one login more would be lost as well */
+        token_free(TAKE(d->token));
+    d->logged_out = false;
 }
 
-static bool sign(struct desk *d, const Signet__Role__Work *w, uint8_t *out, size_t *out_len, struct err *e)
+void desk_login(struct desk *d)
+{
+    d->logged_out = false;
+    if (token_login_again(d->token, &d->why))
+        desk_open(d);
+    else
+        token_free(TAKE(d->token));
+}
+
+void desk_retire(struct desk *d, const struct err *why)
+{
+    d->why = *why;
+    d->logged_out = false;
+    token_free(TAKE(d->token));
+}
+
+/* *found_anew: the keys' handles are other ones than before. */
+static bool sign(struct desk *d, const Signet__Role__Work *w, uint8_t *out, size_t *out_len, bool *found_anew, struct err *e)
 {
     const struct alg *alg = alg_of(w->alg, e);
 
     if (!alg || !has_token(d, e))
         return false;
+    *found_anew = w->anew;
+    if (w->anew && !relist(d, e))
+        return false;
     bool ok = token_sign(d->token, w->key, alg, w->input.data, w->input.len, out, out_len, e);
     /* Another signer may have listed or made it: this one has yet to find it. */
-    if (!ok && e->reason == ERR_KEY_HANDLE_INVALID)
+    if (!ok && e->reason == ERR_KEY_HANDLE_INVALID) {
+        *found_anew = true;
         ok = relist(d, e) && token_sign(d->token, w->key, alg, w->input.data, w->input.len, out, out_len, e);
+    }
     if (ok) {
         d->last_key = w->key;
         d->last_alg = alg;
@@ -93,24 +123,26 @@ static void do_work(struct desk *d, Message *in, struct reply r)
     Signet__Role__Why why;
     uint8_t signature[ALG_MAX_SIGNATURE];
     size_t len = 0;
+    bool found_anew = false;
     struct err e;
 
     done.id = in->work->id;
-    bool ok = sign(d, in->work, signature, &len, &e);
+    bool ok = sign(d, in->work, signature, &len, &found_anew, &e);
     if (ok)
         done.signature = (ProtobufCBinaryData){ len, signature };
     else
         done.why = why_of(&why, &e);
     m.of_case = OF(WORK_DONE);
     m.work_done = &done;
+    if (ok && found_anew)            /* before the first signature by them */
+        desk_state(d, r.answer, r.ctx);
     r.answer(r.ctx, &m);
-    if (!ok)
-        note_loss(d, &e);
+    look_after(d);
 }
 
 void desk_rest(struct desk *d)
 {
-    if (d->token && d->last_alg)
+    if (d->token && !d->logged_out && d->last_alg)
         token_arm(d->token, d->last_key, d->last_alg);
 }
 
@@ -220,7 +252,7 @@ static void do_list(struct desk *d, Message *in, struct reply r)
     m.keys = &keys;
     desk_state(d, r.answer, r.ctx);      /* a listing may have proved a mechanism */
     r.answer(r.ctx, &m);
-    note_loss(d, &e);
+    look_after(d);
 }
 
 /* --- making and destroying ------------------------------------------------------------------------- */
@@ -239,8 +271,7 @@ static void changed(struct desk *d, uint64_t id, uint64_t key, bool ok, const st
     m.of_case = OF(CHANGED);
     m.changed = &c;
     r.answer(r.ctx, &m);
-    if (!ok)
-        note_loss(d, e);
+    look_after(d);
 }
 
 static void do_generate(struct desk *d, Message *in, struct reply r)
@@ -319,7 +350,7 @@ static void do_try_powers(struct desk *d, Message *in, struct reply r)
     m.of_case = OF(POWERS);
     m.powers = &powers;
     r.answer(r.ctx, &m);
-    note_loss(d, &e);
+    look_after(d);
 }
 
 static void do_arm(struct desk *d, Message *in, struct reply r)
@@ -379,7 +410,7 @@ void desk_state(const struct desk *d, desk_answer *answer, void *ctx)
     Signet__Role__Mechanism mechanisms[MAX_ALGS], *each[MAX_ALGS];
     Signet__Role__Why why;
 
-    if (d->token) {
+    if (d->token && !d->logged_out) {
         const struct token_info *info = token_info(d->token);
         s.state = SIGNET__ROLE__SIGNER_STATE__STATE__READY;
         s.token_label = (char *)(uintptr_t)info->label;
@@ -390,6 +421,11 @@ void desk_state(const struct desk *d, desk_answer *answer, void *ctx)
         s.tpm2_pkcs11 = info->tpm2_pkcs11;
         s.mechanisms = each;
         s.n_mechanisms = fill_mechanisms(d, mechanisms, each);
+    } else if (d->logged_out) {
+        s.state = SIGNET__ROLE__SIGNER_STATE__STATE__BUSY_LOGIN;
+        s.software = token_info(d->token)->software;
+        s.tpm2_pkcs11 = token_info(d->token)->tpm2_pkcs11;
+        s.why = why_of(&why, &d->why);
     } else if (d->why.reason != ERR_NONE) {
         s.state = SIGNET__ROLE__SIGNER_STATE__STATE__FAILED;
         s.why = why_of(&why, &d->why);

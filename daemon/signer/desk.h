@@ -13,6 +13,7 @@
 struct desk {
     struct token *token;             /* NULL: none, and `why` says why */
     struct err why;                  /* ERR_NONE and no token: not opened yet */
+    bool logged_out;                 /* `why` says why: nothing is done before desk_login */
     const struct config *config;     /* borrowed; names the outside keys */
     uint32_t generation;
     uint64_t last_key;               /* that signed, for arming ahead */
@@ -28,6 +29,10 @@ typedef void desk_answer(void *ctx, const Signet__Role__Message *m);
 bool desk_hear(struct desk *d, Signet__Role__Message *m, desk_answer *answer, void *ctx);
 /* With a token just opened: finds its keys ahead of the first signature, and proves what mechanisms it can by them. */
 void desk_open(struct desk *d);
+/* Where logged_out: logs in again and finds its keys anew, or the token is closed. Blocks as any login does. */
+void desk_login(struct desk *d);
+/* Closes the token, for this reason: another process is to go on with it. */
+void desk_retire(struct desk *d, const struct err *why);
 /* Nothing waits: what can be done ahead for the next signature is done. */
 void desk_rest(struct desk *d);
 /* What the supervisor and the broker are told of the token. */

@@ -296,6 +296,34 @@ static void lose_broker(struct signer *s)
     channel_free(TAKE(s->broker));
 }
 
+/* Said before, to both and at once: nothing more is to be given to us, and nobody is to take a login for a hang. */
+static void log_in_again(struct signer *s)
+{
+    desk_state(&s->desk, to_both, s);
+    channel_flush(s->supervisor);
+    if (s->broker && flush_broker(s) == CHANNEL_GONE)
+        lose_broker(s);
+    desk_login(&s->desk);
+    s->failed_told = !s->desk.token;
+    desk_state(&s->desk, to_both, s);
+    if (s->broker && flush_broker(s) == CHANNEL_GONE)
+        lose_broker(s);
+}
+
+/* A module that takes memory and never gives it back would take the machine's in the end: a new process has none of it. */
+static void watch_memory(struct signer *s)
+{
+    struct rusage most;
+    struct err why;
+    uint64_t max = s->config ? s->config->tokens[0].max_memory : UINT64_MAX;
+
+    if (!s->desk.token || getrusage(RUSAGE_SELF, &most) < 0 || (uint64_t)most.ru_maxrss * 1024 <= max)
+        return;
+    err_set(&why, ERR_NO_MEMORY, "this signer holds %ld MiB, more than token.max_memory (%llu MiB): its module does not give"
+            " memory back, and is opened anew", most.ru_maxrss >> 10, (unsigned long long)max >> 20);
+    desk_retire(&s->desk, &why);
+}
+
 static void hear_broker(struct signer *s)
 {
     enum channel_io io = channel_fill(s->broker);
@@ -315,6 +343,9 @@ static void hear_broker(struct signer *s)
         log_error("the broker sent something malformed: its channel is closed");
     if (bad || io == CHANNEL_GONE || flush_broker(s) == CHANNEL_GONE)
         lose_broker(s);
+    if (s->desk.logged_out)
+        log_in_again(s);
+    watch_memory(s);
     if (s->begun && !s->desk.token && !s->failed_told) {
         s->failed_told = true;
         desk_state(&s->desk, to_both, s);

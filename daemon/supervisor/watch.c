@@ -286,9 +286,20 @@ static void plan_for(const struct watch *w, struct watch_token *t, const Signet_
     t->n_planned = plan_signers(config_of(w, t)->n_signers, s->software, s->tpm2_pkcs11, cpus());
 }
 
+/* Before each login: the first, and one again where it was lost. */
 static void signer_found(struct watch *w, struct child *c, const Signet__Role__SignerState *s)
 {
+    char name[ROLE_MAX_NAME], quoted[256];
+
     plan_for(w, token_of(w, c), s);
+    if (c->state == CHILD_UP) {
+        const char *why = s->why ? s->why->text : "";
+        log_warning("%s (pid %d) logs in again: %s", child_name(c, name), c->pid,
+                    log_quote(quoted, sizeof quoted, why, strlen(why)));
+        child_enter(c, CHILD_STARTING);
+        c->late = false;
+        child_wake(c, LOGIN_MS);
+    }
     if (c->state == CHILD_STARTING && !c->late && s->software)
         child_wake(c, LATE_MS);
 }
@@ -326,6 +337,12 @@ static void signer_ready(struct watch *w, struct child *c, const Signet__Role__S
         t->n_signers = t->n_planned;
 }
 
+/* One that was of use for long enough begins to count anew. */
+static unsigned failures_in_a_row(const struct child *c)
+{
+    return c->up_ms && clock_mono_ms() - c->up_ms >= PLAN_STEADY_MS ? 0 : c->failures;
+}
+
 static void signer_failed(struct watch *w, struct child *c, const Signet__Role__SignerState *s)
 {
     enum err_reason reason = s->why ? (enum err_reason)s->why->reason : ERR_INTERNAL;
@@ -335,7 +352,7 @@ static void signer_failed(struct watch *w, struct child *c, const Signet__Role__
 
     if (c->state == CHILD_FAILED)
         return;
-    c->failures++;
+    c->failures = failures_in_a_row(c) + 1;
     child_enter(c, CHILD_FAILED);
     c->due_ms = c->began_ms + plan_backoff_ms(c->failures);
     child_wake(c, plan_backoff_ms(c->failures));
@@ -393,7 +410,7 @@ static bool hear_hung(struct watch *w, struct child *c, const Message *m)
         return false;
     if (!hung->channel)
         return true;                         /* it is gone already */
-    log_error("%s (pid %d) hangs and is killed: %s", child_name(hung, name), hung->pid,
+    log_error("%s (pid %d) is given up and killed: %s", child_name(hung, name), hung->pid,
               log_quote(quoted, sizeof quoted, m->hung->text, strlen(m->hung->text)));
     child_kill(hung);
     return true;
@@ -491,8 +508,7 @@ static void plan_return(struct child *c, const char *how)
         c->due_ms = 0;
         return;
     }
-    if (c->up_ms && now - c->up_ms >= PLAN_STEADY_MS)
-        c->failures = 0;
+    c->failures = failures_in_a_row(c);
     c->due_ms = now + plan_backoff_ms(c->failures++);
     log_warning("%s (pid %d) %s%s; replaced in %lld ms", child_name(c, name), c->pid, how, c->killed ? ", by us" : "",
                 (long long)(c->due_ms - now));

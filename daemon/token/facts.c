@@ -70,7 +70,7 @@ bool token_write_fact(struct token *t, const char *label, struct err *e)
         return false;
     CK_RV rv = n ? CKR_OK : create(t, label);
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_CreateObject of a fact");
+        return token_refused(t, e, rv, "C_CreateObject of a fact");
     token_settle(t);
     return true;
 }
@@ -96,7 +96,7 @@ bool token_forget_fact(struct token *t, const char *label, struct err *e)
         return false;
     CK_RV rv = destroy_all(t, there, n);
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_DestroyObject of a fact");
+        return token_refused(t, e, rv, "C_DestroyObject of a fact");
     return n == 0 || (login_after_destroying(t, e) && token_relist(t, e));
 }
 
@@ -110,7 +110,7 @@ bool token_try_powers(struct token *t, struct token_powers *out, struct err *why
         return false;
     CK_RV rv = create(t, trial);
     if (rv != CKR_OK)
-        ckr_err(why, rv, "C_CreateObject of a fact");
+        token_refused(t, why, rv, "C_CreateObject of a fact");
     if (rv != CKR_OK && err_code(why->reason) == CODE_UNAVAILABLE) {
         *e = *why;
         return false;
@@ -124,5 +124,5 @@ bool token_try_powers(struct token *t, struct token_powers *out, struct err *why
     if (rv == CKR_OK)
         return n == 0 || (login_after_destroying(t, e) && token_relist(t, e));
     out->destroys = false;
-    return !ckr_err(why, rv, "C_DestroyObject of a fact");
+    return !token_refused(t, why, rv, "C_DestroyObject of a fact");
 }

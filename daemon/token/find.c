@@ -154,7 +154,7 @@ bool find_handles(struct token *t, CK_OBJECT_CLASS class, const char *label, CK_
         rv = t->f->C_FindObjectsInit(t->anchor, template, n_wanted);
     }
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_FindObjectsInit");
+        return token_refused(t, e, rv, "C_FindObjectsInit");
     while (rv == CKR_OK && got > 0 && n < MAX_OBJECTS) {
         CK_OBJECT_HANDLE *more = realloc(*out, (n + FIND_BATCH) * sizeof **out);
         if (!more) {
@@ -170,7 +170,7 @@ bool find_handles(struct token *t, CK_OBJECT_CLASS class, const char *label, CK_
     }
     t->f->C_FindObjectsFinal(t->anchor);
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_FindObjects");
+        return token_refused(t, e, rv, "C_FindObjects");
     if (n >= MAX_OBJECTS)
         return err_set(e, ERR_TOKEN_FAILED, "token '%s' has more than %u objects of one class: clear it up",
                        t->info.label, MAX_OBJECTS);
@@ -210,7 +210,7 @@ static bool find_class(struct token *t, CK_OBJECT_CLASS class, struct found *f, 
         if (rv == CKR_OBJECT_HANDLE_INVALID)
             ++*vanished;
         else if (rv != CKR_OK)
-            return ckr_err(e, rv, "C_GetAttributeValue");
+            return token_refused(t, e, rv, "C_GetAttributeValue");
         else if (!keep(f, &o, e))
             return false;
     }

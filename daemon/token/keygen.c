@@ -72,7 +72,7 @@ static bool destroy(struct token *t, const struct held *h, bool private_only, st
         rv = t->f->C_DestroyObject(t->anchor, h->public_half);
     token_settle(t);
     if (rv != CKR_OK && rv != CKR_OBJECT_HANDLE_INVALID)
-        return ckr_err(e, rv, "C_DestroyObject");
+        return token_refused(t, e, rv, "C_DestroyObject");
     return login_after_destroying(t, e);
 }
 
@@ -208,7 +208,7 @@ bool token_generate(struct token *t, const struct alg *alg, unsigned rsa_bits, c
     else
         rv = rsa ? generate_rsa(t, rsa_bits, &public, &private) : generate_curve(t, alg, &public, &private);
     if (rv != CKR_OK)
-        return ckr_err(e, rv, secret ? "C_GenerateKey" : "C_GenerateKeyPair");
+        return token_refused(t, e, rv, secret ? "C_GenerateKey" : "C_GenerateKeyPair");
     token_settle(t);
     return prove_new(t, id, alg, out_id, e);
 }
@@ -241,7 +241,7 @@ bool token_import_hmac(struct token *t, const struct alg *alg, const char *label
     CK_RV rv = whole ? t->f->C_CreateObject(t->anchor, template.a, template.n, &made) : CKR_HOST_MEMORY;
     buf_clear(&value);
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_CreateObject");
+        return token_refused(t, e, rv, "C_CreateObject");
     token_settle(t);
     return prove_new(t, id, alg, out_id, e);
 }

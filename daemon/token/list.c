@@ -153,13 +153,15 @@ static size_t pair_up(struct found *f, struct held *held)
     return n;
 }
 
-/* What was tried with a key stays tried. */
+/* What was tried with a key stays tried, and what it has shown shown. */
 static void carry_over(const struct token *t, struct held *held, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < t->n_held; j++)
-            if (held[i].k.id == t->held[j].k.id)
+            if (held[i].k.id == t->held[j].k.id) {
                 held[i].tried = t->held[j].tried;
+                held[i].worked = t->held[j].worked;
+            }
 }
 
 static void drop_held(struct held *held, size_t n)
@@ -209,7 +211,7 @@ bool token_list(struct token *t, struct token_listing *out, struct err *e)
         ok = find_everything(t, &f, &vanished, e);
     if (ok && vanished)              /* a SoftHSM token that is gone lists what it cannot read */
         ok = err_set(e, ERR_TOKEN_UNREACHABLE, "token '%s' lists %zu objects that it cannot read", t->info.label,
-                     vanished);
+                     vanished) || token_lost(t, e);
     if (ok && !((held = calloc(f.n + 1, sizeof *held))))
         ok = err_set(e, ERR_NO_MEMORY, "no memory for %zu keys", f.n);
     if (ok) {
@@ -226,6 +228,7 @@ bool token_list(struct token *t, struct token_listing *out, struct err *e)
     drop_held(t->held, t->n_held);
     t->held = held;
     t->n_held = n;
+    token_disarm(t);                 /* with a handle of before */
     mechanisms_prove(t);
     return true;
 }

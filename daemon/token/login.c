@@ -12,6 +12,9 @@
 
 #define RETRY_MS 20u                          /* plus up to as much again */
 #define COLLISION_MS 300u                     /* less than a caller's work may take */
+#define SESSION_SIGNATURES 16384u             /* tpm2-pkcs11 fails for good at 65536 while any session is older */
+#define SESSION_AGE_MS (60 * 60 * 1000)
+#define SILENT_MS 5000u                       /* a software token that cannot be read for so long is lost */
 #define MISSING_PATIENCE_MS 1000u             /* a token that is truly missing is reported after it */
 
 static CK_RV open_session(struct token *t, CK_FLAGS flags, CK_SESSION_HANDLE *out)
@@ -28,19 +31,26 @@ static CK_RV login(struct token *t, CK_SESSION_HANDLE session, CK_USER_TYPE user
     return t->f->C_Login(session, user, (CK_UTF8CHAR *)t->pin, (CK_ULONG)strlen(t->pin));
 }
 
+/* A token that may not be written still signs. */
+static CK_RV open_anchor(struct token *t, CK_SESSION_HANDLE *out)
+{
+    CK_RV rv = open_session(t, CKF_RW_SESSION, out);
+
+    return rv == CKR_TOKEN_WRITE_PROTECTED ? open_session(t, 0, out) : rv;
+}
+
 bool login_sessions(struct token *t, struct err *e)
 {
-    CK_RV rv = open_session(t, CKF_RW_SESSION, &t->anchor);
+    CK_RV rv = open_anchor(t, &t->anchor);
 
-    /* A token that may not be written still signs. */
-    if (rv == CKR_TOKEN_WRITE_PROTECTED)
-        rv = open_session(t, 0, &t->anchor);
+    t->n_signed = 0;
+    t->opened_ms = 0;
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_OpenSession");
+        return token_refused(t, e, rv, "C_OpenSession");
     if (t->pin && (rv = login(t, t->anchor, CKU_USER)) != CKR_OK)
-        return ckr_err(e, rv, "C_Login");
+        return token_refused(t, e, rv, "C_Login");
     if ((rv = open_session(t, 0, &t->signing)) != CKR_OK)
-        return ckr_err(e, rv, "C_OpenSession");
+        return token_refused(t, e, rv, "C_OpenSession");
     return true;
 }
 
@@ -50,7 +60,7 @@ bool login_renew(struct token *t, struct err *e)
         return true;
     t->f->C_Logout(t->anchor);
     CK_RV rv = login(t, t->anchor, CKU_USER);
-    return rv == CKR_OK || ckr_err(e, rv, "C_Login");
+    return rv == CKR_OK || token_refused(t, e, rv, "C_Login");
 }
 
 /*
@@ -62,10 +72,7 @@ bool login_after_destroying(struct token *t, struct err *e)
     if (!t->info.tpm2_pkcs11)
         return true;
     module_stop(t);
-    if (module_start(t, e) && login_sessions(t, e))
-        return true;
-    e->reason = ERR_TOKEN_UNREACHABLE;       /* of no use to this process any more */
-    return false;
+    return (module_start(t, e) && login_sessions(t, e)) || token_lost(t, e);
 }
 
 bool login_for_key(struct token *t, struct err *e)
@@ -73,7 +80,7 @@ bool login_for_key(struct token *t, struct err *e)
     if (!t->pin)
         return err_set(e, ERR_PIN_MISSING, "the key wants the PIN at each signature, and none is configured");
     CK_RV rv = login(t, t->signing, CKU_CONTEXT_SPECIFIC);
-    return rv == CKR_OK || ckr_err(e, rv, "C_Login for the key");
+    return rv == CKR_OK || token_refused(t, e, rv, "C_Login for the key");
 }
 
 bool login_reopen_signing(struct token *t, struct err *e)
@@ -82,7 +89,7 @@ bool login_reopen_signing(struct token *t, struct err *e)
         t->f->C_CloseSession(t->signing);
     t->armed_alg = NULL;
     CK_RV rv = open_session(t, 0, &t->signing);
-    return rv == CKR_OK || ckr_err(e, rv, "C_OpenSession");
+    return rv == CKR_OK || token_refused(t, e, rv, "C_OpenSession");
 }
 
 static uint64_t mono_ms(void)
@@ -102,16 +109,25 @@ static void wait_a_little(void)
     nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
 }
 
-/* While another process logs in, a software token cannot be read for a moment: that is no loss. */
+/*
+ * While others log in, a software token cannot be read: for a moment, or for seconds where many begin together. That
+ * is no loss; its sessions sign on.
+ */
 static bool token_answers(struct token *t, struct err *e)
 {
-    uint64_t until = mono_ms() + COLLISION_MS;
+    uint64_t began = mono_ms();
 
     while (!module_same_token(t, e)) {
-        if (!t->info.software || mono_ms() >= until)
+        uint64_t now = mono_ms();
+        if (t->silent_since_ms == 0)
+            t->silent_since_ms = now;
+        if (!t->info.software || now - t->silent_since_ms >= SILENT_MS)
+            return token_lost(t, e);
+        if (now - began >= COLLISION_MS)
             return false;
         wait_a_little();
     }
+    t->silent_since_ms = 0;
     return true;
 }
 
@@ -120,10 +136,14 @@ bool login_stands(struct token *t, struct err *e)
     CK_SESSION_INFO info;
     CK_RV rv = t->f->C_GetSessionInfo(t->anchor, &info);
 
-    if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_GetSessionInfo");
-    if (t->pin && info.state != CKS_RW_USER_FUNCTIONS && info.state != CKS_RO_USER_FUNCTIONS)
-        return err_set(e, ERR_TOKEN_UNREACHABLE, "the login to token '%s' is lost; it is opened anew", t->info.label);
+    if (rv != CKR_OK) {
+        token_refused(t, e, rv, "C_GetSessionInfo");
+        return t->remedy == REMEDY_SESSION ? token_logged_out(t, e) : false;     /* it held the login */
+    }
+    if (t->pin && info.state != CKS_RW_USER_FUNCTIONS && info.state != CKS_RO_USER_FUNCTIONS) {
+        err_set(e, ERR_TOKEN_UNREACHABLE, "the login to token '%s' is lost; it is opened anew", t->info.label);
+        return token_logged_out(t, e);
+    }
     return token_answers(t, e);
 }
 
@@ -153,8 +173,10 @@ static bool start(struct token *t, const struct token_options *o, struct err *e)
         bool there = module_start(t, &why);
         if (there && o->found)
             o->found(o->ctx, &t->info);
-        if (there && login_sessions(t, &why))
+        if (there && login_sessions(t, &why)) {
+            t->need = TOKEN_NEEDS_NOTHING;
             return true;
+        }
         module_stop(t);
         if (mono_ms() - began >= patience_ms(t, &why)) {
             *e = why;
@@ -162,6 +184,74 @@ static bool start(struct token *t, const struct token_options *o, struct err *e)
         }
         wait_a_little();
     }
+}
+
+static void close_sessions(struct token *t)
+{
+    CK_SESSION_HANDLE *each[] = { &t->anchor, &t->signing };
+
+    for (size_t i = 0; i < ARRAY_LEN(each); i++) {
+        if (*each[i] != CK_INVALID_HANDLE)
+            t->f->C_CloseSession(*each[i]);
+        *each[i] = CK_INVALID_HANDLE;
+    }
+    t->armed_alg = NULL;
+}
+
+bool token_login_again(struct token *t, struct err *e)
+{
+    uint64_t began = mono_ms();
+    struct err why = { 0 };
+
+    for (;;) {
+        close_sessions(t);
+        t->need = TOKEN_NEEDS_NOTHING;
+        if (login_sessions(t, &why))
+            return true;
+        if (mono_ms() - began >= patience_ms(t, &why))
+            break;
+        wait_a_little();
+    }
+    *e = why;
+    return false;
+}
+
+/* The login is the process's: it outlives the old ones, as long as there is a new one before. */
+static void swap_sessions(struct token *t)
+{
+    CK_SESSION_HANDLE old[] = { t->signing, t->anchor }, anchor, signing;
+
+    if (open_anchor(t, &anchor) != CKR_OK)
+        return;
+    if (open_session(t, 0, &signing) != CKR_OK) {
+        t->f->C_CloseSession(anchor);
+        return;
+    }
+    t->anchor = anchor;
+    t->signing = signing;
+    t->armed_alg = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(old); i++)
+        if (old[i] != CK_INVALID_HANDLE)
+            t->f->C_CloseSession(old[i]);
+}
+
+void token_tend(struct token *t, int64_t now_ms)
+{
+    struct err why;
+
+    if (t->opened_ms == 0)
+        t->opened_ms = now_ms;
+    if (t->n_signed < SESSION_SIGNATURES && now_ms - t->opened_ms < SESSION_AGE_MS)
+        return;
+    t->n_signed = 0;
+    t->opened_ms = now_ms;
+    if (!t->info.tpm2_pkcs11) {
+        swap_sessions(t);
+        return;
+    }
+    /* Its login has sessions of its own in the TPM. */
+    err_set(&why, ERR_TOKEN_UNREACHABLE, "the sessions with token '%s' are old, or have signed much", t->info.label);
+    token_logged_out(t, &why);
 }
 
 struct token *token_open(const struct token_options *o, struct err *e)

@@ -126,7 +126,7 @@ static bool find_slot(struct token *t, const P11KitUri *uri, struct search *s, s
     if (rv == CKR_OK)
         rv = t->f->C_GetSlotList(CK_TRUE, slots, &n);
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_GetSlotList");
+        return token_refused(t, e, rv, "C_GetSlotList");
     for (CK_ULONG i = 0; i < n && i < MAX_SLOTS; i++)
         consider(t, uri, slots[i], s);
     if (s->n == 1)
@@ -145,10 +145,10 @@ bool module_start(struct token *t, struct err *e)
     CK_RV rv = p11_kit_module_initialize(t->f);
 
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_Initialize");
+        return token_refused(t, e, rv, "C_Initialize");
     t->initialised = true;
     if ((rv = t->f->C_GetInfo(&library)) != CKR_OK)
-        return ckr_err(e, rv, "C_GetInfo");
+        return token_refused(t, e, rv, "C_GetInfo");
     P11KitUri *uri = p11_kit_uri_new();
     bool ok = uri && p11_kit_uri_parse(t->uri, P11_KIT_URI_FOR_ANY, uri) == P11_KIT_URI_OK;
     buf_init(&s.others, 80);
@@ -184,15 +184,13 @@ bool module_same_token(struct token *t, struct err *e)
     char serial[17], label[33];
     CK_RV rv = t->f->C_GetTokenInfo(t->slot, &info);
 
-    if (rv != CKR_OK) {
-        ckr_err(e, rv, "C_GetTokenInfo");
-        e->reason = ERR_TOKEN_UNREACHABLE;
-        return false;
-    }
+    if (rv != CKR_OK)
+        return token_refused(t, e, rv, "C_GetTokenInfo");
     text_of(serial, info.serialNumber, sizeof info.serialNumber);
     text_of(label, info.label, sizeof info.label);
     if (strcmp(serial, t->info.serial) != 0 || strcmp(label, t->info.label) != 0)
-        return err_set(e, ERR_TOKEN_UNREACHABLE, "another token, '%s', stands where '%s' was", label, t->info.label);
+        return err_set(e, ERR_TOKEN_UNREACHABLE, "another token, '%s', stands where '%s' was", label, t->info.label) ||
+               token_lost(t, e);
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define MAX_PREFIX 32u                        /* bytes of DigestInfo before the digest */
+#define MAX_STRIKES 2u                        /* signatures in a row that fail in one session and another */
 
 static CK_RV sign_init(struct token *t, const struct held *h, const struct alg *alg, const struct mechanism *m)
 {
@@ -41,7 +42,7 @@ static bool begin(struct token *t, const struct held *h, const struct alg *alg, 
         rv = sign_init(t, h, alg, m);
     }
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_SignInit");
+        return token_refused(t, e, rv, "C_SignInit");
     return !h->k.always_authenticate || login_for_key(t, e);
 }
 
@@ -60,7 +61,7 @@ static bool finish(struct token *t, const struct held *h, const struct alg *alg,
     }
     CK_RV rv = t->f->C_Sign(t->signing, (CK_BYTE *)input, len, signature, &got);
     if (rv != CKR_OK)
-        return ckr_err(e, rv, "C_Sign");
+        return token_refused(t, e, rv, "C_Sign");
     if (got != want)
         return err_set(e, ERR_SIGNATURE_WRONG, "the token's %s signature has %lu bytes, not %zu", alg->name, got, want);
     memcpy(out, signature, got);
@@ -79,9 +80,11 @@ static bool input_ok(const struct alg *alg, const struct mechanism *m, size_t le
 /* After a failure the session's state is anybody's guess. The failure is what counts. */
 static bool failed(struct token *t)
 {
+    enum ckr_remedy remedy = t->remedy;
     struct err ignored;
 
     login_reopen_signing(t, &ignored);
+    t->remedy = remedy;
     return false;
 }
 
@@ -117,6 +120,23 @@ static bool usable(struct token *t, uint64_t id, const struct alg *alg, struct h
     return true;
 }
 
+static bool sign_armed(struct token *t, const struct held *h, const struct alg *alg, const struct mechanism *m,
+                       const void *input, size_t len, uint8_t *out, size_t *out_len, struct err *e)
+{
+    t->armed_alg = NULL;
+    return finish(t, h, alg, m, input, len, out, out_len, e) || failed(t);
+}
+
+/*
+ * A key that has signed here fails in one session after another: the module is
+ * used up (tpm2-pkcs11 #843), or has lost its token. One that never signed says
+ * nothing of the module.
+ */
+static bool strike(struct token *t, const struct held *h, struct err *e)
+{
+    return h->worked && ++t->n_strikes >= MAX_STRIKES ? token_lost(t, e) : false;
+}
+
 bool token_sign(struct token *t, uint64_t id, const struct alg *alg, const void *input, size_t len,
                 uint8_t *out, size_t *out_len, struct err *e)
 {
@@ -125,11 +145,26 @@ bool token_sign(struct token *t, uint64_t id, const struct alg *alg, const void 
 
     if (!usable(t, id, alg, &h, &m, e) || !input_ok(alg, m, len, e))
         return false;
-    if (t->armed_alg && t->armed_key == id && alg_same(t->armed_alg, alg)) {
-        t->armed_alg = NULL;
-        return finish(t, h, alg, m, input, len, out, out_len, e) || failed(t);
-    }
-    return sign_once(t, h, alg, m, input, len, out, out_len, e);
+    bool armed = t->armed_alg && t->armed_key == id && alg_same(t->armed_alg, alg);
+    t->remedy = REMEDY_SAY;
+    bool ok = armed ? sign_armed(t, h, alg, m, input, len, out, out_len, e)
+                    : sign_once(t, h, alg, m, input, len, out, out_len, e);
+    if (!ok && t->remedy == REMEDY_SESSION)              /* which is another by now */
+        ok = sign_once(t, h, alg, m, input, len, out, out_len, e);
+    if (!ok)
+        return t->remedy == REMEDY_SESSION ? strike(t, h, e) : false;
+    t->n_strikes = 0;
+    t->n_signed++;
+    h->worked = true;
+    return true;
+}
+
+void token_disarm(struct token *t)
+{
+    struct err ignored;
+
+    if (t->armed_alg)
+        login_reopen_signing(t, &ignored);
 }
 
 void token_arm(struct token *t, uint64_t id, const struct alg *alg)

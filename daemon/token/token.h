@@ -37,6 +37,22 @@ void token_free(struct token *t);
 DEFINE_CLEANUP(struct token, token_free)
 const struct token_info *token_info(const struct token *t);
 
+/*
+ * What the failures so far ask for: TOKEN_NEEDS_LOGIN: token_login_again;
+ * TOKEN_NEEDS_PROCESS: this one is of no use any more, and free it. Then *out_why
+ * says why. A refused PIN ends a process: it must not be tried again.
+ */
+enum token_need { TOKEN_NEEDS_NOTHING, TOKEN_NEEDS_LOGIN, TOKEN_NEEDS_PROCESS };
+enum token_need token_needs(const struct token *t, struct err *out_why);
+/*
+ * Between two calls, often: sessions that are old or have signed much are opened
+ * anew, before a module is used up (tpm2-pkcs11 #843); where that takes a login,
+ * it is needed from then on. `now_ms` never jumps.
+ */
+void token_tend(struct token *t, int64_t now_ms);
+/* Both sessions anew, as token_open made them; its keys are to be listed. False: free it. */
+bool token_login_again(struct token *t, struct err *e);
+
 /* What a listing says of a key: facts only. Halves are paired by CKA_ID and type. */
 struct token_key {
     uint64_t id;                   /* the same in every process: SHA-256(label, CKA_ID, type, SPKI, CKA_PRIVATE), first 8 bytes */

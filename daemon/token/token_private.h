@@ -32,6 +32,7 @@ struct held {
     CK_OBJECT_HANDLE private_half, public_half;   /* a secret key is its own private half */
     size_t modulus_len;                       /* RSA: bytes */
     uint32_t tried;                           /* a bit for each alg that was to be proved with it */
+    bool worked;                              /* it has signed in this process */
 };
 
 struct token {
@@ -44,12 +45,26 @@ struct token {
     CK_SESSION_HANDLE anchor, signing;        /* CK_INVALID_HANDLE: not open */
     struct token_info info;
     CK_TOKEN_INFO raw;                        /* the same, as URIs are compared with it */
+    uint64_t silent_since_ms;                 /* a software token: C_GetTokenInfo fails since; 0: it does not */
+    enum ckr_remedy remedy;                   /* of the last refusal */
+    unsigned n_signed;                        /* in these sessions */
+    int64_t opened_ms;                        /* steady: when they were first tended; 0: not yet */
+    unsigned n_strikes;                       /* signatures in a row that failed in two sessions */
+    enum token_need need;
+    struct err need_why;
     struct chosen chosen[TOKEN_MAX_ALGS];
     struct held *held;
     size_t n_held;
     uint64_t armed_key;                       /* C_SignInit is done for it with armed_alg; NULL: for none */
     const struct alg *armed_alg;
 };
+
+/* remedy.c */
+/* The token refused a call: `e` says so, and what is to be done about it is kept. Returns false, as the next two do. */
+bool token_refused(struct token *t, struct err *e, CK_RV rv, const char *call);
+/* This process lost it, or its login, as `e` says. */
+bool token_lost(struct token *t, struct err *e);
+bool token_logged_out(struct token *t, struct err *e);
 
 /* module.c */
 bool module_load(struct token *t, struct err *e);
@@ -106,7 +121,9 @@ void mechanisms_ask(struct token *t);                      /* at start: what the
 void mechanisms_prove(struct token *t);                    /* after a listing: by the keys that are there */
 bool mechanism_prove_key(struct token *t, const struct held *h, const struct alg *alg, struct err *e);
 
-/* sign.c: with this mechanism, nothing armed before or after */
+/* sign.c: what was done ahead for the next signature is undone */
+void token_disarm(struct token *t);
+/* With this mechanism, nothing armed before or after */
 bool sign_once(struct token *t, const struct held *h, const struct alg *alg, const struct mechanism *m,
                const void *input, size_t len, uint8_t *out, size_t *out_len, struct err *e);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,9 @@ static int control_fd = -1;              /* for its lock */
 static CK_FUNCTION_LIST *real, ours;
 static uint8_t last_signature[4096];
 static CK_ULONG last_len;
+static uint32_t absences_seen;
+static bool turned;                      /* handles found before mean others */
+static struct { CK_SESSION_HANDLE session; CK_SLOT_ID slot; uint64_t opened_at; } open_sessions[16];   /* 0: none; C_Sign's count */
 
 static void sleep_ms(uint64_t ms)
 {
@@ -31,6 +35,13 @@ static _Noreturn void kill_all(void)
     kill(0, SIGKILL);
     for (;;)
         pause();
+}
+
+static uint64_t dice(void)
+{
+    uint64_t n = 0;
+
+    return getrandom(&n, sizeof n, 0) == sizeof n ? n : 0;
 }
 
 /* What the sequence of all calls has at this one; it has its number from here. */
@@ -60,7 +71,8 @@ static enum fault_kind due(enum fault_function f)
 
     if (in_sequence != FAULT_NONE)
         return in_sequence;
-    if (kind == FAULT_NONE || (every > 1 && n % every != 0))
+    if (kind == FAULT_NONE || kind == FAULT_USED_UP || (every > 1 && n % every != 0) ||
+        (kind == FAULT_AT_RANDOM && dice() % c->value != 0))
         return FAULT_NONE;
     for (uint64_t left = c->left; left > 0;)
         if (atomic_compare_exchange_weak(&c->left, &left, left - 1)) {
@@ -70,10 +82,79 @@ static enum fault_kind due(enum fault_function f)
     return FAULT_NONE;
 }
 
+/* --- sessions ----------------------------------------------------------------------------- */
+
+static void remember_session(CK_SESSION_HANDLE s, CK_SLOT_ID slot)
+{
+    for (size_t i = 0; i < sizeof open_sessions / sizeof *open_sessions; i++)
+        if (open_sessions[i].session == 0) {
+            open_sessions[i].session = s;
+            open_sessions[i].slot = slot;
+            open_sessions[i].opened_at = control->of[FAULT_OF_C_Sign].n_calls;
+            return;
+        }
+}
+
+static void forget_sessions(CK_SESSION_HANDLE s, bool all)
+{
+    for (size_t i = 0; i < sizeof open_sessions / sizeof *open_sessions; i++)
+        if (all || open_sessions[i].session == s)
+            open_sessions[i].session = 0;
+}
+
+static void drop_sessions(void)
+{
+    for (size_t i = 0; i < sizeof open_sessions / sizeof *open_sessions; i++)
+        if (open_sessions[i].session)
+            real->C_CloseAllSessions(open_sessions[i].slot);
+    forget_sessions(0, true);
+}
+
+static bool is_used_up(void)
+{
+    const struct fault *c = &control->of[FAULT_OF_C_Sign];
+    uint64_t oldest = c->n_calls;
+
+    for (size_t i = 0; i < sizeof open_sessions / sizeof *open_sessions; i++)
+        if (open_sessions[i].session && open_sessions[i].opened_at < oldest)
+            oldest = open_sessions[i].opened_at;
+    if (c->kind != FAULT_USED_UP || c->n_calls - oldest <= c->value)
+        return false;
+    control->of[FAULT_OF_C_Sign].n_done++;
+    return true;
+}
+
+/* True: *out_rv is what it says of itself. */
+static bool is_absent(enum fault_function f, CK_RV *out_rv)
+{
+    if (absences_seen != control->n_absences) {
+        absences_seen = control->n_absences;
+        drop_sessions();
+    }
+    if (!control->absent || f <= FAULT_OF_C_GetInfo)
+        return false;
+    *out_rv = f == FAULT_OF_C_GetTokenInfo || f == FAULT_OF_C_OpenSession ? CKR_TOKEN_NOT_PRESENT : CKR_DEVICE_REMOVED;
+    return true;
+}
+
+/* Written, so that it is there. */
+static void leak(uint64_t bytes)
+{
+    uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p != MAP_FAILED)
+        memset(p, 1, bytes);
+}
+
 /* Does what can be done before the call. True: *out_rv is all there is to it. */
 static bool before(enum fault_function f, enum fault_kind kind, CK_RV *out_rv)
 {
+    if (is_absent(f, out_rv))
+        return true;
     switch (kind) {
+    case FAULT_DROP:   drop_sessions(); return false;
+    case FAULT_LEAK:   leak(control->of[f].value); return false;
+    case FAULT_TURN:   turned = true; return false;
     case FAULT_DELAY:  sleep_ms(control->of[f].value); return false;
     case FAULT_RETURN: *out_rv = (CK_RV)control->of[f].value; return true;
     case FAULT_HANG:
@@ -104,18 +185,13 @@ static CK_RV after(enum fault_kind kind, CK_RV rv)
     }
 
 WRAP(C_Initialize, (CK_VOID_PTR init), (init))
-WRAP(C_Finalize, (CK_VOID_PTR reserved), (reserved))
 WRAP(C_GetInfo, (CK_INFO_PTR i), (i))
-WRAP(C_GetSlotList, (CK_BBOOL present, CK_SLOT_ID_PTR s, CK_ULONG_PTR n), (present, s, n))
 WRAP(C_GetSlotInfo, (CK_SLOT_ID s, CK_SLOT_INFO_PTR i), (s, i))
 WRAP(C_GetTokenInfo, (CK_SLOT_ID s, CK_TOKEN_INFO_PTR i), (s, i))
 WRAP(C_GetMechanismList, (CK_SLOT_ID s, CK_MECHANISM_TYPE_PTR m, CK_ULONG_PTR n), (s, m, n))
 WRAP(C_GetMechanismInfo, (CK_SLOT_ID s, CK_MECHANISM_TYPE m, CK_MECHANISM_INFO_PTR i), (s, m, i))
-WRAP(C_OpenSession, (CK_SLOT_ID s, CK_FLAGS f, CK_VOID_PTR a, CK_NOTIFY n, CK_SESSION_HANDLE_PTR h), (s, f, a, n, h))
-WRAP(C_CloseSession, (CK_SESSION_HANDLE s), (s))
 WRAP(C_GetSessionInfo, (CK_SESSION_HANDLE s, CK_SESSION_INFO_PTR i), (s, i))
 WRAP(C_Logout, (CK_SESSION_HANDLE s), (s))
-WRAP(C_FindObjectsInit, (CK_SESSION_HANDLE s, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, t, n))
 WRAP(C_FindObjects, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE_PTR o, CK_ULONG m, CK_ULONG_PTR n), (s, o, m, n))
 WRAP(C_FindObjectsFinal, (CK_SESSION_HANDLE s), (s))
 WRAP(C_GetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, o, t, n))
@@ -126,6 +202,64 @@ WRAP(C_GenerateKey, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR t
 WRAP(C_CreateObject, (CK_SESSION_HANDLE s, CK_ATTRIBUTE_PTR t, CK_ULONG n, CK_OBJECT_HANDLE_PTR o), (s, t, n, o))
 WRAP(C_DestroyObject, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o), (s, o))
 WRAP(C_SetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, o, t, n))
+
+static CK_RV C_Finalize_(CK_VOID_PTR reserved)
+{
+    enum fault_kind kind = due(FAULT_OF_C_Finalize);
+    CK_RV rv;
+
+    if (before(FAULT_OF_C_Finalize, kind, &rv))
+        return rv;
+    forget_sessions(0, true);
+    return after(kind, real->C_Finalize(reserved));
+}
+
+static CK_RV C_GetSlotList_(CK_BBOOL present, CK_SLOT_ID_PTR s, CK_ULONG_PTR n)
+{
+    enum fault_kind kind = due(FAULT_OF_C_GetSlotList);
+    CK_RV rv;
+
+    if (before(FAULT_OF_C_GetSlotList, kind, &rv)) {
+        *n = 0;
+        return control->absent ? CKR_OK : rv;
+    }
+    return after(kind, real->C_GetSlotList(present, s, n));
+}
+
+static CK_RV C_OpenSession_(CK_SLOT_ID slot, CK_FLAGS f, CK_VOID_PTR a, CK_NOTIFY n, CK_SESSION_HANDLE_PTR h)
+{
+    enum fault_kind kind = due(FAULT_OF_C_OpenSession);
+    CK_RV rv;
+
+    if (before(FAULT_OF_C_OpenSession, kind, &rv))
+        return rv;
+    rv = real->C_OpenSession(slot, f, a, n, h);
+    if (rv == CKR_OK)
+        remember_session(*h, slot);
+    return after(kind, rv);
+}
+
+static CK_RV C_CloseSession_(CK_SESSION_HANDLE s)
+{
+    enum fault_kind kind = due(FAULT_OF_C_CloseSession);
+    CK_RV rv;
+
+    if (before(FAULT_OF_C_CloseSession, kind, &rv))
+        return rv;
+    forget_sessions(s, false);
+    return after(kind, real->C_CloseSession(s));
+}
+
+static CK_RV C_FindObjectsInit_(CK_SESSION_HANDLE s, CK_ATTRIBUTE_PTR t, CK_ULONG n)
+{
+    enum fault_kind kind = due(FAULT_OF_C_FindObjectsInit);
+    CK_RV rv;
+
+    if (before(FAULT_OF_C_FindObjectsInit, kind, &rv))
+        return rv;
+    turned = false;
+    return after(kind, real->C_FindObjectsInit(s, t, n));
+}
 
 static CK_RV C_Login_(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG len)
 {
@@ -172,7 +306,60 @@ static CK_RV C_SignInit_(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HAND
 
     if (before(FAULT_OF_C_SignInit, kind, &rv))
         return rv;
-    return after(kind, real->C_SignInit(s, m, kind == FAULT_OTHER_KEY ? another(s, key) : key));
+    if (is_used_up())
+        return CKR_GENERAL_ERROR;
+    return after(kind, real->C_SignInit(s, m, kind == FAULT_OTHER_KEY || turned ? another(s, key) : key));
+}
+
+/* --- wrong signatures -------------------------------------------------------------------------- */
+
+/* An ASN.1 INTEGER of these bytes; its length. */
+static size_t der_integer(uint8_t *out, const uint8_t *n, size_t len)
+{
+    while (len > 1 && *n == 0) {
+        n++;
+        len--;
+    }
+    size_t pad = *n >> 7;
+    out[0] = 2;
+    out[1] = (uint8_t)(len + pad);
+    out[2] = 0;
+    memcpy(out + 2 + pad, n, len);
+    return 2 + pad + len;
+}
+
+static void to_der(uint8_t *signature, CK_ULONG *len)
+{
+    uint8_t der[256] = { 0x30 };
+    size_t half = *len / 2, n = 2;
+
+    if (half > 48)                       /* its length has one byte */
+        return;
+    n += der_integer(der + n, signature, half);
+    n += der_integer(der + n, signature + half, half);
+    der[1] = (uint8_t)(n - 2);
+    memcpy(signature, der, n);
+    *len = n;
+}
+
+static enum fault_kind one_at_random(void)
+{
+    static const enum fault_kind kinds[] = { FAULT_FLIP, FAULT_CUT, FAULT_STALE, FAULT_DER };
+
+    return kinds[dice() % (sizeof kinds / sizeof *kinds)];
+}
+
+static bool make_stale(uint8_t *out, CK_ULONG len)
+{
+    uint8_t now[sizeof last_signature];
+    bool there = last_len == len;
+
+    memcpy(now, out, len);
+    if (there)
+        memcpy(out, last_signature, len);
+    memcpy(last_signature, now, len);
+    last_len = len;
+    return there;
 }
 
 static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
@@ -182,17 +369,19 @@ static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_
 
     if (before(FAULT_OF_C_Sign, kind, &rv))
         return rv;
-    rv = after(kind, real->C_Sign(s, in, len, out, out_len));
+    if (kind == FAULT_AT_RANDOM)
+        kind = one_at_random();
+    rv = is_used_up() ? CKR_GENERAL_ERROR : after(kind, real->C_Sign(s, in, len, out, out_len));
     if (rv != CKR_OK || *out_len == 0 || *out_len > sizeof last_signature)
         return rv;
-    if (kind == FAULT_STALE && last_len == *out_len) {
-        memcpy(out, last_signature, last_len);
+    if (kind == FAULT_STALE && make_stale(out, *out_len))
         return rv;
-    }
     memcpy(last_signature, out, *out_len);
     last_len = *out_len;
     if (kind == FAULT_FLIP || kind == FAULT_STALE)
         out[*out_len - 1] ^= 1;
+    if (kind == FAULT_DER)
+        to_der(out, out_len);
     if (kind == FAULT_CUT)
         --*out_len;
     return rv;

@@ -24,7 +24,14 @@ enum fault_kind {
     FAULT_FLIP,          /* C_Sign: the signature's last bit is another */
     FAULT_CUT,           /* C_Sign: the signature lacks its last byte */
     FAULT_STALE,         /* C_Sign: the signature of the call before; where there is none like it, FLIP */
+    FAULT_DER,           /* C_Sign: an ECDSA signature as ASN.1 has it */
+    FAULT_AT_RANDOM,     /* C_Sign: one of `value` is wrong, in one of these ways */
     FAULT_OTHER_KEY,     /* C_SignInit: with another private key of the token */
+    FAULT_TURN,          /* C_SignInit: the token has reconnected: handles of before mean other keys until they are found anew */
+    FAULT_DROP,          /* every session of this process is closed before the call, and the login with it */
+    FAULT_LEAK,          /* value: bytes that the call takes and never gives back; then as usual */
+    FAULT_USED_UP,       /* C_Sign: CKR_GENERAL_ERROR while a session of this process is older than `value` signatures of
+                            all processes (tpm2-pkcs11 #843) */
     FAULT_HANG,
     FAULT_SEGV,
     FAULT_ABORT,
@@ -76,6 +83,8 @@ enum { N_FAULT_READING = 0 FAULT_READING(X) };
 #undef X
 
 struct faults {
+    _Atomic uint32_t absent;     /* the token is: no slot has one, no session is known, not even when it is back */
+    _Atomic uint32_t n_absences;
     struct fault_sequence sequence;
     struct fault of[N_FAULT_FUNCTIONS];
 };

@@ -36,7 +36,8 @@ class Fault(ctypes.Structure):
 
 
 class Layout(ctypes.Structure):
-    _fields_ = [("sequence", Sequence), ("of", Fault * len(FUNCTIONS))]
+    _fields_ = [("absent", ctypes.c_uint32), ("n_absences", ctypes.c_uint32),
+                ("sequence", Sequence), ("of", Fault * len(FUNCTIONS))]
 
 
 class Control:
@@ -62,6 +63,14 @@ class Control:
         f.kind = KINDS.index("none")             # whoever calls meanwhile meets no half of it
         f.every, f.value, f.left = every, value, left
         f.kind = KINDS.index(kind)
+
+    def take_away(self):
+        """The token is pulled out: no session of before is known any more, even when it is back."""
+        self.layout.absent = 1
+        self.layout.n_absences += 1
+
+    def put_back(self):
+        self.layout.absent = 0
 
     def arm(self, kind="none", at=0, changes=False):
         """Counts all calls from now on, C_Login's excepted, or those that change the token; `kind` is done at the

@@ -2,7 +2,9 @@
  * hammer: an app server that never stops asking: so many Sign requests in
  * flight through libsignet's non-blocking calls, each for another subject.
  *
- *     hammer SOCKET PROFILE IN_FLIGHT TIMEOUT_MS
+ *     hammer SOCKET PROFILE IN_FLIGHT TIMEOUT_MS [FILE]
+ *
+ * FILE gets every token, a line each.
  *
  * A line on stdin is answered with the counts so far, as JSON. At the end of
  * stdin it asks nothing more, waits for what is under way, and says the last.
@@ -16,21 +18,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct call {
     struct call *before;
     unsigned long long number;
+    int64_t began_ms;
     unsigned n_ends;
 };
 
 static struct signet_async *a;
 static struct call *all;         /* never freed: one that ended twice would be seen */
 static const char *profile;
+static FILE *tokens;
 static bool ending;
 static struct {
     unsigned long long asked, tokens, unavailable, late, other, wrong, twice;
 } count;
+static int64_t last_ms, longest_ms, slowest_ms;      /* without a token for anyone; for one that got one */
 static char last[500];            /* a reason: of one that is neither late nor to be asked again, where there is one */
 
 static void begin(void);
@@ -53,13 +59,35 @@ static bool is_for(const char *token, unsigned long long number)
     return ok;
 }
 
+static int64_t mono_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void got(const struct call *c, const char *token)
+{
+    int64_t now_ms = mono_ms();
+
+    count.tokens++;
+    if (last_ms && now_ms - last_ms > longest_ms)
+        longest_ms = now_ms - last_ms;
+    if (now_ms - c->began_ms > slowest_ms)
+        slowest_ms = now_ms - c->began_ms;
+    last_ms = now_ms;
+    if (tokens)
+        fprintf(tokens, "%s\n", token);
+}
+
 static void ended(void *ctx, struct signet_token *t, const struct signet_error *e)
 {
     struct call *c = ctx;
 
     count.twice += c->n_ends++ > 0;
     if (t && is_for(t->token, c->number))
-        count.tokens++;
+        got(c, t->token);
     else if (t)
         count.wrong++;
     else if (e->code == SIGNET_UNAVAILABLE)
@@ -81,7 +109,7 @@ static void begin(void)
     struct signet_error e;
     char subject[32];
 
-    *c = (struct call){ .before = all, .number = ++count.asked };
+    *c = (struct call){ .before = all, .number = ++count.asked, .began_ms = mono_ms() };
     all = c;
     snprintf(subject, sizeof subject, "%llu", c->number);
     if (!signet_async_sign(a, &(struct signet_sign_request){ .profile = profile, .subject = subject }, ended, c, &e)) {
@@ -92,10 +120,11 @@ static void begin(void)
 
 static void say(void)
 {
-    json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "asked", (json_int_t)count.asked,
+    json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "asked", (json_int_t)count.asked,
                           "tokens", (json_int_t)count.tokens, "unavailable", (json_int_t)count.unavailable,
                           "late", (json_int_t)count.late, "other", (json_int_t)count.other,
-                          "wrong", (json_int_t)count.wrong, "twice", (json_int_t)count.twice, "last", last);
+                          "wrong", (json_int_t)count.wrong, "twice", (json_int_t)count.twice,
+                          "longest_ms", (json_int_t)longest_ms, "slowest_ms", (json_int_t)slowest_ms, "last", last);
 
     json_dumpf(o, stdout, 0);
     putchar('\n');
@@ -118,8 +147,10 @@ int main(int argc, char **argv)
 {
     struct signet_error e;
 
-    if (argc != 5)
+    if (argc != 5 && argc != 6)
         return 2;
+    if (argc == 6 && !(tokens = fopen(argv[5], "we")))
+        return 1;
     profile = argv[2];
     a = signet_async_open(argv[1], &e);
     if (!a)
@@ -137,6 +168,8 @@ int main(int argc, char **argv)
             hear();
     }
     signet_async_close(a);
+    if (tokens && fclose(tokens) != 0)
+        return 1;
     say();
     return 0;
 }

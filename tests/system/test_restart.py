@@ -1,36 +1,13 @@
 """A daemon that is killed, ended and stopped under an app server that never stops asking: every call ends, once, with
 its own token or with the word that it may be asked again."""
-import json
 import os
 import signal
-import subprocess
 import time
 
-from rig import BUILD, Case, descendants, main, profile, ring, until
+from hammer import Hammer
+from rig import Case, descendants, main, profile, ring, until
 
 ROUNDS = 50
-
-
-class Hammer:
-    def __init__(self, daemon, in_flight, timeout_ms=0):
-        self.process = subprocess.Popen([BUILD / "tests/system/hammer", daemon.socket, "web", str(in_flight), str(timeout_ms)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def counts(self):
-        self.process.stdin.write(b"?\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def more_tokens(self, n):
-        enough = self.counts()["tokens"] + n
-        until("tokens are made", lambda: self.counts()["tokens"] >= enough)
-
-    def finish(self):
-        self.process.stdin.close()
-        last = json.loads(self.process.stdout.readline())
-        assert self.process.wait(60) == 0
-        self.process.stdout.close()
-        return last
 
 
 class Restart(Case):

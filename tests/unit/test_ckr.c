@@ -1,5 +1,6 @@
 #include "daemon/token/ckr.h"
 
+#include "proto/cleanup.h"
 #include "tests/support/unit.h"
 
 #include <string.h>
@@ -50,9 +51,33 @@ static void callers_can_tell_what_to_do(void)
     }
 }
 
+/* What another process mends is nobody's fault and may be asked again; a PIN is nothing to try again. */
+static void each_value_has_one_remedy_of_four(void)
+{
+    size_t n[REMEDY_PROCESS + 1] = { 0 };
+
+    for (size_t i = 0; ckr_at(i); i++) {
+        const struct ckr *row = ckr_at(i);
+        n[row->remedy]++;
+        bool lost = row->remedy == REMEDY_PROCESS || row->remedy == REMEDY_LOGIN;
+        if (lost && row->reason != ERR_TOKEN_UNREACHABLE && row->reason != ERR_NO_MEMORY && row->reason != ERR_MODULE_MISSING &&
+            row->reason != ERR_TOKEN_FAILED)
+            unit_same_str(row->name, err_reason_name(row->reason), "that of a token that is lost");
+        if (row->reason == ERR_PIN_WRONG || row->reason == ERR_PIN_LOCKED || row->reason == ERR_MECHANISM_MISSING ||
+            row->reason == ERR_KEY_UNUSABLE || row->reason == ERR_KEY_HANDLE_INVALID)
+            unit_same_int(row->name, (int)row->remedy, REMEDY_SAY);
+        if (row->reason == ERR_TOKEN_UNREACHABLE)
+            CU_ASSERT(row->remedy != REMEDY_SAY);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(n); i++)
+        CU_ASSERT(n[i] > 0);
+    unit_same_int("a vendor's", (int)ckr_find(CKR_VENDOR_DEFINED | 7)->remedy, REMEDY_SESSION);
+}
+
 static const struct unit_case cases[] = {
     { "every row has a reason, its name and its advice whole in the sentence", every_row_speaks },
     { "rows are ordered by number, none twice", rows_are_in_order_and_once },
     { "each value leads to what its caller would do", callers_can_tell_what_to_do },
+    { "each value has one remedy of four", each_value_has_one_remedy_of_four },
 };
 UNIT_MAIN(cases)

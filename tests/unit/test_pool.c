@@ -1,3 +1,4 @@
+#include "daemon/base/clock.h"
 #include "daemon/broker/pool.h"
 #include "tests/support/unit.h"
 
@@ -257,6 +258,91 @@ static void nobody_there_is_said_at_once_with_the_reason(void)
     finish();
 }
 
+static const struct { enum err_reason why, want; } outage_case[] = {
+    { ERR_PIN_WRONG, ERR_PIN_WRONG }, { ERR_TOKEN_MISSING, ERR_TOKEN_MISSING },
+    { ERR_TOKEN_FAILED, ERR_TOKEN_UNREACHABLE }, { ERR_NO_MEMORY, ERR_TOKEN_UNREACHABLE },
+};
+
+/* Whatever a signer said: who asks may come back, and knows for how long it has been so. */
+static void an_outage_is_unavailable_and_says_since_when(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(outage_case); i++) {
+        struct err e, why = { .reason = outage_case[i].why, .text = "it says so" };
+        char want[120], at[CLOCK_TEXT];
+
+        begin();
+        peer_failed(&t.pool.peers[0], &why);
+        CU_ASSERT_TRUE(pool_serves(&t.pool, &e));
+        t.pool.idle_since = 0;
+        peer_failed(&t.pool.peers[1], &why);
+        CU_ASSERT_FALSE(pool_serves(&t.pool, &e));
+        unit_same_int(err_reason_name(why.reason), e.reason, outage_case[i].want);
+        CU_ASSERT(t.pool.idle_since >= clock_now() - 60 && t.pool.idle_since <= clock_now());
+        t.pool.idle_since = 1764314981;
+        pool_detach(&t.pool, 1, "was killed");
+        pool_serves(&t.pool, &e);
+        snprintf(want, sizeof want, "no signer works since %s: it says so", clock_write(at, 1764314981));
+        unit_same_str("words", e.text, want);
+        finish();
+    }
+}
+
+/* The last one has died: what it had, and what is asked now, is done by the next, if that is there soon. */
+static void work_waits_for_the_successor_of_the_last_but_not_for_long(void)
+{
+    struct err e;
+    char got[8];
+
+    begin();
+    pool_detach(&t.pool, 2, "is not needed here");
+    submit(&t.one, 'a', FAR, &e);
+    pool_flush(&t.pool, clock_mono_ms());
+    pool_detach(&t.pool, 1, "was killed");
+    CU_ASSERT_TRUE(submit(&t.one, 'b', FAR, &e));
+    pool_flush(&t.pool, t.pool.idle_ms + POOL_PATIENCE_MS - 1);
+    unit_same_str("they wait", t.said, "");
+    attach(1);
+    pool_flush(&t.pool, clock_mono_ms());
+    serve(1, got, true);
+    pool_flush(&t.pool, clock_mono_ms());        /* a goes alone */
+    serve(1, got, true);
+    unit_same_str("done", t.said, "a b ");
+    submit(&t.one, 'c', FAR, &e);
+    pool_detach(&t.pool, 1, "was killed");
+    pool_flush(&t.pool, t.pool.idle_ms + POOL_PATIENCE_MS);
+    unit_same_str("nobody came", t.said, "a b cTOKEN_UNREACHABLE ");
+    t.pool.idle_ms -= POOL_PATIENCE_MS;
+    CU_ASSERT_FALSE(submit(&t.one, 'd', FAR, &e));
+    unit_same_int("at once", e.reason, ERR_TOKEN_UNREACHABLE);
+    finish();
+}
+
+/* It answers what it has when it is done; its silence meanwhile is the supervisor's to judge. */
+static void a_peer_that_logs_in_takes_nothing_and_does_not_hang(void)
+{
+    struct err e, why = { .reason = ERR_TOKEN_UNREACHABLE, .text = "the login is lost" };
+    char got[8];
+
+    begin();
+    submit(&t.one, 'a', FAR, &e);
+    pool_flush(&t.pool, 1000);
+    peer_busy(&t.pool.peers[0], &why);
+    pool_tick(&t.pool, 9000);
+    unit_same_int("told", t.n_hung, 0);
+    submit(&t.one, 'b', FAR, &e);
+    pool_flush(&t.pool, 9000);
+    serve(2, got, true);
+    unit_same_str("the other takes what comes", got, "b");
+    serve(1, got, true);
+    unit_same_str("and it what it had", t.said, "b a ");
+    peer_ready(&t.pool.peers[0]);
+    submit(&t.one, 'c', FAR, &e);
+    pool_flush(&t.pool, clock_mono_ms());
+    serve(1, got, true);
+    unit_same_str("it takes work again", got, "c");
+    finish();
+}
+
 static void a_full_lane_is_its_own_caller_s(void)
 {
     struct err e;
@@ -326,6 +412,10 @@ static const struct unit_case cases[] = {
     { "what is too late costs no peer anything", what_is_too_late_costs_no_peer_anything },
     { "an answer to nothing is dropped", an_answer_to_nothing_is_dropped },
     { "nobody there is said at once, with the reason", nobody_there_is_said_at_once_with_the_reason },
+    { "an outage is UNAVAILABLE and says since when", an_outage_is_unavailable_and_says_since_when },
+    { "work waits for the successor of the last, but not for long",
+      work_waits_for_the_successor_of_the_last_but_not_for_long },
+    { "a peer that logs in takes nothing and does not hang", a_peer_that_logs_in_takes_nothing_and_does_not_hang },
     { "a full lane is its own caller's", a_full_lane_is_its_own_caller_s },
     { "slow work is not given ahead", slow_work_is_not_given_ahead },
     { "long work waits for its turn, and not on the way", long_work_waits_for_its_turn_and_not_on_the_way },

@@ -22,7 +22,7 @@ static const char config[] =
     "    claims: {allowed: any}\n    sign: {users: any}\n    verify: {users: any}\n";
 
 /* How a signer answers the work of a request. */
-enum answer { RIGHT, WHY_NONE, WHY_UNKNOWN, OTHER_MESSAGE };
+enum answer { RIGHT, OTHER_MAC, WHY_NONE, WHY_UNKNOWN, OTHER_MESSAGE };
 
 /* A broker without its loop: one caller, whose replies stay in its buffer, and two signers, which are the test. */
 static struct {
@@ -30,7 +30,7 @@ static struct {
     struct connection c;
     struct channel *signers[N_SIGNERS];
     enum answer answers[N_SIGNERS];      /* to the first work, to the second */
-    unsigned n_works;
+    unsigned n_works, n_anew;            /* of those: before which the key is to be found anew */
     size_t n_listed;                     /* keys of the token; all but one say nothing new */
 } t;
 
@@ -74,6 +74,7 @@ static void work(unsigned i, uint64_t id, enum answer how)
     Signet__Role__Why why = SIGNET__ROLE__WHY__INIT;
     uint8_t mac[32] = "mac";
 
+    mac[31] = how == OTHER_MAC;
     done.id = changed.id = id;
     done.signature = (ProtobufCBinaryData){ sizeof mac, mac };
     why.reason = how == WHY_UNKNOWN ? 9999 : 0;
@@ -93,6 +94,7 @@ static void signer_turn(unsigned i)
 
     channel_fill(t.signers[i]);
     while ((m = channel_next(t.signers[i], &fd, &bad))) {
+        t.n_anew += m->of_case == OF(WORK) && m->work->anew;
         if (m->of_case == OF(LIST))
             list(i, m->list->id);
         else if (m->of_case == OF(WORK) && !t.b.tokens[0]->serving)
@@ -252,6 +254,22 @@ static void what_a_signer_says_instead_of_signing_is_an_error(void)
     }
 }
 
+static void a_signer_whose_signature_was_wrong_finds_the_key_anew(void)
+{
+    begin();
+    t.answers[0] = OTHER_MAC;
+    ask(1);
+    Signet__V1__Reply *r = reply();
+    unit_same_int("made again", r->result_case, SIGNET__V1__REPLY__RESULT_SIGN);
+    unit_same_int("found anew before", t.n_anew, 1);
+    signet__v1__reply__free_unpacked(r, NULL);
+    ask(1);
+    r = reply();
+    unit_same_int("once it was right, no more", t.n_anew, 1);
+    signet__v1__reply__free_unpacked(r, NULL);
+    finish();
+}
+
 /* Nobody signs meanwhile: all of it is held. */
 static void a_uid_makes_the_broker_hold_so_many_bytes_and_no_more(void)
 {
@@ -283,12 +301,12 @@ static void a_listing_longer_than_a_signer_makes_is_refused(void)
     CU_ASSERT_TRUE(t.b.tokens[0]->serving);
     finish();
     start(KEYS_MAX_LISTED + 1);
-    for (unsigned i = 0; i < TURNS && e.reason != ERR_TOKEN_FAILED && !t.b.tokens[0]->serving; i++) {
+    for (unsigned i = 0; i < TURNS && e.reason != ERR_TOKEN_UNREACHABLE && !t.b.tokens[0]->serving; i++) {
         turn();
         keys_ready(t.b.tokens[0]->keys, &e);
     }
     CU_ASSERT_FALSE(t.b.tokens[0]->serving);
-    unit_same_int("why", e.reason, ERR_TOKEN_FAILED);
+    unit_same_int("why", e.reason, ERR_TOKEN_UNREACHABLE);
     finish();
 }
 
@@ -296,5 +314,6 @@ static const struct unit_case cases[] = {
     { "a uid makes the broker hold so many bytes and no more", a_uid_makes_the_broker_hold_so_many_bytes_and_no_more },
     { "a listing longer than a signer makes is refused", a_listing_longer_than_a_signer_makes_is_refused },
     { "what a signer says instead of signing is an error", what_a_signer_says_instead_of_signing_is_an_error },
+    { "a signer whose signature was wrong finds the key anew", a_signer_whose_signature_was_wrong_finds_the_key_anew },
 };
 UNIT_MAIN(cases)

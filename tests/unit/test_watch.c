@@ -174,9 +174,37 @@ static void a_refused_pin_is_not_tried_again_before_its_source_changes(void)
     end(&t);
 }
 
+static void one_that_was_of_use_for_long_has_not_failed_in_a_row(void)
+{
+    static const struct { const char *name; int64_t up_for_ms; unsigned want; } cases[] = {
+        { "it had just come up", 0, 8 }, { "it was of use for long", PLAN_STEADY_MS, 1 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct watched t;
+        struct child *c = &t.w.tokens[0].signers[0];
+
+        begin(&t);
+        while (c->state != CHILD_FAILED)
+            turn(&t);
+        c->failures = 7;
+        child_enter(c, CHILD_UP);
+        c->up_ms -= cases[i].up_for_ms;
+        watch_use(&t.w, t.source, 2);        /* it says again that it failed */
+        watch_send_config(c, t.source, 2);
+        while (c->ready != 2)
+            turn(&t);
+        watch_resume(&t.w);
+        while (c->state != CHILD_FAILED)
+            turn(&t);
+        unit_same_int(cases[i].name, c->failures, cases[i].want);
+        end(&t);
+    }
+}
+
 static const struct unit_case cases[] = {
     { "a signer adds no line to what the service manager is told", a_signer_adds_no_line_to_the_status },
     { "a refused PIN is not tried again before its source changes", a_refused_pin_is_not_tried_again_before_its_source_changes },
+    { "one that was of use for long has not failed in a row", one_that_was_of_use_for_long_has_not_failed_in_a_row },
 };
 
 int main(int argc, char **argv)

@@ -37,7 +37,6 @@ struct held *held_new(const Signet__Role__Key *k, int64_t steady_ms)
     h->secret_len = k->secret_len;
     h->seen_ms = steady_ms;
     h->listed = true;
-    h->fresh = true;
     read_halves(h, k);
     return h;
 }
@@ -57,7 +56,7 @@ void held_free(struct held *h)
 void held_update(struct held *h, const Signet__Role__Key *k)
 {
     if (h->n_missing || h->gone)
-        h->fresh = true;
+        h->proved_by = 0;
     h->listed = true;
     h->gone = false;
     read_halves(h, k);
@@ -130,16 +129,42 @@ static void name_it(struct held *h)
 
 static void distrust(struct held *h)
 {
-    if (h->n_wrong >= HELD_MAX_WRONG)
-        err_set(&h->trouble, ERR_SIGNATURE_WRONG, "the token gave %u signatures that were not this key's: look at the"
-                " token and its module, then restart signetd", h->n_wrong);
+    if (held_is_distrusted(h))
+        err_set(&h->trouble, ERR_SIGNATURE_WRONG, "the token gave %u signatures in a row that were not this key's: look at"
+                " the token and its module; it signs again when a test signature is right", h->n_wrong);
 }
 
-void held_wrong(struct held *h)
+static uint64_t bit_of(unsigned signer)
 {
-    h->fresh = true;
+    return signer >= 1 && signer <= 64 ? UINT64_C(1) << (signer - 1) : 0;
+}
+
+void held_wrong(struct held *h, unsigned signer)
+{
+    h->proved_by &= ~bit_of(signer);
+    h->doubted_by |= bit_of(signer);
+    h->has_lied = true;
     h->n_wrong++;
     distrust(h);
+}
+
+void held_right(struct held *h, unsigned signer)
+{
+    h->proved_by |= bit_of(signer);
+    h->doubted_by &= ~bit_of(signer);
+    if (held_is_distrusted(h))
+        h->trouble = (struct err){ 0 };
+    h->n_wrong = 0;
+}
+
+bool held_is_distrusted(const struct held *h)
+{
+    return h->n_wrong >= HELD_MAX_WRONG;
+}
+
+bool held_must_check(const struct held *h, unsigned signer)
+{
+    return h->has_lied || !(h->proved_by & bit_of(signer));
 }
 
 void held_signed(struct held *h, const char *profile)

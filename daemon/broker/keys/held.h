@@ -47,8 +47,11 @@ struct held {
     unsigned n_missing;              /* listings in a row without it */
     bool missed_next;                /* it was a next key when it was missed first */
     bool gone;                       /* missing from two */
-    bool fresh;                      /* its next signature is checked whatever verify_every says */
-    unsigned n_wrong;                /* signatures that were not its own; after HELD_MAX_WRONG it signs no more here */
+    /* a bit for each signer, by number from 1 */
+    uint64_t proved_by;              /* it has found it, and then made a signature of it that was verified */
+    uint64_t doubted_by;             /* its last one was not the key's: it finds it anew before the next */
+    bool has_lied;                   /* every signature is checked from then on, whatever verify_every says */
+    unsigned n_wrong;                /* in a row; from HELD_MAX_WRONG on it signs for nobody until a test signature is right */
 };
 
 /* NULL: no memory. */
@@ -67,8 +70,13 @@ void held_why(const struct held *h, struct err *e);
 /* Where it has been, as far as PKCS#11 proves it; in a few words. */
 const char *held_custody(const struct held *h, bool tpm2_pkcs11);
 
-/* A signature that was not its own. */
-void held_wrong(struct held *h);
+/* A signature that was not its own; one that was verified. */
+void held_wrong(struct held *h, unsigned signer);
+void held_right(struct held *h, unsigned signer);
+/* Nobody gets a signature of it, and it is tried at each listing. */
+bool held_is_distrusted(const struct held *h);
+/* Whether its next signature by that signer must be checked. */
+bool held_must_check(const struct held *h, unsigned signer);
 
 /* One that was released. */
 void held_signed(struct held *h, const char *profile);

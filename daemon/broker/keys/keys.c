@@ -47,6 +47,8 @@ static void list_failed(struct keys *k, const struct err *e)
 {
     if (k->trouble.reason != e->reason && e->reason != ERR_STARTING)
         log_warning("the token could not be listed: %s: %s", err_reason_name(e->reason), e->text);
+    if (k->trouble.reason == ERR_NONE)
+        k->trouble_since = clock_now();
     k->trouble = *e;
     waiters_call(k, e);
     list_in(k, LIST_RETRY_MS);
@@ -204,6 +206,11 @@ static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, stru
     return facts_take(k, listing, e);
 }
 
+static bool wants_proof(const struct held *h)
+{
+    return held_usable(h) ? h->proof != PROOF_DONE && h->proof != PROOF_RUNNING : h->ring[0] && held_is_distrusted(h);
+}
+
 static void list_done(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
 {
     struct keys *k = owner;
@@ -229,7 +236,7 @@ static void list_done(void *owner, struct job *j, const Signet__Role__Message *m
     k->trouble = (struct err){ 0 };
     k->n_proving++;                            /* ours, until all are begun */
     for (size_t i = 0; i < k->n_held; i++)
-        if (held_usable(k->held[i]) && k->held[i]->proof != PROOF_DONE && k->held[i]->proof != PROOF_RUNNING)
+        if (wants_proof(k->held[i]))
             proof_begin(k, k->held[i]);
     if (--k->n_proving == 0)
         keys_settled(k);
@@ -366,23 +373,37 @@ bool keys_ready(const struct keys *k, struct err *e)
     if (!pool_serves(k->signers, e))
         return false;
     if (k->trouble.reason != ERR_NONE)
-        *e = k->trouble;
+        pool_outage(e, "the token's keys cannot be read", k->trouble_since, &k->trouble);
     else
         err_set(e, ERR_STARTING, "signetd is starting: the token's keys are being read");
     e->retry_after_ms = 200;
     return false;
 }
 
-void keys_wrong(struct keys *k, uint64_t id)
+void keys_wrong(struct keys *k, uint64_t id, unsigned signer, const struct err *why)
 {
     struct held *h = held_by_id(k, id);
 
     if (!h)
         return;
-    held_wrong(h);
-    log_error("the token gave a signature that is not key '%s''s (ring '%s'), time %u: it was not released%s", h->kid,
-              h->ring, h->n_wrong, h->n_wrong >= HELD_MAX_WRONG ? "; this daemon uses it no more until its restart" : "");
+    held_wrong(h, signer);
+    log_error("signer %u, key '%s' of ring '%s': %s; it was not released; number %u in a row%s", signer, h->kid, h->ring,
+              why->text, h->n_wrong, held_is_distrusted(h) ? ": the key is not used until a test signature is right" : "");
     keys_refresh(k);
+}
+
+void keys_right(struct keys *k, uint64_t id, unsigned signer)
+{
+    struct held *h = held_by_id(k, id);
+
+    if (h)
+        held_right(h, signer);
+}
+
+void keys_found_anew(struct keys *k, unsigned signer)
+{
+    for (size_t i = 0; i < k->n_held; i++)
+        k->held[i]->proved_by &= ~(UINT64_C(1) << (signer - 1));
 }
 
 const struct held *keys_named(const struct keys *k, const char *kid, struct err *e)

@@ -38,8 +38,11 @@ bool keys_fresh(struct keys *k, const char *ring, struct err *e);
 struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct err *e);
 /* A ring's HMAC key that verifies: by kid, or (kid NULL) the `nth` for that algorithm, newest first; NULL: none. */
 struct held *keys_published(struct keys *k, const char *ring, const char *kid, const struct alg *alg, size_t nth, int64_t now);
-/* A signature that `id` made was not its own. */
-void keys_wrong(struct keys *k, uint64_t id);
+/* A signature that `id` made there was not its own, as `why` says; it was verified. */
+void keys_wrong(struct keys *k, uint64_t id, unsigned signer, const struct err *why);
+void keys_right(struct keys *k, uint64_t id, unsigned signer);
+/* That signer has listed the token: what its handles mean is to be proved. */
+void keys_found_anew(struct keys *k, unsigned signer);
 
 /* For GetKeys. */
 struct keys_page {

@@ -75,6 +75,7 @@ struct keys {
     struct waiter *waiters, *calling;
     size_t n_waiters;
     struct err trouble;              /* why the last listing failed */
+    int64_t trouble_since;           /* Unix seconds */
     bool serving;                    /* on_serving was called */
     void (*on_serving)(void *ctx);
     void *ctx;

@@ -14,7 +14,7 @@
 
 static const char proof_text[] = "signet proves that this key signs";   /* no JWT: it has no dot */
 
-struct proving { struct keys *keys; uint64_t id; };
+struct proving { struct keys *keys; uint64_t id; unsigned signer; };
 
 struct held *held_by_id(const struct keys *k, uint64_t id)
 {
@@ -29,7 +29,12 @@ static void proved(struct proving *p, enum proof how, const struct err *why)
     struct keys *k = p->keys;
     struct held *h = held_by_id(k, p->id);
 
-    if (h) {
+    if (h && held_is_distrusted(h)) {                /* it was proved once, and is published as before */
+        if (how == PROOF_DONE) {
+            held_right(h, p->signer);
+            log_info("key '%s' of ring '%s' made a test signature that is right: it is used again", h->kid, h->ring);
+        }
+    } else if (h) {
         if (how == PROOF_DONE && h->proof != PROOF_DONE)
             h->seen_ms = clock_steady_ms();          /* from now on it is published */
         h->proof = how;
@@ -76,6 +81,7 @@ static void proof_signed(void *owner, struct job *j, const Signet__Role__Message
         return;
     }
     const Signet__Role__WorkDone *done = m->work_done;
+    p->signer = j->peer;
     if (done->why) {
         channel_why(done->why, &why);
         proved(p, is_passing(why.reason) ? PROOF_NONE : PROOF_FAILED, &why);
@@ -104,8 +110,11 @@ bool proof_begin(struct keys *k, struct held *h)
         free(p);
         return false;
     }
-    *p = (struct proving){ k, h->id };
-    h->proof = PROOF_RUNNING;
+    *p = (struct proving){ k, h->id, 0 };
+    if (held_is_distrusted(h))
+        work_find_anew(j, h->doubted_by);
+    else
+        h->proof = PROOF_RUNNING;
     k->n_proving++;
     return true;
 }
