@@ -2,6 +2,7 @@
 token that begins, as often as asked, from the same state at the same time."""
 import collections
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -11,7 +12,7 @@ import jwt
 
 import faults
 import fleet
-from rig import Daemon, Place, profile, ring, until
+from rig import PIN, Daemon, Place, profile, ring, run, until
 
 AHEAD, TTL, SKEW, REFRESH, GENERATING, DESTROY_AFTER, EVERY = 60, 120, 1, 2, 10, 10, 600
 PROMISES = [f"publish_ahead: {AHEAD}s", f"max_ttl: {TTL}s", f"skew: {SKEW}s", "jwks_max_age: 20s", f"refresh: {REFRESH}s",
@@ -28,6 +29,7 @@ class Scene:
         self.alg = alg
         self.place = Place()
         self.time = fleet.Time(self.place)
+        self.softhsm = self.place.module
         self.control = faults.wrap(self.place)
         self.daemon = Daemon(self.place, ring("web", alg, *settings),
                              profile("web", "web", "shop", f"ttl: {TTL}s", "leeway: 0s"),
@@ -125,6 +127,12 @@ class Scene:
 
     def objects(self):
         return {p.relative_to(self.place.tokens): p.read_bytes() for p in self.place.tokens.rglob("*.object")}
+
+    def facts(self):
+        """The labels of the token's data objects."""
+        said = run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN, "--list-objects",
+                    "--type", "data"], env=self.place.env).decode()
+        return re.findall(r"label: +'(.+)'", said)
 
     def damage(self):
         empty = [str(name) for name, data in self.objects().items() if not data]

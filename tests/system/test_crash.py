@@ -40,9 +40,12 @@ class Start(Operation):
 
     def recover(self):
         assert self.states() == ["active"]
-        left = len(self.objects()) - self.n_objects
-        assert left <= 1, "more is left than one trial's object"
-        self.kills["objects left of a trial"] += left
+        if self.facts():
+            self.kills["left of a trial"] += 1
+            with self.time.running(20):
+                until("it is removed", lambda: not self.facts())
+        # Killed inside the call SoftHSM leaves an object without a name, or a file without anything: nobody's.
+        assert len(self.objects()) - self.n_objects <= (self.kills["at random"] > 0), "more is left than that"
 
 
 class Generate(Operation):

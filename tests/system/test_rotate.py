@@ -495,6 +495,26 @@ class Strangers(Rotating):
         self.assertEqual(self.signs_with(self.token()), first)
 
 
+class Leftovers(Rotating):
+    def test_what_a_start_that_was_cut_off_left_of_its_trial_goes_when_nobody_can_be_at_it(self):
+        tool = ["pkcs11-tool", "--module", self.place.module, "--token-label", "signet"]
+        login, empty = ["--login", "--pin", PIN], str(self.place.dir / "one")
+        (self.place.dir / "one").write_bytes(b"1")
+        for label, private in (("signet:trial:0123456789abcdef", ["--private", *login]), ("signet:trial:stranger", []),
+                               ("trial", ["--private", *login])):
+            run([*tool, "--write-object", empty, "--type", "data", "--label", label, *private], env=self.place.env)
+        self.daemon.start()
+        self.token()
+
+        def left():
+            said = run([*tool, "-O", "--type", "data", *login], env=self.place.env).decode()
+            return sorted(line.split("'")[1] for line in said.splitlines() if "label:" in line)
+        self.pass_by(30)                 # half of what a signer may take
+        self.assertEqual(left(), ["signet:trial:0123456789abcdef", "signet:trial:stranger", "trial"])
+        self.come("it is removed", lambda: "had left on the token is removed" in self.daemon.said())
+        self.assertEqual(left(), ["signet:trial:stranger", "trial"])
+
+
 class Clocks(Rotating):
     def test_a_clock_that_is_set_is_said_and_reckoned_by(self):
         self.daemon.start()
