@@ -25,14 +25,14 @@ SIGNATURE_ALONE = {"verify_exp": False, "verify_iat": False, "verify_nbf": False
 class Scene:
     """A ring 'web' with all that was signed with it."""
 
-    def __init__(self, settings, alg="ES256", signers=1):
+    def __init__(self, settings, alg="ES256", signers=1, ttl=TTL):
         self.alg = alg
         self.place = Place()
         self.time = fleet.Time(self.place)
         self.softhsm = self.place.module
         self.control = faults.wrap(self.place)
         self.daemon = Daemon(self.place, ring("web", alg, *settings),
-                             profile("web", "web", "shop", f"ttl: {TTL}s", "leeway: 0s"),
+                             profile("web", "web", "shop", f"ttl: {ttl}s", "leeway: 0s"),
                              token=f"  signers: {signers}\n  generate_timeout: {GENERATING}s\n")
         self.caller = fleet.Caller(self.daemon)
         self.answer = ""
@@ -141,10 +141,10 @@ class Scene:
 
 class Operation(Scene):
     """Something done to a token, from a state that can be gone back to."""
-    settings, alg = BY_HAND, "ES256"
+    settings, alg, ttl = BY_HAND, "ES256", TTL
 
     def __init__(self):
-        super().__init__(self.settings, self.alg)
+        super().__init__(self.settings, self.alg, ttl=self.ttl)
         self.kills = collections.Counter()
         try:
             self.daemon.start()
