@@ -247,13 +247,33 @@ static bool send_write_fact(struct job *j, const struct peer *p, struct channel 
     return channel_send(to, &m, -1, e);
 }
 
-struct job *work_write_fact(const struct work_for *f, const char *label)
+static bool send_forget_fact(struct job *j, const struct peer *p, struct channel *to, struct err *e)
 {
-    struct work *w = work_new(f, NULL, 0, send_write_fact);
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__ForgetFact fact = SIGNET__ROLE__FORGET_FACT__INIT;
 
+    fact.id = j->id;
+    fact.label = ((struct work *)j)->text;
+    m.of_case = OF(FORGET_FACT);
+    m.forget_fact = &fact;
+    return channel_send(to, &m, -1, e);
+}
+
+static struct job *of_label(struct work *w, const char *label)
+{
     if (w)
         w->text = strdup(label);
     return if_whole(w, w && w->text);
+}
+
+struct job *work_write_fact(const struct work_for *f, const char *label)
+{
+    return of_label(work_new(f, NULL, 0, send_write_fact), label);
+}
+
+struct job *work_forget_fact(const struct work_for *f, const char *label)
+{
+    return of_label(work_new(f, NULL, 0, send_forget_fact), label);
 }
 
 static bool send_try_powers(struct job *j, const struct peer *p, struct channel *to, struct err *e)

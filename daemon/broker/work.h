@@ -38,6 +38,8 @@ struct job *work_import(const struct work_for *f, const struct alg *alg, const c
 struct job *work_destroy(const struct work_for *f, uint64_t key, bool private_only, char *const *facts, size_t n_facts);
 /* A fact: Changed. */
 struct job *work_write_fact(const struct work_for *f, const char *label);
+/* No fact of that label any more: Changed. */
+struct job *work_forget_fact(const struct work_for *f, const char *label);
 /* What the token lets us write: Powers. */
 struct job *work_try_powers(const struct work_for *f);
 

@@ -75,7 +75,7 @@ static struct ring_key key_of(const struct run *r, const struct known *known, in
     struct ring_key key = {
         .activates_at = k->activates_at, .max_ttl = r->s->max_ttl, .skew = r->s->skew, .max_age = r->s->max_age,
         .seen_since = known->seen_since, .origin = KEY_GENERATED, .proved = known->proved, .has_private = known->has_private,
-        .verifies = known->has_public, .gone = known->gone, .ref = known->key,
+        .verifies = known->has_public, .half = !known->proved, .gone = known->gone, .ref = known->key,
         .watched_s = known->retired_since == NEVER ? 0 : now - known->retired_since,
     };
 

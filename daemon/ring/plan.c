@@ -12,10 +12,7 @@ static const struct ring_next nothing = { RING_NOTHING, INT64_MAX, 0, NULL };
 /* And has been so for longer than making it may take: another daemon may be at it. */
 static bool is_half_made(const struct ring *r, const struct ring_place *p, int64_t now)
 {
-    enum err_reason why = p->key.trouble.reason;
-
-    return now - p->key.seen_since >= r->s.generation_time && !p->key.proved && !p->key.gone && !p->revoked && p->key.origin == KEY_GENERATED &&
-           (why == ERR_NONE || why == ERR_KEY_UNPROVED || why == ERR_TOKEN_FAILED);
+    return p->key.half && now - p->key.seen_since >= r->s.generation_time && !p->key.proved && !p->key.gone && !p->revoked;
 }
 
 /* A new ring's first key, or the one in place of a revoked key, was made by halves, and holds the place that it was for. */
@@ -107,13 +104,19 @@ static int64_t vouched_at(const struct ring *r, size_t i, int64_t now)
     return ring_behind_gap(r, i, now) ? INT64_MAX : ring_turn_after(r, i, ring_retires_at(r, i));
 }
 
-/* When a key that signet made may go; INT64_MAX: never by itself, or not before `best`. */
+/* Made by signet, or begun and never finished. All others are a person's. */
+static bool is_ours(const struct ring_key *k)
+{
+    return k->origin == KEY_GENERATED || k->half;
+}
+
+/* When a key of ours may go; INT64_MAX: never by itself, or not before `best`. */
 static int64_t destroyed_at(const struct ring *r, size_t i, int64_t now, int64_t best)
 {
     const struct ring_place *p = &r->places[i];
     enum key_state state = ring_state(r, i, now);
 
-    if (!p->on_token || p->key.origin != KEY_GENERATED || p->key.stays)
+    if (!p->on_token || !is_ours(&p->key) || p->key.stays)
         return INT64_MAX;
     if (state == KEY_REVOKED) {
         /* Only when the ring signs again with another, else the bad key is all there is to look at. */

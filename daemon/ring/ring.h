@@ -37,7 +37,8 @@ struct ring_key {
     bool has_private;
     bool verifies;                     /* its public half is there and can be read */
     int64_t watched_s;                 /* for how long this process has seen it retired; as seen_since: see ring_watch */
-    bool stays;                        /* the token did not let it be destroyed, lately */
+    bool half;                         /* cut off in its making: nobody brought it, and it cannot sign */
+    bool stays;                        /* not to be destroyed for now: the token did not let it be, or signs with no key at all */
     bool gone;                         /* was there, is not any more: holds its place still */
     struct err trouble;                /* why it cannot sign, naming it; ERR_NONE: not known */
     uint64_t ref;                      /* the caller's name for it */

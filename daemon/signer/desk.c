@@ -331,6 +331,14 @@ static void do_write_fact(struct desk *d, Message *in, struct reply r)
     changed(d, in->write_fact->id, 0, ok, &e, r);
 }
 
+static void do_forget_fact(struct desk *d, Message *in, struct reply r)
+{
+    struct err e;
+    bool ok = has_token(d, &e) && token_forget_fact(d->token, in->forget_fact->label, &e);
+
+    changed(d, in->forget_fact->id, 0, ok, &e, r);
+}
+
 static void do_try_powers(struct desk *d, Message *in, struct reply r)
 {
     Message m = SIGNET__ROLE__MESSAGE__INIT;
@@ -370,7 +378,7 @@ static const struct {
 } acts[] = {
     { OF(WORK), do_work }, { OF(LIST), do_list }, { OF(GENERATE), do_generate }, { OF(IMPORT), do_import },
     { OF(DESTROY), do_destroy }, { OF(ARM), do_arm }, { OF(WRITE_FACT), do_write_fact },
-    { OF(TRY_POWERS), do_try_powers },
+    { OF(FORGET_FACT), do_forget_fact }, { OF(TRY_POWERS), do_try_powers },
 };
 
 bool desk_hear(struct desk *d, Message *m, desk_answer *answer, void *ctx)

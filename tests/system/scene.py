@@ -2,6 +2,7 @@
 token that begins, as often as asked, from the same state at the same time."""
 import collections
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -11,7 +12,7 @@ import jwt
 
 import faults
 import fleet
-from rig import Daemon, Place, profile, ring, until
+from rig import PIN, Daemon, Place, profile, ring, run, until
 
 AHEAD, TTL, SKEW, REFRESH, GENERATING, DESTROY_AFTER, EVERY = 60, 120, 1, 2, 10, 10, 600
 PROMISES = [f"publish_ahead: {AHEAD}s", f"max_ttl: {TTL}s", f"skew: {SKEW}s", "jwks_max_age: 20s", f"refresh: {REFRESH}s",
@@ -24,13 +25,14 @@ SIGNATURE_ALONE = {"verify_exp": False, "verify_iat": False, "verify_nbf": False
 class Scene:
     """A ring 'web' with all that was signed with it."""
 
-    def __init__(self, settings, alg="ES256", signers=1):
+    def __init__(self, settings, alg="ES256", signers=1, ttl=TTL):
         self.alg = alg
         self.place = Place()
         self.time = fleet.Time(self.place)
+        self.softhsm = self.place.module
         self.control = faults.wrap(self.place)
         self.daemon = Daemon(self.place, ring("web", alg, *settings),
-                             profile("web", "web", "shop", f"ttl: {TTL}s", "leeway: 0s"),
+                             profile("web", "web", "shop", f"ttl: {ttl}s", "leeway: 0s"),
                              token=f"  signers: {signers}\n  generate_timeout: {GENERATING}s\n")
         self.caller = fleet.Caller(self.daemon)
         self.answer = ""
@@ -126,6 +128,12 @@ class Scene:
     def objects(self):
         return {p.relative_to(self.place.tokens): p.read_bytes() for p in self.place.tokens.rglob("*.object")}
 
+    def facts(self):
+        """The labels of the token's data objects."""
+        said = run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN, "--list-objects",
+                    "--type", "data"], env=self.place.env).decode()
+        return re.findall(r"label: +'(.+)'", said)
+
     def damage(self):
         empty = [str(name) for name, data in self.objects().items() if not data]
         return f"of SoftHSM's files these are empty: {empty}" if empty else "none of SoftHSM's files is empty"
@@ -133,10 +141,10 @@ class Scene:
 
 class Operation(Scene):
     """Something done to a token, from a state that can be gone back to."""
-    settings, alg = BY_HAND, "ES256"
+    settings, alg, ttl = BY_HAND, "ES256", TTL
 
     def __init__(self):
-        super().__init__(self.settings, self.alg)
+        super().__init__(self.settings, self.alg, ttl=self.ttl)
         self.kills = collections.Counter()
         try:
             self.daemon.start()

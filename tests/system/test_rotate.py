@@ -3,6 +3,7 @@ and what goes wrong on the way is said and costs no living token its key. Time p
 import json
 import random
 import shutil
+import struct
 import subprocess
 import time
 
@@ -18,7 +19,23 @@ EVERY, AHEAD, TTL, SKEW, MAX_AGE, REFRESH, AFTER = HOUR, 20 * MINUTE, 10 * MINUT
 TIMES = [f"rotate_every: {EVERY}s", f"publish_ahead: {AHEAD}s", f"max_ttl: {TTL}s", f"skew: {SKEW}s",
          f"jwks_max_age: {MAX_AGE}s", f"refresh: {REFRESH}s", f"destroy_after: {AFTER}s"]
 STEP = 40                    # seconds, of a passing hour: less than any of these, but for a refresh
+CKA_CLASS, CKA_VALUE, CKA_LOCAL, CKA_EC_PARAMS, CKO_PRIVATE_KEY = 0x0, 0x11, 0x163, 0x180, 3
 WORLD = 300                  # patience, in seconds of the tests' time
+
+
+def softhsm_unfinished(path):
+    """Makes of a private half what SoftHSM leaves where it is killed before its last write: its file is the attributes
+    in a row, each with its type and its kind; 1 is a boolean, 2 a number, 3 bytes."""
+    data, at, attributes = path.read_bytes(), 8, {}
+    while at < len(data):
+        of, kind = struct.unpack_from(">QQ", data, at)
+        n = {1: 1, 2: 8}.get(kind) or 8 + struct.unpack_from(">Q", data, at + 16)[0]
+        attributes[of] = (kind, data[at + 16:at + 16 + n])
+        at += 16 + n
+    if attributes[CKA_CLASS][1] != struct.pack(">Q", CKO_PRIVATE_KEY):
+        return
+    attributes.update({CKA_LOCAL: (1, b"\0"), CKA_VALUE: (3, bytes(8)), CKA_EC_PARAMS: (3, bytes(8))})
+    path.write_bytes(data[:8] + b"".join(struct.pack(">QQ", of, kind) + value for of, (kind, value) in attributes.items()))
 
 
 class Rotating(EachCase):
@@ -423,6 +440,66 @@ class Lost(Rotating):
         self.come("it is swept", lambda: not self.keys("orphan"))
         self.token()
 
+    def tool(self, *args):
+        return run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN, *args],
+                   env=self.place.env)
+
+    def label(self):
+        return f"signet:web:ES256:{int(self.time.now()) + HOUR}:{TTL}:{SKEW}:{MAX_AGE}"
+
+    def test_half_a_key_of_which_the_token_does_not_say_yet_that_it_made_it_is_swept_too(self):
+        self.daemon.start()
+        self.daemon.stop()
+        before = set(self.place.tokens.rglob("*.object"))
+        self.tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", self.label(), "--id", "0102", "--private",
+                  "--sensitive", "--usage-sign")
+        for path in set(self.place.tokens.rglob("*.object")) - before:
+            softhsm_unfinished(path)
+        self.daemon.start()
+        [half] = self.keys("orphan")
+        self.assertIn("made by halves", self.notices())
+        self.assertFalse(half["local"])
+        self.come("it is swept", lambda: not self.keys("orphan"))
+        self.token()
+
+    def test_what_somebody_brought_stays_though_it_cannot_sign(self):
+        pem, public = str(self.place.dir / "key.pem"), str(self.place.dir / "public.pem")
+        run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", pem])
+        run(["openssl", "pkey", "-in", pem, "-pubout", "-out", public])
+        self.daemon.start()
+        self.tool("--write-object", pem, "--type", "privkey", "--label", self.label(), "--id", "0102", "--private",
+                  "--sensitive", "--usage-sign")
+        self.come("it is seen", lambda: self.keys("orphan"))
+        self.assertIn("its public half is not there", self.notices())
+        self.assertIn("not destroyed by itself", self.notices())
+        for _ in range(5):
+            self.pass_by(MINUTE)         # making a key takes one at most
+        [stays] = self.keys("orphan")
+        self.tool("--write-object", public, "--type", "pubkey", "--label", stays["label"], "--id", "0102", "--private",
+                  "--usage-sign")
+        self.come("it is whole, and comes next", lambda: self.keys("next"))
+
+    def gone(self, kid):
+        return kid not in self.states()
+
+    def test_a_token_that_signs_with_no_key_for_now_costs_none(self):
+        self.control = faults.wrap(self.place)
+        self.addCleanup(self.control.close)
+        self.settings = ["create: yes", *TIMES, "standby: yes"]
+        self.daemon.write(*self.conf())
+        self.daemon.start()
+        [standby] = self.come("the standby", lambda: self.keys("next"))
+        self.daemon.stop()
+        self.daemon.write(*self.conf(*self.settings[1:]))                    # which begins no ring anew
+        self.control.set("C_Sign", "return", value=0x5)                      # CKR_GENERAL_ERROR, as of a TPM that is locked
+        self.daemon.start()
+        failed = f"key '{standby['kid']}' of ring 'web' cannot prove"
+        self.come("it is tried for long", lambda: self.daemon.said().count(failed) > 40 or self.gone(standby["kid"]))
+        self.assertIn(standby["kid"], [k["kid"] for k in self.keys("orphan")])
+        self.control.set("C_Sign", "none")
+        self.come("it signs again", lambda: self.keys("next"))
+        self.token()
+
     def test_a_token_that_is_gone_at_the_start_gives_no_empty_set(self):
         self.place.tokens.rename(self.place.dir / "away")
         self.daemon.start()
@@ -446,6 +523,26 @@ class Strangers(Rotating):
         self.come("it is seen", lambda: fact in self.daemon.cli("key", "list")[0].decode())
         self.assertIn("are ignored", self.notices())
         self.assertEqual(self.signs_with(self.token()), first)
+
+
+class Leftovers(Rotating):
+    def test_what_a_start_that_was_cut_off_left_of_its_trial_goes_when_nobody_can_be_at_it(self):
+        tool = ["pkcs11-tool", "--module", self.place.module, "--token-label", "signet"]
+        login, empty = ["--login", "--pin", PIN], str(self.place.dir / "one")
+        (self.place.dir / "one").write_bytes(b"1")
+        for label, private in (("signet:trial:0123456789abcdef", ["--private", *login]), ("signet:trial:stranger", []),
+                               ("trial", ["--private", *login])):
+            run([*tool, "--write-object", empty, "--type", "data", "--label", label, *private], env=self.place.env)
+        self.daemon.start()
+        self.token()
+
+        def left():
+            said = run([*tool, "-O", "--type", "data", *login], env=self.place.env).decode()
+            return sorted(line.split("'")[1] for line in said.splitlines() if "label:" in line)
+        self.pass_by(30)                 # half of what a signer may take
+        self.assertEqual(left(), ["signet:trial:0123456789abcdef", "signet:trial:stranger", "trial"])
+        self.come("it is removed", lambda: "had left on the token is removed" in self.daemon.said())
+        self.assertEqual(left(), ["signet:trial:stranger", "trial"])
 
 
 class Clocks(Rotating):

@@ -67,7 +67,48 @@ static void two_keys_of_one_kid_do_not_count(void)
     unit_same_int("the other", b.trouble.reason, ERR_KEY_UNUSABLE);
 }
 
+static const struct alg es256 = { .family = ALG_ECDSA }, hs256 = { .family = ALG_HMAC };
+
+/* The attributes are those that SoftHSM leaves when it is killed at each of its writes. */
+#define BOTH .has_private = true, .has_public = true, .spki = &point
+#define PRIVATE .has_private = true
+static uint8_t point;
+static const struct { const char *name; struct held h; const struct alg *alg; bool want; } half_case[] = {
+    { "a public half without its point", { .has_public = true }, &es256, true },
+    { "a public half alone, finished", { .has_public = true, .local = true, .spki = &point }, &es256, true },
+    { "a public half that somebody brought", { .has_public = true, .spki = &point }, &es256, false },
+    { "a private half that is empty", { BOTH, .always_sensitive = true, .proof = PROOF_FAILED }, &es256, true },
+    { "the same, while it is tried", { BOTH, .always_sensitive = true, .proof = PROOF_RUNNING }, &es256, false },
+    { "the same, which nobody could try", { BOTH, .always_sensitive = true }, &es256, false },
+    { "one that proves itself", { BOTH, .always_sensitive = true, .proof = PROOF_DONE }, &es256, false },
+    { "made whole, and does not sign", { BOTH, .always_sensitive = true, .local = true, .proof = PROOF_FAILED }, &es256, true },
+    { "the same, on a token that signs with no key", { BOTH, .local = true, .proof = PROOF_FAILED, .doubted = true }, &es256,
+      false },
+    { "imported, and does not sign", { BOTH, .proof = PROOF_FAILED }, &es256, false },
+    { "a private half that somebody brought first", { PRIVATE }, &es256, false },
+    { "a private half alone that is the token's own", { PRIVATE, .local = true }, &es256, true },
+    { "a secret that is empty", { PRIVATE, .always_sensitive = true, .proof = PROOF_FAILED }, &hs256, true },
+    { "a secret that signs", { PRIVATE, .always_sensitive = true, .proof = PROOF_DONE }, &hs256, false },
+    { "a secret that was imported, and is too weak", { PRIVATE, .trouble.reason = ERR_KEY_TOO_WEAK }, &hs256, false },
+    { "a secret made, and exportable", { PRIVATE, .local = true, .trouble.reason = ERR_KEY_EXPORTABLE }, &hs256, false },
+};
+
+static void half_a_key_is_told_from_one_that_was_brought(void)
+{
+    for (size_t i = 0; i < sizeof half_case / sizeof *half_case; i++) {
+        struct held h = half_case[i].h;
+        h.alg = half_case[i].alg;
+        CU_ASSERT_FALSE(held_is_half(&h));               /* foreign: no ring's */
+        strcpy(h.ring, "web");
+        h.origin = h.local ? KEY_GENERATED : KEY_IMPORTED;
+        unit_same_int(half_case[i].name, held_is_half(&h), half_case[i].want);
+        h.origin = KEY_OUTSIDE;
+        CU_ASSERT_FALSE(held_is_half(&h));
+    }
+}
+
 static const struct unit_case cases[] = {
+    { "half a key is told from one that was brought", half_a_key_is_told_from_one_that_was_brought },
     { "custody is what the attributes prove", custody_is_what_the_attributes_prove },
     { "a URI of two keys names neither", a_uri_of_two_keys_names_neither },
     { "two keys of one kid do not count", two_keys_of_one_kid_do_not_count },

@@ -278,6 +278,8 @@ static void a_key_cut_off_in_the_making_is_made_again(void)
     struct ring_fact f[] = { fact(LABEL_REVOKED, "a", 100) };
 
     k[1].proved = false;
+    k[1].half = true;
+    k[1].origin = KEY_IMPORTED;              /* that a token made it itself is what it writes last */
     struct ring *r = ring_of(&s, k, 2, f, 1);
     check_next("in place of a revoked one", ring_next(r, 160), RING_GENERATE, 160, 160, "");
     ring_free(r);
@@ -291,9 +293,9 @@ static void a_key_cut_off_in_the_making_is_made_again(void)
     r = ring_of(&s, k + 1, 1, NULL, 0);
     check_next("a ring's first", ring_next(r, 160), RING_GENERATE, 160, 160, "");
     ring_free(r);
-    err_set(&k[1].trouble, ERR_KEY_EXPORTABLE, "it could be exported");
+    k[1].half = false;
     r = ring_of(&s, k + 1, 1, NULL, 0);
-    CU_ASSERT_NOT_EQUAL(ring_next(r, 160).at, 160);          /* it is whole, and no key of ours */
+    CU_ASSERT_NOT_EQUAL(ring_next(r, 160).at, 160);          /* it is whole, for all that is known */
     ring_free(r);
 }
 
@@ -351,6 +353,50 @@ static void only_what_signet_made_is_destroyed(void)
     r = ring_of(&plain, orphan, 2, NULL, 0);
     check_next("an orphan, seen so long enough", ring_next(r, 161), RING_DESTROY, 163, 0, "b");
     unit_same_int("never once its time has come", ring_next(r, 200).action, RING_GENERATE);
+    ring_free(r);
+}
+
+/* "b", to come at 200, cannot sign, and is seen since 160; making a key takes 3. */
+static const struct { const char *name; enum key_origin origin; bool half, stays, swept; } orphan_case[] = {
+    { "one that signet made", KEY_GENERATED, true, false, true },
+    { "one made that is whole, and is none of ours for what its custody is", KEY_GENERATED, false, false, true },
+    { "cut off before the token said that it made it", KEY_IMPORTED, true, false, true },
+    { "imported, and exportable, weak or not tried yet", KEY_IMPORTED, false, false, false },
+    { "named by the configuration", KEY_OUTSIDE, false, false, false },
+    { "made, and the token signs with no other either", KEY_GENERATED, true, true, false },
+};
+
+static void an_orphan_that_nobody_brought_is_swept(void)
+{
+    struct ring_settings never = plain;
+
+    never.rotate_every = 0;
+    for (size_t i = 0; i < sizeof orphan_case / sizeof *orphan_case; i++) {
+        struct ring_key k[] = { key("a", 100), key("b", 200) };
+        k[1].proved = false;
+        k[1].seen_since = 160;
+        k[1].origin = orphan_case[i].origin;
+        k[1].half = orphan_case[i].half;
+        k[1].stays = orphan_case[i].stays;
+        struct ring *r = ring_of(&never, k, 2, NULL, 0);
+        bool swept = orphan_case[i].swept;
+        check_next(orphan_case[i].name, ring_next(r, 161), swept ? RING_DESTROY : RING_NOTHING, swept ? 163 : INT64_MAX, 0,
+                   swept ? "b" : "");
+        ring_free(r);
+    }
+}
+
+static void half_a_key_whose_time_came_goes_when_it_is_over(void)
+{
+    struct ring_key k[] = { key("a", 100), key("half", 200), key("c", 300) };
+
+    k[0].origin = KEY_IMPORTED;
+    k[1].origin = KEY_IMPORTED;
+    k[1].proved = false;
+    k[1].half = true;
+    struct ring *r = ring_of(&plain, k, 3, NULL, 0);
+    CU_ASSERT_NOT_EQUAL(ring_next(r, 250).action, RING_DESTROY);
+    check_next("like any other", ring_next(r, 300 + 22 + 50), RING_DESTROY, 300 + 22 + 50, 0, "half");
     ring_free(r);
 }
 
@@ -695,6 +741,8 @@ static const struct unit_case cases[] = {
     { "a key cut off in the making is made again", a_key_cut_off_in_the_making_is_made_again },
     { "a standby steps in", a_standby_steps_in },
     { "only what signet made is destroyed", only_what_signet_made_is_destroyed },
+    { "an orphan that nobody brought is swept", an_orphan_that_nobody_brought_is_swept },
+    { "half a key whose time came goes when it is over", half_a_key_whose_time_came_goes_when_it_is_over },
     { "promises that are out hold, whatever the settings say now", promises_that_are_out_hold_whatever_the_settings_say_now },
     { "the soonest change waits for whoever did not hear", the_soonest_change_waits_for_whoever_did_not_hear },
     { "a revoked key that never signed holds no place", a_revoked_key_that_never_signed_holds_no_place },

@@ -5,6 +5,7 @@
  */
 #include "daemon/broker/keys/keys_private.h"
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 
 #include <stdio.h>
@@ -53,7 +54,7 @@ static void foreign_clear(struct keys *k)
 
 static void add_foreign(struct keys *k, const char *label)
 {
-    if (strncmp(label, ours, sizeof ours - 1) != 0 || strncmp(label, trial, sizeof trial - 1) == 0 || k->n_foreign_facts == MAX_FOREIGN)
+    if (strncmp(label, ours, sizeof ours - 1) != 0 || k->n_foreign_facts == MAX_FOREIGN)
         return;
     char **more = reallocarray(k->foreign_facts, k->n_foreign_facts + 1, sizeof *more);
     if (!more)
@@ -61,6 +62,65 @@ static void add_foreign(struct keys *k, const char *label)
     k->foreign_facts = more;
     if ((more[k->n_foreign_facts] = strdup(label)))
         k->n_foreign_facts++;
+}
+
+static void add_trial(struct keys *k, const char *label)
+{
+    for (size_t i = 0; i < k->n_trials; i++)
+        if (strcmp(k->trials[i].label, label) == 0) {
+            k->trials[i].listed = true;
+            return;
+        }
+    if (k->n_trials == KEYS_MAX_TRIALS)
+        return;
+    struct trial *t = &k->trials[k->n_trials++];
+    *t = (struct trial){ .seen_ms = clock_steady_ms(), .listed = true };
+    snprintf(t->label, sizeof t->label, "%s", label);
+}
+
+/* Those that are gone are no more seen; the others have to be listed again. */
+static void forget_trials(struct keys *k)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < k->n_trials; i++)
+        if (k->trials[i].listed) {
+            k->trials[n] = k->trials[i];
+            k->trials[n++].listed = false;
+        }
+    k->n_trials = n;
+}
+
+static void trial_forgotten(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
+{
+    struct keys *k = owner;
+
+    k->forgetting = false;
+    if (m && m->of_case == SIGNET__ROLE__MESSAGE__OF_CHANGED && !m->changed->why)
+        log_info("what a start that was cut off had left on the token is removed");
+}
+
+/* Another daemon may be at its own trial; none takes longer than a signer may. What fails is tried again as late. */
+static struct trial *leftover(struct keys *k, int64_t longest_ms)
+{
+    for (size_t i = 0; i < k->n_trials; i++)
+        if (clock_steady_ms() - k->trials[i].seen_ms > longest_ms)
+            return &k->trials[i];
+    return NULL;
+}
+
+void facts_sweep(struct keys *k)
+{
+    uint32_t longest_ms = k->conf->config->tokens[0].generate_timeout_ms;
+    struct work_for f = keys_work(k, longest_ms, trial_forgotten, k);
+    struct trial *t = k->powers.destroys && !k->forgetting ? leftover(k, longest_ms) : NULL;
+    struct job *j = t ? work_forget_fact(&f, t->label) : NULL;
+    struct err e;
+
+    if (!j)
+        return;
+    t->seen_ms = clock_steady_ms();
+    k->forgetting = pool_submit(k->signers, j, &e);
 }
 
 /* Those that only memory holds: a promotion of before goes after a second look, what is revoked never. */
@@ -87,6 +147,10 @@ bool facts_take(struct keys *k, const Signet__Role__Keys *listing, struct err *e
         k->facts[i].n_missing++;
     for (size_t i = 0; i < listing->n_data; i++) {
         const Signet__Role__Data *d = listing->data[i];
+        if (d->is_private && strncmp(d->label, trial, sizeof trial - 1) == 0) {
+            add_trial(k, d->label);
+            continue;
+        }
         if (!d->is_private || !label_parse(&l, d->label, strlen(d->label)) || l.kind == LABEL_KEY) {
             add_foreign(k, d->label);
             continue;
@@ -96,6 +160,7 @@ bool facts_take(struct keys *k, const Signet__Role__Keys *listing, struct err *e
         if (!facts_add(k, l.ring, &f, e))
             return false;
     }
+    forget_trials(k);
     forget(k);
     return true;
 }

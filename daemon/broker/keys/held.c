@@ -202,6 +202,11 @@ static bool is_exportable(const struct held *h)
     return h->extractable || !h->sensitive;
 }
 
+static bool lacks_a_half(const struct held *h)
+{
+    return !h->has_private || (h->alg->family != ALG_HMAC && !h->has_public);
+}
+
 static void judge(struct held *h, const struct ring_config *ring)
 {
     if (!h->is_private)
@@ -211,7 +216,7 @@ static void judge(struct held *h, const struct ring_config *ring)
                 h->crv[0] ? h->crv : h->kty, h->alg->name);
     else
         name_it(h);
-    if (h->trouble.reason == ERR_NONE && (!h->has_private || (h->alg->family != ALG_HMAC && !h->has_public)))
+    if (h->trouble.reason == ERR_NONE && lacks_a_half(h))
         err_set(&h->trouble, ERR_KEY_UNPROVED, "its %s half is not there", h->has_private ? "public" : "private");
     if (h->trouble.reason == ERR_NONE && is_exportable(h) && !ring->allow_exportable)
         err_set(&h->trouble, ERR_KEY_EXPORTABLE, "it could be exported (CKA_EXTRACTABLE or not CKA_SENSITIVE), and ring"
@@ -309,6 +314,24 @@ void held_why(const struct held *h, struct err *e)
 bool held_usable(const struct held *h)
 {
     return h->ring[0] && !h->gone && h->trouble.reason == ERR_NONE;
+}
+
+/*
+ * That it made the key itself (CKA_LOCAL) is among the last that a token
+ * writes, after the label. A private half that was brought was not always
+ * sensitive (PKCS#11: C_CreateObject, C_UnwrapKey), and a public one has its
+ * point or modulus from the first.
+ */
+static bool was_brought(const struct held *h)
+{
+    return !h->local && (h->has_private ? !h->always_sensitive : h->spki != NULL);
+}
+
+bool held_is_half(const struct held *h)
+{
+    if (!h->ring[0] || h->origin == KEY_OUTSIDE || was_brought(h))
+        return false;
+    return lacks_a_half(h) || (h->proof == PROOF_FAILED && !h->doubted);
 }
 
 bool held_is_owed(const struct held *h)

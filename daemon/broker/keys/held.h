@@ -43,6 +43,7 @@ struct held {
     struct held_use *uses; size_t n_uses;    /* signatures released, by profile */
     uint64_t n_signed;
     enum proof proof;
+    bool doubted;                    /* its proof failed, and so did another key's signature: it may be the token's fault */
     bool listed;                     /* in the listing that is being read, or was last */
     unsigned n_missing;              /* listings in a row without it */
     bool missed_next;                /* it was a next key when it was missed first */
@@ -81,6 +82,8 @@ bool held_must_check(const struct held *h, unsigned signer);
 /* One that was released. */
 void held_signed(struct held *h, const char *profile);
 
+/* Cut off in its making: it lacks a half, or was asked and does not sign; and nobody brought it to the token. */
+bool held_is_half(const struct held *h);
 /* Ours, whole and in good custody: worth a proof. */
 bool held_usable(const struct held *h);
 /* The same, and nobody could say yet whether it signs. */

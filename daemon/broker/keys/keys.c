@@ -307,6 +307,7 @@ void keys_settled(struct keys *k)
     k->n_settled = k->n_listings;
     waiters_call(k, NULL);
     rotate_settled(k, now);
+    facts_sweep(k);
     change_next(k, now);
     views_tell(k, now);
     if (owed && k->list_at_ms > clock_steady_ms() + LIST_RETRY_MS)

@@ -46,6 +46,14 @@ struct fact {
     unsigned n_missing;              /* listings in a row without it */
 };
 
+/* What is left of a start that was cut off while it tried the token, or is of one that is at it. */
+struct trial {
+    char label[LABEL_MAX];
+    int64_t seen_ms;                 /* steady */
+    bool listed;
+};
+#define KEYS_MAX_TRIALS 16u          /* others are taken up when these are gone */
+
 struct keys {
     struct event_base *base;
     struct pool *signers, *verifiers;
@@ -68,6 +76,9 @@ struct keys {
     size_t n_held;
     struct fact *facts;
     size_t n_facts;
+    struct trial trials[KEYS_MAX_TRIALS];
+    size_t n_trials;
+    bool forgetting;                 /* one of them, this moment */
     char **foreign_facts;
     size_t n_foreign_facts;
     struct ring_view *views;
@@ -104,6 +115,8 @@ bool facts_add(struct keys *k, const char *ring, const struct ring_fact *f, stru
 void facts_clear(struct keys *k);
 /* One that a ring must have on the token and has not, or NULL. */
 const struct fact *facts_lost(const struct keys *k, const char *ring);
+/* What a start that was cut off left of its trial is taken away, once nobody can be at it any more. */
+void facts_sweep(struct keys *k);
 /* The labels of the promotions of a key; freed with labels_free. */
 char **facts_of_key(const struct keys *k, const char *ring, const char *kid, size_t *out_n);
 void labels_free(char **labels, size_t n);

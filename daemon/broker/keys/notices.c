@@ -79,9 +79,12 @@ static void of_keys(struct notices *n, const struct ring_view *v, int64_t now)
             say(n, "ring '%s': key '%s' is to sign from %s, which is too far away: it was made by a clock that was wrong and"
                 " does not count; to be rid of it: signet key destroy %s", name, key->kid, clock_write(at, key->activates_at),
                 key->kid);
-        if (state == KEY_ORPHAN && !key->gone)
+        if (state == KEY_ORPHAN && !key->gone && (key->half || key->origin == KEY_GENERATED))
             say(n, "ring '%s': key '%s' was made by halves, or is being made: if it stays so it is destroyed", name,
                 key->kid[0] ? key->kid : "(no kid)");
+        else if (state == KEY_ORPHAN && !key->gone && key->trouble.reason != ERR_NONE)
+            say(n, "ring '%s': what was to sign from %s cannot: %s; it is not destroyed by itself, as it was not made here",
+                name, clock_write(at, key->activates_at), key->trouble.text);
     }
 }
 

@@ -14,7 +14,13 @@
 
 static const char proof_text[] = "signet proves that this key signs";   /* no JWT: it has no dot */
 
-struct proving { struct keys *keys; uint64_t id; unsigned signer; };
+struct proving {
+    struct keys *keys;
+    uint64_t id;
+    unsigned signer;                   /* that was asked */
+    struct err why;                    /* why it did not sign, while another is asked */
+    bool doubted;
+};
 
 struct held *held_by_id(const struct keys *k, uint64_t id)
 {
@@ -38,6 +44,7 @@ static void proved(struct proving *p, enum proof how, const struct err *why)
         if (how == PROOF_DONE && h->proof != PROOF_DONE)
             h->seen_ms = clock_steady_ms();          /* from now on it is published */
         h->proof = how;
+        h->doubted = p->doubted;
         if (how == PROOF_FAILED) {
             h->trouble = *why;
             log_error("key '%s' of ring '%s' cannot prove that it signs: %s: %s", h->kid, h->ring,
@@ -70,6 +77,43 @@ static void proof_checked(void *owner, struct job *j, const Signet__Role__Messag
     }
 }
 
+/* Whose fault a failure is: one that signed once, or else any that should. */
+static const struct held *another(const struct keys *k, uint64_t than)
+{
+    const struct held *found = NULL;
+
+    for (size_t i = 0; i < k->n_held; i++) {
+        const struct held *h = k->held[i];
+        if (h->id == than || !h->ring[0] || !h->is_private || !h->has_private || h->gone)
+            continue;
+        if (!found || h->proof == PROOF_DONE)
+            found = h;
+    }
+    return found;
+}
+
+static void other_signed(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
+{
+    struct proving *p = owner;
+
+    p->doubted = !m || m->of_case != SIGNET__ROLE__MESSAGE__OF_WORK_DONE || m->work_done->why;
+    proved(p, PROOF_FAILED, &p->why);
+}
+
+/* The token failed: if it fails with every key, that says nothing of this one. */
+static void ask_another(struct proving *p)
+{
+    const struct held *other = another(p->keys, p->id);
+    struct work_for f = keys_work(p->keys, p->keys->wanted->config->tokens[0].timeout_ms, other_signed, p);
+    struct job *j = other ? work_sign(&f, other->id, other->alg, proof_text, sizeof proof_text - 1) : NULL;
+    struct err ignored;
+
+    if (j && pool_submit(p->keys->signers, j, &ignored))
+        return;
+    p->doubted = other != NULL;
+    proved(p, PROOF_FAILED, &p->why);
+}
+
 static void proof_signed(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
 {
     struct proving *p = owner;
@@ -83,8 +127,11 @@ static void proof_signed(void *owner, struct job *j, const Signet__Role__Message
     const Signet__Role__WorkDone *done = m->work_done;
     p->signer = j->peer;
     if (done->why) {
-        channel_why(done->why, &why);
-        proved(p, is_passing(why.reason) ? PROOF_NONE : PROOF_FAILED, &why);
+        channel_why(done->why, &p->why);
+        if (p->why.reason == ERR_TOKEN_FAILED)
+            ask_another(p);
+        else
+            proved(p, is_passing(p->why.reason) ? PROOF_NONE : PROOF_FAILED, &p->why);
         return;
     }
     if (h->alg->family == ALG_HMAC) {       /* no public half to ask */
@@ -110,7 +157,7 @@ bool proof_begin(struct keys *k, struct held *h)
         free(p);
         return false;
     }
-    *p = (struct proving){ k, h->id, 0 };
+    *p = (struct proving){ .keys = k, .id = h->id };
     if (held_is_distrusted(h))
         work_find_anew(j, h->doubted_by);
     else

@@ -17,8 +17,8 @@ static struct ring_key key_of(const struct held *h, int64_t now)
         .activates_at = h->activates_at, .max_ttl = h->max_ttl, .skew = h->skew, .max_age = h->max_age,
         .seen_since = now - (clock_steady_ms() - h->seen_ms) / 1000, .origin = h->origin, .proved = is_proved(h),
         .has_private = h->has_private, .verifies = h->jwk != NULL, .gone = h->gone,
-        .watched_s = h->retired_ms ? (clock_steady_ms() - h->retired_ms) / 1000 : 0, .stays = clock_steady_ms() < h->stays_ms,
-        .ref = h->id,
+        .watched_s = h->retired_ms ? (clock_steady_ms() - h->retired_ms) / 1000 : 0, .half = held_is_half(h),
+        .stays = clock_steady_ms() < h->stays_ms || h->doubted, .ref = h->id,
     };
 
     memcpy(key.kid, h->kid, sizeof h->kid);
