@@ -56,7 +56,7 @@ void op_leave_change(struct request *rq);
 bool op_ring_is_free(const struct request *rq, const char *ring, struct err *e);
 
 /* destroy_key.c: when the last living token of a key ends, if it signs no more; 0: none needs it. */
-int64_t op_tokens_until(const struct ring *ring, const struct ring_settings *s, const struct held *h, int64_t now);
+int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t now);
 /* What is told of a key, whatever becomes of it; freed by protobuf's function. NULL: no memory. */
 Signet__V1__KeyInfo *op_key_copy(const struct broker *b, const struct held *h);
 
