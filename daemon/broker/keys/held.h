@@ -45,7 +45,7 @@ struct held {
     enum proof proof;
     bool listed;                     /* in the listing that is being read, or was last */
     unsigned n_missing;              /* listings in a row without it */
-    bool missed_next;                /* it was a next key when it was missed first */
+    bool missed_next;                /* it was a next key when it may have gone */
     bool gone;                       /* missing from two */
     bool fresh;                      /* its next signature is checked whatever verify_every says */
     unsigned n_wrong;                /* signatures that were not its own; after HELD_MAX_WRONG it signs no more here */
