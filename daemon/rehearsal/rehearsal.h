@@ -96,7 +96,7 @@ struct rehearsal_change { const char *setting; int64_t was, is; };
 #define REHEARSAL_MAX_CHANGES 4u
 
 struct rehearsal_report {
-    int64_t lived;
+    int64_t lived;                   /* shorter than the span: it made or kept too many keys to go on */
     unsigned n_daemons, n_rotations, n_restarts;
     unsigned n_crashes;              /* in the middle of a step: restarts, too */
     unsigned n_blind;                /* spells in which a daemon could not list the token */

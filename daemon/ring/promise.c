@@ -109,7 +109,7 @@ static int64_t published_since(const struct ring *r, const struct ring_key *next
 {
     ptrdiff_t active = ring_active(r, now);
 
-    return active < 0 ? next->seen_since : ring_most(next->seen_since, r->places[active].key.activates_at);
+    return active < 0 || next->activates_at <= now ? next->seen_since : ring_most(next->seen_since, r->places[active].key.activates_at);
 }
 
 /*

@@ -439,6 +439,7 @@ static void the_soonest_change_waits_for_whoever_did_not_hear(void)
     unit_same_int("before that a slow clock took it for too far: ahead of the active one's turn",
                   ring_soonest(r, ring_coming_key(r, 141), 141), 170);
     unit_same_int("known so much later", ring_known_at(r, ring_coming_key(r, 141), 141), 157);
+    unit_same_int("once it signs as it was seen", ring_known_at(r, ring_key(r, index_of(r, "b")), 210), 136);
     ring_free(r);
     k[0].gone = true;
     r = ring_of(&plain, k, 1, NULL, 0);
