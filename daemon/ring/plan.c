@@ -188,10 +188,21 @@ struct ring_next ring_next(const struct ring *r, int64_t now)
     return best;
 }
 
+/* What is destroyed is mostly past its end; not the spare one of two keys that are to come. */
+static bool changes_set(const struct ring *r, const struct ring_next *next, int64_t now)
+{
+    if (next->action != RING_DESTROY)
+        return next->action == RING_GENERATE || next->action == RING_PROMOTE;
+    for (size_t i = 0; i < r->n; i++)
+        if (next->key == &r->places[i].key)
+            return ring_published(r, i, now);
+    return false;
+}
+
 int64_t ring_set_changes_at(const struct ring *r, int64_t now)
 {
     struct ring_next next = ring_next(r, now);
-    int64_t best = next.action == RING_GENERATE || next.action == RING_PROMOTE ? next.at : INT64_MAX;
+    int64_t best = changes_set(r, &next, now) ? next.at : INT64_MAX;
 
     for (size_t i = 0; i < r->n; i++) {
         int64_t ends = ring_published(r, i, now) ? ring_ends_at(r, i) : INT64_MAX;

@@ -637,6 +637,11 @@ static void the_set_changes_when_a_key_is_made_or_ends(void)
     unit_same_int("the end of the first", ring_set_changes_at(r, 180), 222);
     unit_same_int("and of a successor to be made", ring_set_changes_at(r, 230), 265);
     ring_free(r);
+    struct ring_key twins[] = { key("a", 100), key("b", 200), key("c", 200) };
+    r = ring_of(&plain, twins, 3, NULL, 0);
+    unit_same_int("a spare twin goes at once", ring_set_changes_at(r, 150), 150);
+    unit_same_int("and where it is too late for that, none does", ring_set_changes_at(r, 195), 222);
+    ring_free(r);
 }
 
 static void what_is_to_come_is_foreseen(void)
