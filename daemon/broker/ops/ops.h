@@ -44,7 +44,9 @@ struct ring_troubles { struct err why; Signet__V1__Error trouble, rotation; };
 void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, const struct broker *b, const struct ring_config *c,
                  int64_t now);
 
-/* rings.c: a ring by name, or UNKNOWN_RING with those that there are. */
+/* rings.c: one more of the names in a sentence, with commas; what does not fit is told to be there. */
+void op_add_name(char *names, size_t size, const char *name);
+/* A ring by name, or UNKNOWN_RING with those that there are. */
 const struct ring_config *op_find_ring(const struct config *c, const char *name, struct err *e);
 
 /* make_key.c: how long a change of the token may take, with the listings before and after. */
