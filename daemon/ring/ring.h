@@ -136,7 +136,8 @@ struct ring_life {
     struct ring_key key;             /* to_come: no kid */
     enum key_state state;            /* at `now`; to_come: KEY_NEXT */
     bool to_come;                    /* not made yet */
-    int64_t published_at;            /* to_come: when it is due; KEY_NEXT: seen by this daemon since; else 0 */
+    int64_t published_at;            /* to_come: when it is due; else since when this daemon has seen it, where that was
+                                        before its turn; else 0 */
     int64_t longest_max_age;         /* the same two: how long a key set without it may be in use; else 0 */
     int64_t retires_at, ends_at;     /* INT64_MAX: nothing foreseen ends it */
     int64_t private_destroyed_at, destroyed_at;     /* INT64_MAX: not foreseen */

@@ -477,6 +477,17 @@ class Plan(Words):
         with self.plan(REVOKED) as d:
             self.assertEqual(json.loads(d.cli("ring", "plan", "web", "--json")[0])["late_s"], HOUR)
 
+    def test_a_key_that_signs_too_early_is_not_called_safe(self):
+        for ahead, says in ((60, "not known to be safe: it was seen here only 1m ahead; every verifier has it by 20"),
+                            (DAY, "safe: seen here 1d ahead; every verifier has it after jwks_max_age 15m")):
+            text, _ = self.moments([life(BAD, "retired", NOW - 20 * DAY, retires=NOW - 30, ends=NOW - 30 + TAIL),
+                                    life(GOOD, "active", NOW - 30, 0, NOW - 30 - ahead)])
+            self.assertIn(f"{GOOD} signs; {BAD} retires: it signs no more and still verifies\n    {says}", text)
+
+    def test_what_is_due_now_is_told_as_such(self):
+        text, _ = self.moments(LATE)
+        self.has(text, rf"Z \(now\)  now: {GOOD} signs\n\S+Z \(now\)  due: new key 1 is made\n")
+
     def test_what_never_rotates_says_how_it_does(self):
         text, moments = self.moments([life(GOOD, "active", NOW - DAY)], until=NOW, of=ring("still", 0))
         self.has(text, "never rotates by itself, only by signet ring rotate still")

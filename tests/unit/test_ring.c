@@ -650,13 +650,14 @@ static void what_is_to_come_is_foreseen(void)
     struct err e;
     size_t n = 0;
     int64_t until = 0;
+    keys[1].seen_since = 960;
     struct ring *r = ring_new(&plain, keys, 2, NULL, 0, &e);
     struct ring_life *l = ring_foresee(r, 1010, &until, &n, &e);
 
     /* Due 30 + 5 before the turn, at 1100 and 1200; a token of a key lives 22 past its retirement, 50 more until it goes. */
     static const struct { bool to_come; int64_t published, activates, retires, ends, destroyed; } want[] = {
         { false, 0, 900, 1000, 1022, 1072 },
-        { false, 0, 1000, 1100, 1122, 1172 },
+        { false, 960, 1000, 1100, 1122, 1172 },
         { true, 1065, 1100, 1200, 1222, INT64_MAX },
         { true, 1165, 1200, INT64_MAX, INT64_MAX, INT64_MAX },
     };
