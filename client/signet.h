@@ -516,7 +516,7 @@ struct signet_planned_key {
     const char *kid;                 /* "": not known, or not made yet */
     const char *state;               /* as signet_key's, at now; to_come: next */
     bool to_come;                    /* not made yet */
-    int64_t published_at;            /* to_come: due to be made; next: known to this daemon since */
+    int64_t published_at;            /* to_come: due to be made; else known to this daemon since; 0: it signed then */
     uint32_t longest_max_age_s;      /* the same two: how long a key set without it may be in use */
     int64_t activates_at, retires_at, ends_at, private_destroyed_at, destroyed_at;
 };

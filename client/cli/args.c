@@ -128,7 +128,7 @@ static char **kids_last(int *argc, char **argv)
     out[n++] = (char *)(uintptr_t)"--";
     out[n++] = argv[kid];
     *argc = n;
-    return out;                          /* for as long as the program runs */
+    return out;
 }
 
 const char *cli_parse_flags(int argc, char **argv, const char *name, const char *doc, const struct cli_flag *flags,
@@ -141,10 +141,11 @@ const char *cli_parse_flags(int argc, char **argv, const char *name, const char 
 
     for (int i = 0; flags[i].name; i++)
         options[i] = (struct argp_option){ flags[i].name, FLAG_KEY + i, NULL, 0, flags[i].help, 0 };
-    static char **args;
 
-    args = kids_last(&argc, argv);
+    char **args = kids_last(&argc, argv);
     argp_parse(&argp, argc, args, ARGP_IN_ORDER, NULL, &one);
+    if (args != argv)
+        free(args);                      /* what it named is argv's still */
     return one.arg;
 }
 

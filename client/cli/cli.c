@@ -257,8 +257,11 @@ const char *cli_when(char out[80], int64_t at, int64_t now)
     n = far / units[i].s;
     if (!gmtime_r(&t, &tm) || strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
         snprintf(date, sizeof date, "%lld", (long long)at);
-    snprintf(out, 80, "%s (%s%lld %s%s%s)", date, at > now ? "in " : "", (long long)n, units[i].name, n == 1 ? "" : "s",
-             at > now ? "" : " ago");
+    if (far == 0)
+        snprintf(out, 80, "%s (now)", date);
+    else
+        snprintf(out, 80, "%s (%s%lld %s%s%s)", date, at > now ? "in " : "", (long long)n, units[i].name, n == 1 ? "" : "s",
+                 at > now ? "" : " ago");
     return out;
 }
 

@@ -40,21 +40,19 @@ static int refused(const struct signet_error *e)
     return status;
 }
 
-static int destroy_one(struct signet *s, const char *asked, bool i_know, bool as_json)
+static int destroy_one(struct signet *s, const struct signet_key_list *l, const struct key_asked *a)
 {
     struct signet_error e;
-    struct signet_key_list *l = signet_list_keys(s, &e), *was = NULL;
-    if (!l)
-        return cli_failed(&e);
-    const struct signet_key *k = key_found(l, asked);
-    if (k)
-        was = signet_destroy_key(s, key_name(k), i_know, &e);
+    bool several;
+    const struct signet_key *k = key_find(l, a->kid, &several);
+    if (!k)
+        return key_unfound(a->kid, several);
+    struct signet_key_list *was = signet_destroy_key(s, key_name(k), a->i_know, &e);
     struct signet_ring_list *rings = was ? signet_list_rings(s, NULL) : NULL;       /* what is said does without */
-    int status = was ? put(&was->keys[0], key_ring(rings, &was->keys[0]), as_json) : k ? refused(&e) : EXIT_REFUSED;
+    int status = was ? put(&was->keys[0], key_ring(rings, &was->keys[0]), a->json) : refused(&e);
 
     signet_key_list_free(was);
     signet_ring_list_free(rings);
-    signet_key_list_free(l);
     return status;
 }
 
@@ -69,10 +67,6 @@ int key_destroy(int argc, char **argv)
                                       " is withdrawn: that cancels its rotation. One that living tokens need is refused, with"
                                       " the latest end of one. KID may be the beginning of one; a key that has no kid is named"
                                       " by its CKA_ID in hexadecimal. Asks the admin socket.", flags, &c);
-    if (!*kid)
-        return cli_usage("KID is empty, and every kid begins so");
-    struct signet *s = cli_open_admin(&c);
-    int status = s ? destroy_one(s, kid, i_know, c.json) : EXIT_USAGE;
-    signet_close(s);
-    return status;
+    const struct key_asked a = { kid, c.json, i_know };
+    return *kid ? key_do(&c, &a, destroy_one) : cli_usage(KEY_NO_KID);
 }

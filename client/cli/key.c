@@ -93,23 +93,26 @@ static int list(int argc, char **argv)
     return status;
 }
 
+static int show_one(struct signet *s, const struct signet_key_list *l, const struct key_asked *a)
+{
+    struct signet_error e;
+    bool several;
+    const struct signet_key *k = key_find(l, a->kid, &several);
+    struct signet_ring_list *rings = k ? signet_list_rings(s, &e) : NULL;
+    int status = rings ? put_one(k, key_ring(rings, k), a->json) : k ? cli_failed(&e) : key_unfound(a->kid, several);
+
+    signet_ring_list_free(rings);
+    return status;
+}
+
 static int show(int argc, char **argv)
 {
     struct common c = { 0 };
-    struct signet_error e;
-
     const char *kid = cli_parse_one(argc, argv, "KID", "Shows a key, by its kid (where it has none, its CKA_ID) or the"
                                     " beginning of it: custody, state, times, and the profiles that it signs for, with how"
                                     " often since signetd's start. Asks the admin socket.", &c);
-    struct signet *s = cli_open_admin(&c);
-    struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
-    struct signet_ring_list *rings = l ? signet_list_rings(s, &e) : NULL;
-    const struct signet_key *k = rings ? key_found(l, kid) : NULL;
-    int status = k ? put_one(k, key_ring(rings, k), c.json) : rings ? EXIT_REFUSED : s ? cli_failed(&e) : EXIT_USAGE;
-    signet_ring_list_free(rings);
-    signet_key_list_free(l);
-    signet_close(s);
-    return status;
+    const struct key_asked a = { kid, c.json, false };
+    return *kid ? key_do(&c, &a, show_one) : cli_usage(KEY_NO_KID);
 }
 
 static int made(struct signet *s, struct signet_key_list *l, const struct signet_error *e, bool as_json)

@@ -10,8 +10,20 @@
  * than one. A stranger's copy of a key does not stand in its way.
  */
 const struct signet_key *key_find(const struct signet_key_list *l, const char *name, bool *several);
-/* The same, told on stderr where there is none. */
-const struct signet_key *key_found(const struct signet_key_list *l, const char *name);
+/* That there is none, or more than one; an exit status. */
+int key_unfound(const char *name, bool several);
+
+#define KEY_NO_KID "KID is empty, and every kid begins so"
+
+/* What is done to the key that a command was asked for. */
+struct key_asked {
+    const char *kid;                 /* as it was asked for */
+    bool json, i_know;
+};
+typedef int key_act(struct signet *admin, const struct signet_key_list *all, const struct key_asked *a);
+/* Does it with the list of all keys, from the admin socket; an exit status. */
+int key_do(const struct common *c, const struct key_asked *a, key_act *act);
+
 /* By which it is found, and asked for: its kid; where it has none, its CKA_ID. */
 const char *key_name(const struct signet_key *k);
 

@@ -50,15 +50,23 @@ const struct signet_key *key_find(const struct signet_key_list *l, const char *n
     return found || *several ? found : match(l, name, false, several);
 }
 
-const struct signet_key *key_found(const struct signet_key_list *l, const char *name)
+int key_unfound(const char *name, bool several)
 {
-    bool several;
-    const struct signet_key *k = key_find(l, name, &several);
+    fprintf(stderr, "signet: UNKNOWN_KEY: %s key has a kid that begins with '%s': signet key list\n",
+            several ? "more than one" : "no", name);
+    return EXIT_REFUSED;
+}
 
-    if (!k)
-        fprintf(stderr, "signet: UNKNOWN_KEY: %s key has a kid that begins with '%s': signet key list\n",
-                several ? "more than one" : "no", name);
-    return k;
+int key_do(const struct common *c, const struct key_asked *a, key_act *act)
+{
+    struct signet_error e;
+    struct signet *s = cli_open_admin(c);
+    struct signet_key_list *l = s ? signet_list_keys(s, &e) : NULL;
+    int status = l ? act(s, l, a) : s ? cli_failed(&e) : EXIT_USAGE;
+
+    signet_key_list_free(l);
+    signet_close(s);
+    return status;
 }
 
 const struct signet_ring *key_ring(const struct signet_ring_list *rings, const struct signet_key *k)
@@ -131,13 +139,21 @@ static void put_time(const char *what, int64_t at)
 
 void key_put(const struct signet_key *k)
 {
+    bool revoked = strcmp(k->state, "revoked") == 0;
+
     printf("%s\n  ring          %s\n  algorithm     %s\n  state         %s%s\n", *k->kid ? k->kid : "(no kid)",
-           *k->ring ? k->ring : "none: not signet's, never used", k->alg, k->state, k->published ? ", published" : "");
+           *k->ring ? k->ring : "none: not signet's, never used", k->alg, k->state,
+           revoked ? ": never published or used again" : k->published ? ", published" : "");
     if (*k->token)
         printf("  token         %s\n", k->token);
-    put_time(strcmp(k->state, "next") == 0 ? "signs from" : "activates", k->activates_at);
-    put_time("retires", k->retires_at);
-    put_time("ends", k->ends_at);
+    /* What others may say of its turn says nothing of it any more. */
+    if (revoked) {
+        put_time("signed from", k->activates_at);
+    } else {
+        put_time(strcmp(k->state, "next") == 0 ? "signs from" : "activates", k->activates_at);
+        put_time("retires", k->retires_at);
+        put_time("ends", k->ends_at);
+    }
     fputs("  signed        ", stdout);
     key_put_uses(k);
     printf(", since signetd's start\n  custody       %s\n  proved        %s\n  label         %s\n  CKA_ID        %s\n",

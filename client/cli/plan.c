@@ -158,6 +158,10 @@ static void put_signs(const struct signet_ring_plan *p, size_t key, const char *
     if (ahead >= plan_needs_s(p, key))
         snprintf(why, sizeof why, "safe: %s %s ahead; every verifier has it after %s", k->to_come ? "published" :
                  "seen here", spell(span, (uint32_t)ahead), plan_sum(sum, p, key));
+    else if (k->activates_at <= p->now)
+        snprintf(why, sizeof why, "not known to be safe: it was seen here only %s ahead; every verifier has it by %s: %s",
+                 spell(span, (uint32_t)ahead), cli_when(when, k->published_at + plan_needs_s(p, key), p->now),
+                 plan_sum(sum, p, key));
     else
         snprintf(why, sizeof why, "safe if it was published by %s, which this daemon, having seen it %s ahead, cannot know:"
                  " %s", cli_when(when, k->activates_at - plan_needs_s(p, key), p->now), spell(span, (uint32_t)ahead),
@@ -199,7 +203,7 @@ static void put_event(const struct signet_ring_plan *p, const struct event *e)
     char name[PLAN_NAME], when[80];
 
     plan_name(name, p, e->key);
-    printf("%s  ", cli_when(when, e->at, p->now));
+    printf("%s  %s", cli_when(when, e->at, p->now), e->at == p->now && e->what != SIGNS ? "due: " : "");
     switch (e->what) {
     case MADE:
         put_made(p, e->key, name);

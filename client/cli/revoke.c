@@ -130,34 +130,26 @@ static int put(const struct signet_revocation *r, const struct signet_ring *ring
 }
 
 /* One that is in no list may have been destroyed by a first try, and is not recorded yet: the daemon knows. */
-static const char *whole_kid(const struct signet_key_list *l, const char *asked)
-{
-    bool several;
-    const struct signet_key *k = key_find(l, asked, &several);
-
-    if (several || (k && !*k->kid)) {
-        fprintf(stderr, several ? "signet: UNKNOWN_KEY: more than one key has a kid that begins with '%s': signet key list\n"
-                                : "signet: UNKNOWN_KEY: key '%s' has no kid, so there is nothing to revoke: signet key destroy\n",
-                asked);
-        return NULL;
-    }
-    return k ? k->kid : asked;
-}
-
-static int revoke_one(struct signet *s, const char *asked, bool as_json)
+static int revoke_one(struct signet *s, const struct signet_key_list *l, const struct key_asked *a)
 {
     struct signet_error e;
-    struct signet_key_list *l = signet_list_keys(s, &e);
-    if (!l)
-        return cli_failed(&e);
-    const char *kid = whole_kid(l, asked);
-    struct signet_revocation *r = kid ? signet_revoke_key(s, kid, &e) : NULL;
-    struct signet_ring_list *rings = r ? signet_list_rings(s, NULL) : NULL;         /* the report does without */
-    int status = r ? put(r, key_ring(rings, &r->key), as_json) : kid ? cli_failed(&e) : EXIT_REFUSED;
+    bool several;
+    const struct signet_key *k = key_find(l, a->kid, &several);
+
+    if (several)
+        return key_unfound(a->kid, true);
+    if (k && !*k->kid) {
+        fprintf(stderr, "signet: UNKNOWN_KEY: key '%s' has no kid, so there is nothing to revoke: signet key destroy\n", a->kid);
+        return EXIT_REFUSED;
+    }
+    struct signet_revocation *r = signet_revoke_key(s, k ? k->kid : a->kid, &e);
+    if (!r)
+        return !k && strcmp(e.reason, "UNKNOWN_KEY") == 0 ? key_unfound(a->kid, false) : cli_failed(&e);
+    struct signet_ring_list *rings = signet_list_rings(s, NULL);         /* the report does without */
+    int status = put(r, key_ring(rings, &r->key), a->json);
 
     signet_revocation_free(r);
     signet_ring_list_free(rings);
-    signet_key_list_free(l);
     return status;
 }
 
@@ -173,12 +165,10 @@ int key_revoke(int argc, char **argv)
                                       " now, and the key is destroyed. Its living tokens are rejected. KID may be the beginning"
                                       " of one. Prints what is affected. Asks the admin socket.", flags, &c);
     if (!*kid)
-        return cli_usage("KID is empty, and every kid begins so");
+        return cli_usage(KEY_NO_KID);
     if (!compromised)
         return cli_usage("this rejects every living token of the key and destroys it, for good: say --compromised if somebody"
                          " else has it; to change keys in good order: signet ring rotate RING");
-    struct signet *s = cli_open_admin(&c);
-    int status = s ? revoke_one(s, kid, c.json) : EXIT_USAGE;
-    signet_close(s);
-    return status;
+    const struct key_asked a = { kid, c.json, false };
+    return key_do(&c, &a, revoke_one);
 }

@@ -74,7 +74,7 @@ static bool is_meant(const struct asked *a, const struct signet_rotation *r)
 {
     put_key(stderr, a, r, "signs from now on\n");
     put_known(stderr, r, clock_wall_s());
-    if (a->yes || says_yes())
+    if (says_yes())
         return true;
     fprintf(stderr, "signet: nothing was changed; without --now the change is at the earliest moment that is safe\n");
     return false;
@@ -83,7 +83,7 @@ static bool is_meant(const struct asked *a, const struct signet_rotation *r)
 static int rotate(struct signet *s, const struct asked *a)
 {
     struct signet_error e;
-    bool ask = a->now && !a->dry_run, meant = true;
+    bool ask = a->now && !a->dry_run && !a->yes, meant = true;         /* the result says it all once more */
     struct signet_rotation *r = ask ? signet_rotate_ring(s, a->ring, true, true, &e) : NULL;
 
     if (ask && !r)

@@ -269,11 +269,19 @@ void request_new(struct connection *c, const uint8_t *bytes, size_t len)
 
 const struct profile *request_profile(const struct request *rq, const char *name, struct err *e)
 {
-    const struct profile *p = config_profile(rq->conf->config, name);
+    const struct config *c = rq->conf->config;
+    const struct profile *p = config_profile(c, name);
+    char names[120] = "";
 
-    if (!p)
-        err_set(e, ERR_UNKNOWN_PROFILE, "the configuration has no profile '%.64s'", name);
-    return p;
+    if (p)
+        return p;
+    /* Of others this caller does not hear: as list_profiles has it. */
+    for (size_t i = 0; i < c->n_profiles; i++)
+        if (allow_has(&c->profiles[i].sign, &rq->caller) || allow_has(&c->profiles[i].verify, &rq->caller))
+            op_add_name(names, sizeof names, c->profiles[i].name);
+    err_set(e, ERR_UNKNOWN_PROFILE, "the configuration has no profile '%.64s'; %s%s", name,
+            *names ? "you may use " : "none lets you sign or verify", names);
+    return NULL;
 }
 
 bool request_rate(struct request *rq, const struct profile *p, struct err *e)

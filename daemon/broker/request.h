@@ -48,7 +48,7 @@ void requests_flush(struct broker *b);
 /* An error as the wire has it, borrowing from e. */
 void request_error(Signet__V1__Error *out, const struct err *e);
 
-/* The profile by name, or ERR_UNKNOWN_PROFILE. */
+/* The profile by name, or ERR_UNKNOWN_PROFILE with those that the caller may use. */
 const struct profile *request_profile(const struct request *rq, const char *name, struct err *e);
 /* One item's worth of the caller's rate for the profile. */
 bool request_rate(struct request *rq, const struct profile *p, struct err *e);

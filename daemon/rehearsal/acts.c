@@ -54,6 +54,7 @@ void acts_made(struct run *r, struct sim_daemon *d, int64_t now)
     k->in_making = false;
     if (k->stage != STAGE_GONE) {
         k->has_public = k->has_private = true;
+        k->whole_at = now;
         token_put(r, d->making, STAGE_WHOLE);
     }
     d->making = NO_KEY;
@@ -80,8 +81,7 @@ static void destroy_half(struct run *r, struct sim_daemon *d, int64_t now, size_
 {
     struct token_key *k = &r->keys[key];
 
-    k->has_private = k->has_private && chance(r, 2);
-    k->has_public = k->has_public && !k->has_private;
+    k->has_private = k->has_private && !k->has_public;         /* that half goes first */
     token_put(r, key, STAGE_HALF);
     r->report->n_crashes++;
     d->at[EVENT_END] = now;
@@ -121,6 +121,133 @@ static void destroy_early(struct run *r, struct sim_daemon *d, int64_t now)
         }
 }
 
+/* --- facts ---------------------------------------------------------------------------------------------- */
+
+static void fact_written(struct run *r, struct sim_daemon *d, int64_t now)
+{
+    r->version++;
+    if (chance(r, 6)) {
+        r->report->n_crashes++;
+        d->at[EVENT_END] = now;             /* the token has it, and nothing that follows from it is done yet */
+    }
+    token_changed(r, now);
+}
+
+/*
+ * To sign at once. A copy of a set without it may be out for as long as a key is published ahead, and skew besides; and
+ * the key before signed by clocks for which that moment had gone by already.
+ */
+static void hurry(struct run *r, const struct sim_daemon *d, int64_t now, size_t key)
+{
+    if (now < r->keys[key].whole_at + ring_ahead(d->ring, now + d->clock) + r->s->skew)
+        r->keys[key].urgent = true;
+    for (size_t i = 0; i < r->n_live; i++) {
+        struct token_key *before = &r->keys[r->live[i]];
+        if (r->live[i] != key && token_signs_from(before) <= now + r->s->skew && before->hurried_at > now - r->s->skew)
+            before->hurried_at = now - r->s->skew;
+    }
+}
+
+static void promote(struct run *r, struct sim_daemon *d, int64_t now, size_t key, int64_t at)
+{
+    struct token_key *k = &r->keys[key];
+
+    if (k->stage != STAGE_WHOLE)
+        return;                             /* another has destroyed it */
+    if (at <= now + d->clock)
+        hurry(r, d, now, key);
+    k->promoted_at = at < k->promoted_at ? at : k->promoted_at;
+    fact_written(r, d, now);
+}
+
+/* --- what a person asks for ------------------------------------------------------------------------------ */
+
+/* As the operation has it. */
+static bool may_be_withdrawn(const struct sim_daemon *d, const struct ring_key *k, int64_t now)
+{
+    return k->activates_at - (now + d->clock) > ring_withdraw_ahead(d->ring);
+}
+
+static void ask_rotate(struct run *r, struct sim_daemon *d, int64_t now, const struct ring_key *next)
+{
+    int64_t clock = now + d->clock, soonest = ring_soonest(d->ring, next, clock);
+
+    if (!next)
+        generate(r, d, now, soonest);
+    else if (soonest < next->activates_at)
+        promote(r, d, now, next->ref, soonest);
+}
+
+static void ask_rotate_now(struct run *r, struct sim_daemon *d, int64_t now, const struct ring_key *next)
+{
+    if (next)
+        promote(r, d, now, next->ref, now + d->clock);
+}
+
+static void ask_withdraw(struct run *r, struct sim_daemon *d, int64_t now, const struct ring_key *next)
+{
+    if (next && may_be_withdrawn(d, next, now))
+        destroy(r, d, now, next->ref);
+}
+
+/* Made elsewhere, and named in the configuration of all when all may know it. */
+static void ask_outside(struct run *r, struct sim_daemon *d, int64_t now, const struct ring_key *next)
+{
+    int64_t soonest = ring_soonest(d->ring, NULL, now + d->clock);
+    size_t key = next ? NO_KEY : token_add(r, soonest + roll(r, 0, r->s->publish_ahead));
+
+    if (key == NO_KEY)
+        return;
+    r->keys[key].origin = KEY_OUTSIDE;
+    r->keys[key].has_public = r->keys[key].has_private = true;
+    r->keys[key].whole_at = now;
+    token_put(r, key, STAGE_WHOLE);
+    token_changed(r, now);
+}
+
+/* The panic button: what follows is what the ring asks for, and at once. */
+static void ask_revoke(struct run *r, struct sim_daemon *d, int64_t now, const struct ring_key *next)
+{
+    size_t i = (size_t)roll(r, 0, (int64_t)ring_size(d->ring) - 1);
+    const struct ring_key *k = ring_key(d->ring, i);
+    enum key_state state = ring_state(d->ring, i, now + d->clock);
+    struct token_key *bad = &r->keys[k->ref];
+
+    if (!k->proved || k->gone || bad->stage != STAGE_WHOLE || !(state == KEY_ACTIVE || state == KEY_RETIRED ||
+        (k == next && may_be_withdrawn(d, k, now))))
+        return;
+    bad->revoked_at = now;
+    bad->place = state == KEY_NEXT ? 0 : k->activates_at;
+    d->acts_at = now;
+    fact_written(r, d, now);
+}
+
+/* Of two that were made for one moment the one that is brought forward leaves the other its turn: who does that is unwise. */
+static bool has_twin(const struct sim_daemon *d, const struct ring_key *next)
+{
+    for (size_t i = 0; next && i < ring_size(d->ring); i++)
+        if (ring_key(d->ring, i) != next && ring_key(d->ring, i)->activates_at == next->activates_at)
+            return true;
+    return false;
+}
+
+void acts_asked(struct run *r, struct sim_daemon *d, int64_t now)
+{
+    static void (*const asked[])(struct run *, struct sim_daemon *, int64_t, const struct ring_key *) = {
+        ask_rotate, ask_rotate_now, ask_withdraw, ask_outside, ask_revoke,
+    };
+
+    /* It judges by a new listing, one thing at a time. */
+    if (!d->ring || d->blind || d->making != NO_KEY || d->listed_version != r->version)
+        return;
+    const struct ring_key *next = ring_coming_key(d->ring, now + d->clock);
+    if (has_twin(d, next))
+        return;
+    asked[roll(r, 0, ARRAY_LEN(asked) - 1)](r, d, now, next);
+    if (d->listed_version != r->version)
+        d->at[EVENT_LIST] = now;
+}
+
 /* --- what is due --------------------------------------------------------------------------------------- */
 
 void acts_now(struct run *r, struct sim_daemon *d, int64_t now)
@@ -136,7 +263,7 @@ void acts_now(struct run *r, struct sim_daemon *d, int64_t now)
     case RING_GENERATE:        generate(r, d, now, next.activates_at); break;
     case RING_DESTROY:         destroy(r, d, now, next.key->ref); break;
     case RING_DESTROY_PRIVATE: destroy_private(r, now, next.key->ref); break;
-    case RING_PROMOTE:                      /* nobody revokes here, and no token loses a key */
+    case RING_PROMOTE:         promote(r, d, now, next.key->ref, next.activates_at); break;
     case RING_NOTHING:         break;
     }
 }

@@ -29,6 +29,7 @@ static void on_start(struct run *r, struct sim_daemon *d, int64_t now)
     d->at[EVENT_END] = now + roll(r, 1, 4 * turn(r));
     d->at[EVENT_BLIND] = now + roll(r, 1, 4 * turn(r));
     d->at[EVENT_LIST] = now;
+    d->at[EVENT_ASKED] = r->o->by_hand ? now + roll(r, 1, 4 * turn(r)) : NEVER;
 }
 
 /* What it missed once may have been gone for a moment. */
@@ -84,12 +85,12 @@ static bool is_needed(struct run *r, const struct sim_daemon *d)
 static void on_blind(struct run *r, struct sim_daemon *d, int64_t now)
 {
     int64_t refresh = r->s->refresh, listed_at = now - roll_hard(r, 0, refresh - 1);
-    int64_t most = d->ring ? ring_facts_max_age(d->ring, now + d->clock) : 0;
 
     if (d->listed_version != r->version && d->at[EVENT_LIST] != NEVER)
         listed_at = d->at[EVENT_LIST] - refresh;
     d->listed_at = listed_at > d->listed_at ? listed_at : d->listed_at;
-    d->blind = true;
+    int64_t most = d->ring ? ring_facts_max_age(d->ring, d->listed_at + d->clock) : 0;
+    d->blind = d->was_blind = true;
     d->at[EVENT_LIST] = NEVER;
     d->at[EVENT_STALE] = d->listed_at + most > now ? d->listed_at + most : now;
     d->at[EVENT_SEES] = now + roll(r, 1, chance(r, 2) || is_needed(r, d) ? 4 * refresh : 2 * most + refresh);
@@ -112,9 +113,15 @@ static void on_sees(struct run *r, struct sim_daemon *d, int64_t now)
     d->at[EVENT_BLIND] = now + roll(r, 1, 4 * turn(r));
 }
 
+static void on_asked(struct run *r, struct sim_daemon *d, int64_t now)
+{
+    d->at[EVENT_ASKED] = now + roll(r, 1, 4 * turn(r));
+    acts_asked(r, d, now);
+}
+
 static void put_down(struct sim_daemon *d)
 {
-    d->up = d->blind = d->stale = false;
+    d->up = d->blind = d->was_blind = d->stale = false;
     d->acts_at = NEVER;
     for (int e = 0; e < N_EVENTS; e++)
         d->at[e] = NEVER;
@@ -136,7 +143,7 @@ static void on_end(struct run *r, struct sim_daemon *d, int64_t now)
 static void (*const handlers[N_EVENTS])(struct run *r, struct sim_daemon *d, int64_t now) = {
     [EVENT_START] = on_start, [EVENT_LIST] = on_list, [EVENT_LOOK] = on_look, [EVENT_HALF] = acts_half,
     [EVENT_MADE] = acts_made, [EVENT_BLIND] = on_blind, [EVENT_STALE] = on_stale, [EVENT_SEES] = on_sees,
-    [EVENT_END] = on_end,
+    [EVENT_ASKED] = on_asked, [EVENT_END] = on_end,
 };
 
 /*
@@ -177,6 +184,7 @@ void fleet_live(struct run *r)
     if (key == NO_KEY)
         return;
     r->keys[key].has_public = r->keys[key].has_private = true;
+    r->keys[key].whole_at = r->began;
     token_put(r, key, STAGE_WHOLE);
     for (unsigned i = 0; i < r->report->n_daemons; i++) {
         put_down(&r->daemons[i]);

@@ -75,10 +75,12 @@ static bool is_accepted(struct run *r, enum rehearsal_habit_of of, const struct 
 
 static void show(struct run *r, const struct sim_token *t)
 {
-    int64_t last = t->expires_at - 1 < r->end - 1 ? t->expires_at - 1 : r->end - 1;
+    const struct token_key *k = &r->keys[t->key];
+    int64_t last = t->expires_at < r->end ? t->expires_at - 1 : r->end - 1;
 
+    last = last < k->revoked_at ? last : k->revoked_at - 1;
     /* No verifier was promised to know an urgent key; and a signer's clock may be behind by more than a token may live. */
-    if (r->keys[t->key].urgent || last < t->signed_at)
+    if (k->urgent || t->signed_at >= run_cut_at(k) || last < t->signed_at)
         return;
     r->report->n_tokens++;
     for (int h = 0; h < N_REHEARSAL_HABITS; h++) {

@@ -20,8 +20,12 @@ static void found_silent(struct run *r, unsigned daemon, int64_t from, int64_t u
 static void found_signed(struct run *r, const struct spell *p, unsigned daemon, int64_t until)
 {
     struct token_key *k = &r->keys[p->signer];
-    int64_t last = until - 1, expires = last + p->clock + r->s->max_ttl;
+    int64_t last = (until < run_cut_at(k) ? until : run_cut_at(k)) - 1, expires = last + p->clock + r->s->max_ttl;
 
+    if (last < p->from)
+        return;
+    if (expires > k->revoked_at)
+        expires = k->revoked_at;
     if (p->from < k->first_at) {
         k->first_at = p->from;
         k->first_expires_at = p->from + p->clock + r->s->max_ttl;

@@ -9,11 +9,9 @@
 /* Of one moment the smaller kid signs, of those that can: it is the later. */
 static bool comes_after(const struct run *r, const struct known *a, const struct known *b)
 {
-    const struct token_key *k = &r->keys[a->key], *of = &r->keys[b->key];
-
-    if (k->activates_at != of->activates_at)
-        return k->activates_at > of->activates_at;
-    return a->proved != b->proved ? a->proved : strcmp(k->kid, of->kid) < 0;
+    if (a->activates_at != b->activates_at)
+        return a->activates_at > b->activates_at;
+    return a->proved != b->proved ? a->proved : strcmp(r->keys[a->key].kid, r->keys[b->key].kid) < 0;
 }
 
 /* When no token of it may live any more, for those who know what this daemon knows. */
@@ -22,7 +20,7 @@ static int64_t ends_at(const struct run *r, const struct sim_daemon *d, const st
     int64_t successor = NEVER;
 
     for (size_t i = 0; i < d->n_known; i++) {
-        int64_t at = r->keys[d->known[i].key].activates_at;
+        int64_t at = d->known[i].activates_at;
         if (comes_after(r, &d->known[i], known) && at < successor)
             successor = at;
     }
@@ -42,12 +40,12 @@ static bool holds(const size_t *set, size_t n, size_t key)
     return false;
 }
 
-/* A daemon whose clock is behind may take the one after the next for a clock's mistake; it has time. */
-static bool is_first_to_come(const struct run *r, const struct sim_daemon *d, size_t key, int64_t clock)
+/* A daemon whose clock is behind may take the one after the next place, a half key's too, for a clock's mistake; it has time. */
+static bool is_first_to_come(const struct sim_daemon *d, const struct known *key, int64_t clock)
 {
     for (size_t i = 0; i < d->n_known; i++) {
-        int64_t at = r->keys[d->known[i].key].activates_at;
-        if (d->known[i].proved && !d->known[i].gone && at > clock && at < r->keys[key].activates_at)
+        const struct known *k = &d->known[i];
+        if ((!k->gone || k->revoked) && k->activates_at > clock && k->activates_at < key->activates_at)
             return false;
     }
     return true;
@@ -57,20 +55,22 @@ void promises_hold(struct run *r, const struct sim_daemon *d, int64_t now, size_
 {
     int64_t clock = now + d->clock;
 
-    if (signer != NO_KEY && r->keys[signer].activates_at > clock)
+    if (signer != NO_KEY && knows_of(d, signer)->activates_at > clock)
         broke(r, d, now, FOUND_SIGNED_EARLY, signer);
     if (n > RING_MAX_PUBLISHED)
         run_found(r, (struct rehearsal_finding){ .kind = FOUND_TOO_MANY, .at = now, .key = set[0],
                                                  .daemon = (unsigned)(d - r->daemons), .n_published = n });
     for (size_t i = 0; i < d->n_known; i++) {
         size_t key = d->known[i].key;
-        if (!d->known[i].proved || d->known[i].gone || holds(set, n, key) || clock >= ends_at(r, d, &d->known[i]))
+        if (d->known[i].revoked && (key == signer || holds(set, n, key)))
+            broke(r, d, now, FOUND_REVOKED_USED, key);
+        if (d->known[i].revoked || !d->known[i].proved || d->known[i].gone || holds(set, n, key) || clock >= ends_at(r, d, &d->known[i]))
             continue;
         if (key == signer)
             broke(r, d, now, FOUND_SIGNED_UNPUBLISHED, key);
-        else if (r->keys[key].activates_at <= clock)
+        else if (d->known[i].activates_at <= clock)
             broke(r, d, now, FOUND_WITHDRAWN_EARLY, key);
-        else if (is_first_to_come(r, d, key, clock))
+        else if (is_first_to_come(d, &d->known[i], clock))
             broke(r, d, now, FOUND_PUBLISHED_LATE, key);
     }
 }
@@ -82,6 +82,7 @@ void promises_let_destroy(struct run *r, const struct sim_daemon *d, int64_t now
     if (r->keys[key].in_making)
         broke(r, d, now, FOUND_DESTROYED_IN_MAKING, key);
     for (size_t i = 0; i < d->n_known; i++)
-        if (d->known[i].key == key && r->keys[key].activates_at <= clock && clock < ends_at(r, d, &d->known[i]))
+        if (d->known[i].key == key && r->keys[key].whole_at && !d->known[i].revoked && d->known[i].activates_at <= clock &&
+            clock < ends_at(r, d, &d->known[i]))
             broke(r, d, now, FOUND_DESTROYED_EARLY, key);
 }

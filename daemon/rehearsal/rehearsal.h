@@ -35,6 +35,7 @@ struct rehearsal_options {
     uint64_t seed;
     int64_t span;                /* to live through */
     size_t n_tokens;             /* at most, shown to verifiers of each habit */
+    bool by_hand;                /* people change it, too: rotate, withdraw and revoke keys, and bring some made outside */
     bool is_unpublished;         /* no verifier has a copy: each asks a daemon */
     enum rehearsal_breakage broken;
 };
@@ -49,6 +50,7 @@ enum rehearsal_kind {
     FOUND_WITHDRAWN_EARLY,       /* by `daemon`, from its key set */
     FOUND_PUBLISHED_LATE,        /* by `daemon`, which knows it */
     FOUND_REJECTED,              /* a living token, for lack of its key */
+    FOUND_REVOKED_USED,          /* signed with or published by `daemon`, which knows that it is revoked */
     FOUND_TOO_MANY,              /* keys published, more than verifiers read */
 };
 const char *rehearsal_kind_name(enum rehearsal_kind k);        /* "signed-early" */
@@ -94,7 +96,7 @@ struct rehearsal_change { const char *setting; int64_t was, is; };
 #define REHEARSAL_MAX_CHANGES 4u
 
 struct rehearsal_report {
-    int64_t lived;
+    int64_t lived;                   /* shorter than the span: it made or kept too many keys to go on */
     unsigned n_daemons, n_rotations, n_restarts;
     unsigned n_crashes;              /* in the middle of a step: restarts, too */
     unsigned n_blind;                /* spells in which a daemon could not list the token */

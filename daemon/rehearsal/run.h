@@ -21,8 +21,14 @@ struct token_key {
     char kid[24];
     int64_t activates_at;
     enum stage stage;
+    enum key_origin origin;
     bool in_making;
-    bool urgent;                 /* made when nothing could sign: it does so at once, known or not */
+    bool urgent;                 /* signs at once, before verifiers can know it: nothing else could, or a person wants it */
+    int64_t whole_at;            /* since when it is published */
+    /* the facts beside it; NEVER: not so */
+    int64_t promoted_at;         /* it signs from then on, not from activates_at on */
+    int64_t revoked_at, place;   /* by the true clock; which place in the ring it holds, 0: none */
+    int64_t hurried_at;          /* its successor was made to sign at once: no token of later is promised anything */
     bool has_public;             /* of a half: which one; without it there is no kid */
     bool has_private;
     /* its tokens, for the judge; first_at NEVER: none */
@@ -33,10 +39,13 @@ struct token_key {
 /* What one daemon knows of a key. */
 struct known {
     size_t key;
+    int64_t activates_at;        /* by the facts that it knows */
+    bool revoked, promoted;
     int64_t seen_since, retired_since;       /* retired_since NEVER: it is not */
     unsigned n_missing;          /* listings in a row */
     bool has_public, has_private, proved;    /* as listed last */
     bool gone;
+    bool missed_next;            /* it was a next key when it may have gone */
     bool let_go;                 /* destroyed by this daemon itself */
 };
 
@@ -54,6 +63,7 @@ enum event {
     EVENT_LOOK,                  /* time alone changes the ring */
     EVENT_HALF, EVENT_MADE,      /* the key it generates is there by half; is whole */
     EVENT_BLIND, EVENT_STALE, EVENT_SEES,    /* it cannot list the token; what it knows is too old; it can again */
+    EVENT_ASKED,                 /* a person asks it for a change of the ring */
     EVENT_END,                   /* it is stopped, or crashes */
     N_EVENTS
 };
@@ -62,6 +72,7 @@ struct sim_daemon {
     int64_t clock;               /* its error */
     int64_t at[N_EVENTS];        /* NEVER: not */
     bool up, blind, stale;
+    bool was_blind;              /* since its last listing */
     size_t making;               /* NO_KEY: none */
     struct known *known;
     size_t n_known, known_room;
@@ -110,9 +121,17 @@ static inline bool is_broken(const struct run *r, const struct sim_daemon *d, en
     return r->o->broken == how && d == r->daemons;
 }
 
+/* From when on no token of a key is promised anything. */
+static inline int64_t run_cut_at(const struct token_key *k)
+{
+    return k->revoked_at < k->hurried_at ? k->revoked_at : k->hurried_at;
+}
+
 /* token.c: a key with nothing on the token yet; NO_KEY: no memory. */
 size_t token_add(struct run *r, int64_t activates_at);
 void token_put(struct run *r, size_t key, enum stage stage);       /* STAGE_GONE: destroyed */
+bool token_has_fact(const struct token_key *k);
+int64_t token_signs_from(const struct token_key *k);               /* who knows its facts; but for a revoked one's place */
 
 /* fleet.c: all of the daemons' lives. */
 void fleet_live(struct run *r);
@@ -124,11 +143,13 @@ void gives_nothing(struct run *r, struct sim_daemon *d, int64_t now);
 /* acts.c: does what is due and waited for; then plans when to do what comes next. */
 void acts_now(struct run *r, struct sim_daemon *d, int64_t now);
 void acts_plan(struct run *r, struct sim_daemon *d, int64_t now);
+void acts_asked(struct run *r, struct sim_daemon *d, int64_t now);
 void acts_half(struct run *r, struct sim_daemon *d, int64_t now);
 void acts_made(struct run *r, struct sim_daemon *d, int64_t now);
 void acts_abandon(struct run *r, struct sim_daemon *d);
 
 /* knows.c: what a daemon knows of the token, and the ring of that. */
+struct known *knows_of(const struct sim_daemon *d, size_t key);
 void knows_list(struct run *r, struct sim_daemon *d, int64_t now);
 void knows_clear(struct sim_daemon *d);
 void knows_let_go(struct sim_daemon *d, size_t key);

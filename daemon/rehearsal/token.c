@@ -51,17 +51,27 @@ size_t token_add(struct run *r, int64_t activates_at)
     struct token_key *k = &r->keys[r->n_keys];
     bool public_first = chance(r, 2);
     *k = (struct token_key){ .activates_at = activates_at, .has_public = public_first, .has_private = !public_first,
-                             .first_at = NEVER, .last_expires_at = INT64_MIN, .destroyed_at = NEVER };
+                             .promoted_at = NEVER, .revoked_at = NEVER, .hurried_at = NEVER, .first_at = NEVER, .last_expires_at = INT64_MIN, .destroyed_at = NEVER };
     snprintf(k->kid, sizeof k->kid, "%016llx", (unsigned long long)next(r));
     r->live[r->n_live++] = r->n_keys;
     return r->n_keys++;
+}
+
+int64_t token_signs_from(const struct token_key *k)
+{
+    return k->promoted_at < k->activates_at ? k->promoted_at : k->activates_at;
+}
+
+bool token_has_fact(const struct token_key *k)
+{
+    return k->promoted_at != NEVER || k->revoked_at != NEVER;
 }
 
 void token_put(struct run *r, size_t key, enum stage stage)
 {
     r->version += r->keys[key].stage != STAGE_NOTHING || stage != STAGE_GONE;
     r->keys[key].stage = stage;
-    if (stage != STAGE_GONE)
+    if (stage != STAGE_GONE || token_has_fact(&r->keys[key]))
         return;
     for (size_t i = 0; i < r->n_live; i++)
         if (r->live[i] == key) {

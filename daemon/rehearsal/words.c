@@ -7,7 +7,7 @@ static const char *const kind_names[] = {
     [FOUND_NOTHING] = "nothing", [FOUND_SIGNED_EARLY] = "signed-early", [FOUND_SIGNED_UNPUBLISHED] = "signed-unpublished",
     [FOUND_DESTROYED_EARLY] = "destroyed-early", [FOUND_DESTROYED_IN_MAKING] = "destroyed-in-making",
     [FOUND_WITHDRAWN_EARLY] = "withdrawn-early", [FOUND_PUBLISHED_LATE] = "published-late", [FOUND_REJECTED] = "rejected",
-    [FOUND_TOO_MANY] = "too-many",
+    [FOUND_REVOKED_USED] = "revoked-used", [FOUND_TOO_MANY] = "too-many",
 };
 
 const char *rehearsal_kind_name(enum rehearsal_kind k)
@@ -49,6 +49,7 @@ static const char *const sentences[] = {
     [FOUND_PUBLISHED_LATE] = "daemon %d knows key %k and does not publish it",
     [FOUND_REJECTED] = "a living token is rejected: daemon %d signed it with key %k on %i, until %e; a verifier's copy of"
                        " the key set, from daemon %s on %c and good for %m, has no such key",
+    [FOUND_REVOKED_USED] = "daemon %d uses key %k, which it knows to be revoked",
     [FOUND_TOO_MANY] = "daemon %d publishes %n keys, and some verifiers read no more than 100",
 };
 

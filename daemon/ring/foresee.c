@@ -27,7 +27,7 @@ static bool walk_begin(struct walk *w, const struct ring *r, struct err *e)
         struct ring_life *l = &w->lives[w->n++];
         *l = (struct ring_life){ .key = r->places[i].key, .state = ring_state(r, i, w->at), .retires_at = INT64_MAX,
                                  .ends_at = INT64_MAX, .private_destroyed_at = INT64_MAX, .destroyed_at = INT64_MAX };
-        if (l->state == KEY_NEXT) {
+        if (l->state == KEY_NEXT || (l->state == KEY_ACTIVE && l->key.seen_since < l->key.activates_at)) {
             l->published_at = l->key.seen_since;
             l->longest_max_age = ring_longest_max_age(r, w->at);
         }

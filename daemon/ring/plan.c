@@ -62,12 +62,18 @@ static struct ring_next rotate(const struct ring *r, int64_t now)
     return (struct ring_next){ RING_GENERATE, due, ring_turn(r, ring_most(due, now)), NULL };
 }
 
+/* Then all who list the token know of it before its turn, by whichever clock; who does not: see ring_facts_max_age. */
+static bool may_be_withdrawn(const struct ring *r, const struct ring_place *p, int64_t at)
+{
+    return p->key.activates_at - at > r->s.refresh + r->s.skew;
+}
+
 /* Of two keys that two daemons made for one moment the larger kid goes, while nobody can have used either. */
 static bool is_spare_twin(const struct ring *r, size_t i, int64_t now)
 {
     const struct ring_place *p = &r->places[i];
 
-    if (i + 1 >= r->n || p->key.activates_at - now <= r->s.refresh + r->s.skew)
+    if (i + 1 >= r->n || !may_be_withdrawn(r, p, now))
         return false;
     const struct ring_place *q = &r->places[i + 1];
     return q->key.activates_at == p->key.activates_at && q->key.proved && !q->revoked && !q->key.gone &&
@@ -125,7 +131,7 @@ static int64_t destroyed_at(const struct ring *r, size_t i, int64_t now, int64_t
     }
     if (state == KEY_ORPHAN && !p->key.proved) {
         int64_t at = p->key.seen_since + r->s.generation_time;
-        return at < p->key.activates_at ? at : INT64_MAX;
+        return may_be_withdrawn(r, p, ring_most(at, now)) ? at : INT64_MAX;
     }
     if (state == KEY_NEXT)
         return is_spare_twin(r, i, now) ? now : INT64_MAX;
@@ -185,10 +191,21 @@ struct ring_next ring_next(const struct ring *r, int64_t now)
     return best;
 }
 
+/* What is destroyed is mostly past its end; not the spare one of two keys that are to come. */
+static bool changes_set(const struct ring *r, const struct ring_next *next, int64_t now)
+{
+    if (next->action != RING_DESTROY)
+        return next->action == RING_GENERATE || next->action == RING_PROMOTE;
+    for (size_t i = 0; i < r->n; i++)
+        if (next->key == &r->places[i].key)
+            return ring_published(r, i, now);
+    return false;
+}
+
 int64_t ring_set_changes_at(const struct ring *r, int64_t now)
 {
     struct ring_next next = ring_next(r, now);
-    int64_t best = next.action == RING_GENERATE || next.action == RING_PROMOTE ? next.at : INT64_MAX;
+    int64_t best = changes_set(r, &next, now) ? next.at : INT64_MAX;
 
     for (size_t i = 0; i < r->n; i++) {
         int64_t ends = ring_published(r, i, now) ? ring_ends_at(r, i) : INT64_MAX;

@@ -46,11 +46,24 @@ int64_t ring_ahead(const struct ring *r, int64_t now)
 }
 
 /* A key is there when it is made, which may take its time: so much later than it was begun. */
-int64_t ring_facts_max_age(const struct ring *r, int64_t now)
+static int64_t harmless_age(const struct ring *r, int64_t now)
 {
     int64_t most = ring_ahead(r, now) - ring_longest_max_age(r, now) - longest_skew(r, now) - r->s.generation_time;
 
     return ring_most(most, r->s.refresh);
+}
+
+/*
+ * A turn that is to come may be called off: a person withdraws the next key, a
+ * daemon sweeps one that is not whole. The key before it then signs on, and
+ * who has not heard of that must not take it out of the key set.
+ */
+int64_t ring_facts_max_age(const struct ring *r, int64_t now)
+{
+    ptrdiff_t active = ring_active(r, now);
+    int64_t most = harmless_age(r, now), ends = active < 0 ? INT64_MAX : ring_ends_at(r, (size_t)active);
+
+    return ring_most(ends - now < most ? ends - now : most, r->s.refresh);
 }
 
 int64_t ring_copy_max_age(const struct ring *r, int64_t now)
@@ -102,6 +115,14 @@ int64_t ring_turn(const struct ring *r, int64_t now)
     return at;
 }
 
+/* Since when all that see it publish it: by a slow clock a key after the next is too far, until the active one's turn. */
+static int64_t published_since(const struct ring *r, const struct ring_key *next, int64_t now)
+{
+    ptrdiff_t active = ring_active(r, now);
+
+    return active < 0 || next->activates_at <= now ? next->seen_since : ring_most(next->seen_since, r->places[active].key.activates_at);
+}
+
 /*
  * Daemons that could not list the token go on with what they have for as long
  * as facts may be old: until then one may sign with the key before, or give out
@@ -109,16 +130,21 @@ int64_t ring_turn(const struct ring *r, int64_t now)
  */
 int64_t ring_soonest(const struct ring *r, const struct ring_key *next, int64_t now)
 {
-    int64_t spread = now + ring_facts_max_age(r, now) + longest_skew(r, now);
+    int64_t spread = now + harmless_age(r, now) + longest_skew(r, now);
 
-    return rounded_up(next ? ring_most(spread, next->seen_since + ring_ahead(r, now)) : now + ring_ahead(r, now),
+    return rounded_up(next ? ring_most(spread, published_since(r, next, now) + ring_ahead(r, now)) : now + ring_ahead(r, now),
                       r->s.refresh);
 }
 
 int64_t ring_known_at(const struct ring *r, const struct ring_key *next, int64_t now)
 {
-    return (next ? next->seen_since : now) + ring_longest_max_age(r, now) + r->s.refresh + longest_skew(r, now) +
+    return (next ? published_since(r, next, now) : now) + ring_longest_max_age(r, now) + r->s.refresh + longest_skew(r, now) +
            (next ? 0 : r->s.generation_time);
+}
+
+int64_t ring_withdraw_ahead(const struct ring *r)
+{
+    return 3 * r->s.refresh + r->s.skew;
 }
 
 /* --- against wrong clocks ---------------------------------------------------------------------------- */

@@ -42,13 +42,24 @@ static struct ring_place *place_of(struct ring *r, const char *kid)
     return NULL;
 }
 
+/* And what was made by half for the same moment: it would have that for itself, and nothing would sign from then on. */
+static void promote(struct ring *r, struct ring_place *p, int64_t at)
+{
+    int64_t before = p->key.activates_at;
+
+    for (size_t i = 0; i < r->n; i++)
+        if (r->places[i].key.activates_at == before && !r->places[i].key.proved && !r->places[i].revoked)
+            r->places[i].key.activates_at = at;
+    p->key.activates_at = at;
+}
+
 static void apply(struct ring *r, const struct ring_fact *f)
 {
     struct ring_place *p = place_of(r, f->kid);
 
     if (f->kind == LABEL_PROMOTE) {
         if (p && f->at < p->key.activates_at)
-            p->key.activates_at = f->at;
+            promote(r, p, f->at);
         return;
     }
     if (!p) {

@@ -94,7 +94,7 @@ int64_t ring_set_changes_at(const struct ring *r, int64_t now);
  * where keys were made under longer promises that are still out.
  */
 int64_t ring_ahead(const struct ring *r, int64_t now);
-/* How old facts may be, a refresh at least: older ones neither sign nor are served. */
+/* How old facts of `now` may become, a refresh at least: older ones neither sign nor are served. */
 int64_t ring_facts_max_age(const struct ring *r, int64_t now);
 /* For how long a copy of the key set may be used: never longer than its keys promise. */
 int64_t ring_copy_max_age(const struct ring *r, int64_t now);
@@ -111,6 +111,8 @@ int64_t ring_turn(const struct ring *r, int64_t now);
 int64_t ring_soonest(const struct ring *r, const struct ring_key *next, int64_t now);
 /* When every verifier that honours max-age has that key, or (NULL) one that is made now. */
 int64_t ring_known_at(const struct ring *r, const struct ring_key *next, int64_t now);
+/* How long before its turn a next key may yet be withdrawn: all others miss it, twice, before it signs by any clock. */
+int64_t ring_withdraw_ahead(const struct ring *r);
 /* For how long a process has seen a key retired, on its own clock that never jumps, when it needs no other word for it. */
 int64_t ring_watch(const struct ring *r, size_t i, int64_t now);
 /* A turn after it came so late that a clock may have been wrong: the key stays until a person destroys it. */
@@ -137,7 +139,8 @@ struct ring_life {
     struct ring_key key;             /* to_come: no kid */
     enum key_state state;            /* at `now`; to_come: KEY_NEXT */
     bool to_come;                    /* not made yet */
-    int64_t published_at;            /* to_come: when it is due; KEY_NEXT: seen by this daemon since; else 0 */
+    int64_t published_at;            /* to_come: when it is due; else since when this daemon has seen it, where that was
+                                        before its turn; else 0 */
     int64_t longest_max_age;         /* the same two: how long a key set without it may be in use; else 0 */
     int64_t retires_at, ends_at;     /* INT64_MAX: nothing foreseen ends it */
     int64_t private_destroyed_at, destroyed_at;     /* INT64_MAX: not foreseen */

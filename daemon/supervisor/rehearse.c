@@ -59,6 +59,13 @@ static void say_verdict(const struct rehearsed *of, struct buf *out)
     const struct rehearsal_report *r = &of->report;
 
     rehearsal_say_found(&of->ring->settings, &r->found, out);
+    if (r->found.kind == FOUND_NOTHING && r->lived < of->asked) {
+        buf_append_str(out, " in the first ");
+        rehearsal_say_span(r->lived, out);
+        buf_append_str(out, " of the ");
+        rehearsal_say_span(of->asked, out);
+        buf_append_str(out, " asked for, and no more was lived through: that is how far the keys go that a run holds");
+    }
     if (r->found.kind == FOUND_NOTHING && r->n_urgent)
         buf_append_str(out, ", but for those signed at once when nothing else could sign");
     if (r->found.kind == FOUND_NOTHING && of->is_refused)
@@ -177,7 +184,8 @@ static bool live(const struct config *c, const struct rehearse_args *args, struc
         of->is_unpublished = is_unpublished(c, of->ring);
         struct ring_settings settings = of->ring->settings;
         of->is_refused = settings.as_written = ring_check(&settings, &none, broken) > 0;
-        const struct rehearsal_options o = { .seed = args->seed, .span = args->years * YEAR, .n_tokens = REHEARSAL_TOKENS,
+        of->asked = args->years * YEAR;
+        const struct rehearsal_options o = { .seed = args->seed, .span = of->asked, .n_tokens = REHEARSAL_TOKENS,
                                              .is_unpublished = of->is_unpublished };
         if (!rehearse(&settings, &o, &of->report, e))
             return false;

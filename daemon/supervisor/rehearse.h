@@ -24,6 +24,7 @@ struct rehearsed {
     const struct ring_config *ring;
     bool is_unpublished;         /* its keys are in no key set */
     bool is_refused;             /* by its own arithmetic */
+    int64_t asked;               /* to live through, seconds */
     struct rehearsal_report report;
 };
 

@@ -34,9 +34,9 @@ static json_t *found_of(const struct rehearsed *of)
     const struct rehearsal_finding *f = &of->report.found;
     CLEANUP(buf_clear) struct buf text;
 
+    buf_init(&text, MAX_TEXT);
     if (f->kind == FOUND_NOTHING)
         return json_null();
-    buf_init(&text, MAX_TEXT);
     rehearsal_say_found(&of->ring->settings, f, &text);
     json_t *found = json_pack("{s:s, s:I, s:I, s:I, s:o}", "kind", rehearsal_kind_name(f->kind), "at_s", (json_int_t)f->at,
                               "key", (json_int_t)f->key, "daemon", (json_int_t)f->daemon, "text", text_of(&text));
@@ -87,13 +87,14 @@ static json_t *habits_of(const struct rehearsed *of)
 static json_t *ring_of(const struct rehearsed *of)
 {
     const struct rehearsal_report *r = &of->report;
-    const char *verdict = r->found.kind != FOUND_NOTHING ? "found" : of->is_refused ? "refused" : "kept";
+    const char *verdict = r->found.kind != FOUND_NOTHING ? "found" : of->is_refused ? "refused" :
+                          r->lived < of->asked ? "kept-so-far" : "kept";
 
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
                      "name", of->ring->settings.name, "alg", of->ring->alg->name, "verdict", verdict,
                      "settings", settings_of(&of->ring->settings), "found", found_of(of),
                      "changes", changes_of(r->changes, r->n_changes), "margins", margins_of(r), "habits", habits_of(of),
-                     "lived_s", (json_int_t)r->lived, "rotations", (json_int_t)r->n_rotations,
+                     "asked_s", (json_int_t)of->asked, "lived_s", (json_int_t)r->lived, "rotations", (json_int_t)r->n_rotations,
                      "daemons", (json_int_t)r->n_daemons, "restarts", (json_int_t)r->n_restarts,
                      "crashes", (json_int_t)r->n_crashes, "blind", (json_int_t)r->n_blind, "tokens", (json_int_t)r->n_tokens,
                      "checks", (json_int_t)r->n_checks, "most_published", (json_int_t)r->most_published,

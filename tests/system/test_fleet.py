@@ -150,7 +150,7 @@ class Fleets(unittest.TestCase):
         fleet.stop()
 
     def test_behind_p11_kit_s_server_as_a_network_hsm(self):
-        fleet = self.start(3, make_place=RemotePlace)
+        fleet = self.start(5, make_place=RemotePlace)
         with Asking(fleet) as asking, fleet.time.running(RATE, fleet.keep_up):
             self.rotations(asking, 1)
             fleet.kill(fleet.daemons[0])

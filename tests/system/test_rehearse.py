@@ -119,6 +119,16 @@ class Rehearse(unittest.TestCase):
         self.assertRegex(rows["verdict"], r"^day \d+, [\d:]+: daemon \d publishes 101 keys, ")
         self.assertEqual(rows["change"], "max_ttl: 1d (now 150d); the same run then finds nothing")
 
+    def test_a_run_that_is_cut_short_claims_no_more_than_it_lived(self):
+        quick = self.write(ring("web", "ES256", "rotate_every: 2h", "publish_ahead: 1h", "max_ttl: 1h"))
+        web = self.json(quick, "--seed", "1")["rings"][0]
+        self.assertEqual((web["verdict"], web["asked_s"]), ("kept-so-far", 3650 * DAY))
+        self.assertLess(web["lived_s"], 365 * DAY)
+        verdict = dict(self.rows(self.signetd(quick, "--seed", "1")[0]))["verdict"]
+        self.assertRegex(verdict, r"^no living token was ever without its published key in the first [\dd]+\w* of the 3650d asked"
+                         " for, and no more was lived through")
+        self.assertEqual(self.json(self.write(WEB), "--seed", "1", "--years", "1")["rings"][0]["verdict"], "kept")
+
     def test_a_ring_of_secrets_is_asked_for_and_never_copied(self):
         out = self.signetd(self.write(SECRET), "--seed", "1")[0]
         self.assertNotIn("besides", out)

@@ -102,6 +102,10 @@ class Session(Case):
             with self.subTest(reason=reason):
                 self.refused(reason, *args)
 
+    def test_who_asks_for_no_profile_is_told_which_there_are_for_it(self):
+        err = self.refused("UNKNOWN_PROFILE", "sign", "--profile", "no-such", "--subject", "s")
+        self.assertRegex(err, "no profile 'no-such'; you may use .*web-session")
+
     def test_a_payload_is_for_raw_profiles_only_and_claims_are_not(self):
         self.refused("PAYLOAD_NOT_ALLOWED", "sign", "--profile", "web-session", "--payload", "-", stdin=b"{}")
 

@@ -30,8 +30,8 @@ def message(*pairs):
     return b"".join(field(number, value) for number, value in pairs if value not in (0, "", b"", None, False))
 
 
-def key(kid, state, ring="web", alg="ES256", uses=(), at=NOW - FAR, ends=0, jwk=RSA_JWK, id_="00aa", published=True):
-    return message((1, kid), (2, ring), (3, alg), (4, state), (5, f"signet:{ring}"), (6, id_), (7, at), (9, ends),
+def key(kid, state, ring="web", alg="ES256", uses=(), at=NOW - FAR, retires=0, ends=0, jwk=RSA_JWK, id_="00aa", published=True):
+    return message((1, kid), (2, ring), (3, alg), (4, state), (5, f"signet:{ring}"), (6, id_), (7, at), (8, retires), (9, ends),
                    (10, int(published)), (18, jwk), (20, "made in the token"), (21, sum(n for _, n in uses)),
                    *((22, message((1, profile), (2, n))) for profile, n in uses))
 
@@ -132,7 +132,7 @@ class Words(unittest.TestCase):
 
 class Usage(Words):
     def test_what_destroys_wants_one_key_and_is_told_before_anything_is_asked(self):
-        for command, flag in (("revoke", ["--compromised"]), ("destroy", ["--i-know"])):
+        for command, flag in (("revoke", ["--compromised"]), ("destroy", ["--i-know"]), ("show", [])):
             for args, says in (([], "KID is missing"), ([BAD, GOOD], "one argument too many"), ([""], "KID is empty")):
                 with self.subTest(command=command, args=args), Scripted({}) as d:
                     self.assertIn(says, d.cli("key", command, *args, *flag, want=2)[1])
@@ -141,6 +141,27 @@ class Usage(Words):
             with self.subTest(args=args), Scripted({}) as d:
                 d.cli("ring", "rotate", *args, "--now", "--yes", want=2)
                 self.assertEqual(d.asked, [])
+
+
+class Which(Words):
+    """The same of each command on a key."""
+    COMMANDS = ["show"], ["destroy"], ["revoke", "--compromised"]
+
+    def test_none_and_several_are_told_alike(self):
+        keys = message((1, key("a" * 43, "active")), (1, key("ab" + "c" * 41, "retired")))
+        refused = (ERROR, error(5, "UNKNOWN_KEY", "the token has no key 'x'"))
+        for kid, says in (("x", "no"), ("a", "more than one")):
+            with self.subTest(kid), Scripted({LIST_KEYS: keys, REVOKE: refused}) as d:
+                self.assertEqual({d.cli("key", *command, kid, want=1) for command in self.COMMANDS},
+                                 {("", f"signet: UNKNOWN_KEY: {says} key has a kid that begins with '{kid}': signet key list\n")})
+
+    def test_a_revoked_one_has_no_times_to_come(self):
+        keys = message((1, key(BAD, "revoked", at=NOW - FAR, retires=NOW + SOON, ends=NOW + FAR)))
+        with Scripted({LIST_KEYS: keys}) as d:
+            rows = self.rows(d.cli("key", "show", BAD)[0])
+        self.assertEqual(rows["state"], "revoked: never published or used again")
+        self.assertIn("ago", rows["signed from"])
+        self.assertTrue({"retires", "ends", "activates"}.isdisjoint(rows))
 
 
 class Revoke(Words):
@@ -229,7 +250,7 @@ class Revoke(Words):
         with Scripted({}) as d:
             self.has(d.cli("key", "revoke", "C0FF", "--compromised", want=1)[1], "has no kid, so there is nothing to revoke")
         with Scripted({REVOKE: (ERROR, error(5, "UNKNOWN_KEY", "no such key"))}) as d:
-            self.has(d.cli("key", "revoke", "gone", "--compromised", want=1)[1], "UNKNOWN_KEY: no such key")
+            self.has(d.cli("key", "revoke", "gone", "--compromised", want=1)[1], "UNKNOWN_KEY: no key has a kid that begins with .gone.")
 
     def test_a_panic_button_does_not_depend_on_what_the_report_alone_needs(self):
         with Scripted({REVOKE: self.done(), LIST_RINGS: (ERROR, error(13, "INTERNAL"))}) as d:
@@ -327,9 +348,9 @@ class Rotate(Words):
                 self.has(d.cli("ring", "rotate", "web", "--now", want=2, stdin=stdin)[1], "asks on the terminal", "--yes", "--dry-run")
             self.assertEqual(d.asked, [])
             out, err = d.cli("ring", "rotate", "web", "--now", "--yes")
-            self.has(err, "^ring web: a new key signs from now on\n", "not safe: until 20")
-            self.has(out, f"^ring web: a new key, {NEXT}, signs from now on\n")
-            self.assertEqual(d.of(ROTATE), [{1: b"web", 2: 1, 3: 1}, {1: b"web", 2: 1}])
+            self.assertEqual(err, "")                        # the result says it all, once
+            self.has(out, f"^ring web: a new key, {NEXT}, signs from now on\n  not safe: until 20")
+            self.assertEqual(d.of(ROTATE), [{1: b"web", 2: 1}])
             self.assertEqual(json.loads(d.cli("ring", "rotate", "web", "--now", "--yes", "--json")[0])["key"]["kid"], NEXT)
 
     def test_now_asks_on_the_terminal(self):
@@ -455,6 +476,17 @@ class Plan(Words):
             self.assertEqual(json.loads(d.cli("ring", "plan", "web", "--json")[0])["late_s"], 7 * DAY)
         with self.plan(REVOKED) as d:
             self.assertEqual(json.loads(d.cli("ring", "plan", "web", "--json")[0])["late_s"], HOUR)
+
+    def test_a_key_that_signs_too_early_is_not_called_safe(self):
+        for ahead, says in ((60, "not known to be safe: it was seen here only 1m ahead; every verifier has it by 20"),
+                            (DAY, "safe: seen here 1d ahead; every verifier has it after jwks_max_age 15m")):
+            text, _ = self.moments([life(BAD, "retired", NOW - 20 * DAY, retires=NOW - 30, ends=NOW - 30 + TAIL),
+                                    life(GOOD, "active", NOW - 30, 0, NOW - 30 - ahead)])
+            self.assertIn(f"{GOOD} signs; {BAD} retires: it signs no more and still verifies\n    {says}", text)
+
+    def test_what_is_due_now_is_told_as_such(self):
+        text, _ = self.moments(LATE)
+        self.has(text, rf"Z \(now\)  now: {GOOD} signs\n\S+Z \(now\)  due: new key 1 is made\n")
 
     def test_what_never_rotates_says_how_it_does(self):
         text, moments = self.moments([life(GOOD, "active", NOW - DAY)], until=NOW, of=ring("still", 0))

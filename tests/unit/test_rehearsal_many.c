@@ -1,7 +1,7 @@
 /*
  * The property: whatever the settings, if no check refuses them, and in
- * whatever order things happen, no living token is ever without its published
- * key. Thousands of settings, each with a life of its own. SIGNET_SEED repeats
+ * whatever order things happen, by themselves or because a person wants them,
+ * no living token is ever without its published key. Thousands of settings, each with a life of its own. SIGNET_SEED repeats
  * a run; its number is printed.
  */
 #include "daemon/rehearsal/rehearsal.h"
@@ -61,12 +61,6 @@ static struct ring_settings any_settings(void)
         .generation_time = between(1, chance(2) ? 600 : 10), .destroy_after = chance(3) ? 0 : some(30 * DAY),
         .standby = chance(4), .destroy_retired_private = chance(4),
     };
-
-    /*
-     * A key that was made by half must be gone from every daemon's view before its time: there are two refreshes for
-     * that and two skews. Where there are not it may hold its place, and the ring does not sign for a turn.
-     */
-    s.max_age = most(s.max_age, 2 * (s.refresh + s.skew) + 2);
     s.publish_ahead = s.max_age + s.refresh + s.skew + s.generation_time + (chance(2) ? 0 : some(30 * DAY));
     s.rotate_every = most(60, 2 * s.publish_ahead + (chance(3) ? 0 : some(90 * DAY)));
     s.max_ttl = chance(3) ? s.rotate_every : between(1, s.rotate_every);
@@ -89,7 +83,8 @@ static void tell(const struct ring_settings *s, uint64_t seed, const struct rehe
 
 static struct rehearsal_report live(const struct ring_settings *s, uint64_t seed, enum rehearsal_breakage broken)
 {
-    const struct rehearsal_options o = { .seed = seed, .span = N_TURNS * s->rotate_every, .n_tokens = 200, .broken = broken };
+    const struct rehearsal_options o = { .seed = seed, .span = N_TURNS * s->rotate_every, .n_tokens = 200, .broken = broken,
+                                         .by_hand = true };
     const struct ring_promise none = { 0, 0 };
     struct ring_sum sums[RING_MAX_SUMS];
     struct rehearsal_report r;

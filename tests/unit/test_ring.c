@@ -354,6 +354,49 @@ static void only_what_signet_made_is_destroyed(void)
     check_next("an orphan, seen so long enough", ring_next(r, 161), RING_DESTROY, 163, 0, "b");
     unit_same_int("never once its time has come", ring_next(r, 200).action, RING_GENERATE);
     ring_free(r);
+    orphan[1].seen_since = 185;
+    r = ring_of(&plain, orphan, 2, NULL, 0);
+    check_next("while all can hear of it before its time: refresh 5, skew 2", ring_next(r, 188), RING_DESTROY, 188, 0, "b");
+    unit_same_int("and then no more", ring_next(r, 193).action == RING_DESTROY, 0);
+    ring_free(r);
+}
+
+/* The next key may be withdrawn, or swept: who does not hear of it must not take the one before out of its key set. */
+static void facts_do_not_outlive_what_a_turn_that_is_called_off_would_end(void)
+{
+    struct ring_settings s = plain;
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+
+    s.publish_ahead = 300;                                   /* 300 - 10 - 2 - 3: the limit otherwise */
+    struct ring *r = ring_of(&s, k, 1, NULL, 0);
+    unit_same_int("none is to come", ring_facts_max_age(r, 150), 285);
+    ring_free(r);
+    r = ring_of(&s, k, 2, NULL, 0);
+    unit_same_int("until the active one would end", ring_facts_max_age(r, 150), 222 - 150);
+    unit_same_int("once its turn has come it came", ring_facts_max_age(r, 200), 285);
+    ring_free(r);
+    s.max_ttl = k[0].max_ttl = 1;
+    r = ring_of(&s, k, 2, NULL, 0);
+    unit_same_int("a refresh at least", ring_facts_max_age(r, 199), 5);
+    ring_free(r);
+    k[1].proved = false;
+    k[0].max_ttl = 20;
+    r = ring_of(&s, k, 2, NULL, 0);
+    unit_same_int("one that is not whole holds its place, too", ring_facts_max_age(r, 150), 222 - 150);
+    ring_free(r);
+}
+
+static void what_was_made_by_half_goes_with_the_promoted_key_of_its_moment(void)
+{
+    struct ring_key k[] = { key("a", 100), key("b", 200), key("half", 200) };
+    struct ring_fact f[] = { fact(LABEL_PROMOTE, "b", 150) };
+    struct err e;
+
+    k[2].proved = false;
+    struct ring *r = ring_of(&plain, k, 3, f, 1);
+    const struct ring_key *signer = ring_signer(r, 200, &e);
+    unit_same_str("signs on, past the time of both", signer ? signer->kid : e.text, "b");
+    ring_free(r);
 }
 
 /* "b", to come at 200, cannot sign, and is seen since 160; making a key takes 3. */
@@ -436,6 +479,13 @@ static void the_soonest_change_waits_for_whoever_did_not_hear(void)
     unit_same_int("there already: ahead of that", ring_soonest(r, ring_coming_key(r, 120), 120), 150);
     unit_same_int("known", ring_known_at(r, ring_coming_key(r, 120), 120), 136);
     unit_same_int("long there: until old facts are gone, 30 - 10 - 2 - 3, and skew 2", ring_soonest(r, ring_coming_key(r, 150), 150), 170);
+    ring_free(r);
+    k[0].activates_at = 140;
+    r = ring_of(&plain, k, 2, NULL, 0);
+    unit_same_int("before that a slow clock took it for too far: ahead of the active one's turn",
+                  ring_soonest(r, ring_coming_key(r, 141), 141), 170);
+    unit_same_int("known so much later", ring_known_at(r, ring_coming_key(r, 141), 141), 157);
+    unit_same_int("once it signs as it was seen", ring_known_at(r, ring_key(r, index_of(r, "b")), 210), 136);
     ring_free(r);
     k[0].gone = true;
     r = ring_of(&plain, k, 1, NULL, 0);
@@ -633,6 +683,11 @@ static void the_set_changes_when_a_key_is_made_or_ends(void)
     unit_same_int("the end of the first", ring_set_changes_at(r, 180), 222);
     unit_same_int("and of a successor to be made", ring_set_changes_at(r, 230), 265);
     ring_free(r);
+    struct ring_key twins[] = { key("a", 100), key("b", 200), key("c", 200) };
+    r = ring_of(&plain, twins, 3, NULL, 0);
+    unit_same_int("a spare twin goes at once", ring_set_changes_at(r, 150), 150);
+    unit_same_int("and where it is too late for that, none does", ring_set_changes_at(r, 195), 222);
+    ring_free(r);
 }
 
 static void what_is_to_come_is_foreseen(void)
@@ -641,13 +696,14 @@ static void what_is_to_come_is_foreseen(void)
     struct err e;
     size_t n = 0;
     int64_t until = 0;
+    keys[1].seen_since = 960;
     struct ring *r = ring_new(&plain, keys, 2, NULL, 0, &e);
     struct ring_life *l = ring_foresee(r, 1010, &until, &n, &e);
 
     /* Due 30 + 5 before the turn, at 1100 and 1200; a token of a key lives 22 past its retirement, 50 more until it goes. */
     static const struct { bool to_come; int64_t published, activates, retires, ends, destroyed; } want[] = {
         { false, 0, 900, 1000, 1022, 1072 },
-        { false, 0, 1000, 1100, 1122, 1172 },
+        { false, 960, 1000, 1100, 1122, 1172 },
         { true, 1065, 1100, 1200, 1222, INT64_MAX },
         { true, 1165, 1200, INT64_MAX, INT64_MAX, INT64_MAX },
     };
@@ -750,6 +806,10 @@ static const struct unit_case cases[] = {
       a_token_without_facts_gets_a_new_key_in_place_of_a_promoted_one },
     { "a wrong clock destroys nothing early", a_wrong_clock_destroys_nothing_early },
     { "what cannot be destroyed keeps nothing else", what_cannot_be_destroyed_keeps_nothing_else },
+    { "facts do not outlive what a turn that is called off would end",
+      facts_do_not_outlive_what_a_turn_that_is_called_off_would_end },
+    { "what was made by half goes with the promoted key of its moment",
+      what_was_made_by_half_goes_with_the_promoted_key_of_its_moment },
     { "a secret has no half to lose", a_secret_has_no_half_to_lose },
     { "of two places of a revoked key the later counts", of_two_places_of_a_revoked_key_the_later_counts },
     { "of twins the one that stays is next", of_twins_the_one_that_stays_is_next },

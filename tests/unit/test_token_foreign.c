@@ -98,6 +98,21 @@ static struct token *opened(const char *pin)
     return t;
 }
 
+/* A key of ours with its CKA_ID, for a stranger to copy. */
+static void make_ours(const char *alg, const char *label, uint64_t *out_id, uint8_t out_cka_id[64])
+{
+    struct token_listing l = { 0 };
+    struct err e;
+
+    CLEANUP(token_freep) struct token *t = opened(SOFTHSM_PIN);
+    CU_ASSERT_FATAL(token_generate(t, alg_by_name(alg, 5), 0, label, out_id, &e));
+    CU_ASSERT_FATAL(token_list(t, &l, &e));
+    for (size_t i = 0; i < l.n_keys; i++)
+        if (l.keys[i].id == *out_id)
+            memcpy(out_cka_id, l.keys[i].cka_id, sizeof l.keys[i].cka_id);
+    token_listing_clear(&l);
+}
+
 static void strangers_objects_are_told_apart(void)
 {
     static const uint8_t id[16] = "0123456789abcdef";
@@ -126,16 +141,9 @@ static void a_false_secret_takes_no_place(void)
     size_t mac_len = 0;
     unsigned n_ours = 0, n_all = 0;
 
-    struct token *t = opened(SOFTHSM_PIN);
-    CU_ASSERT_FATAL(token_generate(t, alg_by_name("HS256", 5), 0, our_mac, &id, &e));
-    CU_ASSERT_FATAL(token_list(t, &l, &e));
-    for (size_t i = 0; i < l.n_keys; i++)
-        if (l.keys[i].id == id)
-            memcpy(cka_id, l.keys[i].cka_id, sizeof cka_id);
-    token_listing_clear(&l);
-    token_free(t);
+    make_ours("HS256", our_mac, &id, cka_id);
     CU_ASSERT_FATAL(visited(make_secret, cka_id));
-    t = opened(SOFTHSM_PIN);
+    CLEANUP(token_freep) struct token *t = opened(SOFTHSM_PIN);
     CU_ASSERT_FATAL(token_list(t, &l, &e));
     for (size_t i = 0; i < l.n_keys; i++) {
         n_all += strcmp(l.keys[i].kty, "oct") == 0;
@@ -145,7 +153,6 @@ static void a_false_secret_takes_no_place(void)
     unit_same_int("one of them ours", n_ours, 1);
     CU_ASSERT(token_sign(t, id, alg_by_name("HS256", 5), "x", 1, mac, &mac_len, &e));
     token_listing_clear(&l);
-    token_free(t);
 }
 
 /* The stranger knows a label and CKA_ID of ours (a backup, a guess) and lays its own pair beside. */
@@ -157,16 +164,9 @@ static void a_false_public_half_takes_no_place(void)
     uint8_t cka_id[64] = { 0 };
     unsigned n_ours = 0;
 
-    struct token *t = opened(SOFTHSM_PIN);
-    CU_ASSERT_FATAL(token_generate(t, alg_by_name("ES256", 5), 0, ours, &id, &e));
-    CU_ASSERT_FATAL(token_list(t, &l, &e));
-    for (size_t i = 0; i < l.n_keys; i++)
-        if (l.keys[i].id == id)
-            memcpy(cka_id, l.keys[i].cka_id, sizeof cka_id);
-    token_listing_clear(&l);
-    token_free(t);
+    make_ours("ES256", ours, &id, cka_id);
     CU_ASSERT_FATAL(visited(leave_things, cka_id));
-    t = opened(SOFTHSM_PIN);
+    CLEANUP(token_freep) struct token *t = opened(SOFTHSM_PIN);
     CU_ASSERT_FATAL(token_list(t, &l, &e));
     unit_same_int("keys", (long long)l.n_keys, 3);
     for (size_t i = 0; i < l.n_keys; i++)
@@ -176,7 +176,6 @@ static void a_false_public_half_takes_no_place(void)
         }
     unit_same_int("private", n_ours, 1);
     token_listing_clear(&l);
-    token_free(t);
 }
 
 static void without_a_login_nothing_private_shows(void)

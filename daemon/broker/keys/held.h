@@ -46,7 +46,7 @@ struct held {
     bool doubted;                    /* its proof failed, and so did another key's signature: it may be the token's fault */
     bool listed;                     /* in the listing that is being read, or was last */
     unsigned n_missing;              /* listings in a row without it */
-    bool missed_next;                /* it was a next key when it was missed first */
+    bool missed_next;                /* it was a next key when it may have gone */
     bool gone;                       /* missing from two */
     /* a bit for each signer, by number from 1 */
     uint64_t proved_by;              /* it has found it, and then made a signature of it that was verified */

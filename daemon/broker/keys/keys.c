@@ -142,6 +142,25 @@ static bool add(struct keys *k, const Signet__Role__Key *key, struct err *e)
     return true;
 }
 
+/* How old the listing before this one is. */
+static int64_t out_of_touch_s(const struct keys *k)
+{
+    return (clock_steady_ms() - k->listed_ms) / 1000;
+}
+
+/*
+ * Whether the missed key was a next one when it may have been withdrawn: by
+ * the listing that had it last, which after a time without any is long ago.
+ */
+static bool was_next(const struct keys *k, const struct held *h, int64_t now)
+{
+    const struct ring_settings *s = &view_of(k, h->ring)->config->settings;
+    int64_t gone_by = now - out_of_touch_s(k) + s->refresh + s->skew;
+    enum key_state state;
+
+    return views_state(k, h, gone_by < now ? gone_by : now, &state) && state == KEY_NEXT;
+}
+
 /*
  * One that was not listed. Once says little: it may be gone for a moment. One
  * that held no place when it was missed first, or whose tokens are all dead, is
@@ -157,8 +176,9 @@ static bool is_forgotten(const struct keys *k, struct held *h, int64_t now)
     if (h->proof != PROOF_DONE && state != KEY_RETIRED && state != KEY_ACTIVE)
         return true;
     if (h->n_missing == 1)
-        h->missed_next = state == KEY_NEXT;
-    if (h->n_missing < 2)
+        h->missed_next = was_next(k, h, now);
+    /* After a time without listings a next key has been gone for long, maybe, and its turn may be near, or past. */
+    if (h->n_missing < 2 && !(h->missed_next && out_of_touch_s(k) > view_of(k, h->ring)->config->settings.refresh))
         return false;
     if (h->missed_next || (state != KEY_ACTIVE && state != KEY_RETIRED)) {
         log_info("ring '%s': key '%s' (%s) was destroyed by another", h->ring, h->kid, key_state_name(state));

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* When the last token of a key that may live ends, if it signs no more from now on; 0: none needs it. */
-int64_t op_tokens_until(const struct ring *ring, const struct ring_settings *s, const struct held *h, int64_t now)
+int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t now)
 {
     for (size_t i = 0; i < ring_size(ring); i++) {
         const struct ring_key *key = ring_key(ring, i);
@@ -20,8 +20,7 @@ int64_t op_tokens_until(const struct ring *ring, const struct ring_settings *s, 
         case KEY_RETIRED:
             return ring_ends_at(ring, i);
         case KEY_NEXT:
-            /* Other daemons miss it at their second listing without it, and their clocks may be ahead. */
-            return key->activates_at - now <= 3 * s->refresh + s->skew ? key->activates_at + key->max_ttl + key->skew : 0;
+            return key->activates_at - now <= ring_withdraw_ahead(ring) ? key->activates_at + key->max_ttl + key->skew : 0;
         default:
             return 0;
         }
@@ -40,7 +39,7 @@ static bool may_destroy(const struct request *rq, const struct held *h, struct e
         return err_set(e, ERR_UNKNOWN_RING, "the configuration has no ring '%s'", h->ring);
     if (!ring)
         return false;
-    int64_t needed = op_tokens_until(ring, &c->settings, h, now);
+    int64_t needed = op_tokens_until(ring, h, now);
     if (!needed || rq->msg->destroy_key->i_know)
         return true;
     if (keys_view(rq->token->keys, h, now).activates_at > now)

@@ -50,6 +50,8 @@ void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, struct br
  * a token: the ring's only one, or with `any` the one that signs. NULL: not said.
  */
 const struct ring_config *op_take_ring(struct request *rq, const char *name, bool any, struct err *e);
+/* rings.c: one more of the names in a sentence, with commas; what does not fit is told to be there. */
+void op_add_name(char *names, size_t size, const char *name);
 
 /* make_key.c: how long a change of the token may take, with the listings before and after. */
 uint32_t op_change_deadline(const struct request *rq);
@@ -60,7 +62,7 @@ void op_leave_change(struct request *rq);
 bool op_ring_is_free(const struct request *rq, const char *ring, struct err *e);
 
 /* destroy_key.c: when the last living token of a key ends, if it signs no more; 0: none needs it. */
-int64_t op_tokens_until(const struct ring *ring, const struct ring_settings *s, const struct held *h, int64_t now);
+int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t now);
 /* What is told of a key, whatever becomes of it; freed by protobuf's function. NULL: no memory. */
 Signet__V1__KeyInfo *op_key_copy(const struct broker_token *t, const struct held *h);
 

@@ -178,7 +178,7 @@ static bool find(struct request *rq, struct revocation *rv, int64_t *out_holds_a
     memcpy(rv->kid, h->kid, sizeof rv->kid);
     rv->key = h->id;
     rv->was_active = strcmp(view.state, key_state_name(KEY_ACTIVE)) == 0;
-    rv->tokens_until = op_tokens_until(ring, &c->settings, h, now);
+    rv->tokens_until = op_tokens_until(ring, h, now);
     /* One whose time never came holds nobody up. */
     *out_holds_at = view.activates_at > now ? 0 : view.activates_at;
     return (rv->was = op_key_copy(rq->token, h)) || err_set(e, ERR_NO_MEMORY, "no memory for another request");

@@ -83,22 +83,29 @@ static bool list_begin(struct request *rq, struct err *e)
 
 /* --- the plan -------------------------------------------------------------------------------- */
 
+#define MORE ", …"
+
+void op_add_name(char *names, size_t size, const char *name)
+{
+    size_t len = strlen(names);
+
+    if (len >= strlen(MORE) && strcmp(names + len - strlen(MORE), MORE) == 0)
+        return;
+    bool fits = len + strlen(", ") + strlen(name) + sizeof MORE <= size;
+    snprintf(names + len, size - len, "%s%s", !fits ? MORE : len ? ", " : "", fits ? name : "");
+}
+
 static const struct ring_config *find_ring(const struct config *c, const char *name, struct err *e)
 {
-    char names[160] = "";            /* as many as a sentence holds */
-    const char *more = "";
+    char names[160] = "";
 
     for (size_t i = 0; i < c->n_rings; i++) {
         const char *there = c->rings[i].settings.name;
-        size_t len = strlen(names);
         if (strcmp(there, name) == 0)
             return &c->rings[i];
-        if (len + strlen(there) + sizeof ", " <= sizeof names)
-            snprintf(names + len, sizeof names - len, "%s%s", i ? ", " : "", there);
-        else
-            more = ", …";
+        op_add_name(names, sizeof names, there);
     }
-    err_set(e, ERR_UNKNOWN_RING, "the configuration has no ring '%.32s'; it has %s%s", name, names, more);
+    err_set(e, ERR_UNKNOWN_RING, "the configuration has no ring '%.32s'; it has %s", name, names);
     return NULL;
 }
 
