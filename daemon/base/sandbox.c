@@ -171,8 +171,8 @@ static bool allow_sanitizers(scmp_filter_ctx f)
 {
     static const int calls[] = {
         SCMP_SYS(getdents), SCMP_SYS(getdents64), SCMP_SYS(getppid), SCMP_SYS(mincore), SCMP_SYS(newfstatat),
-        SCMP_SYS(fstat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(pipe), SCMP_SYS(prctl), SCMP_SYS(pread64), SCMP_SYS(readlink),
-        SCMP_SYS(readlinkat), SCMP_SYS(sigaltstack), SCMP_SYS(stat), SCMP_SYS(wait4), SCMP_SYS(uname),
+        SCMP_SYS(fstat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(pipe), SCMP_SYS(prctl),
+        SCMP_SYS(pread64), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(sigaltstack), SCMP_SYS(stat), SCMP_SYS(wait4), SCMP_SYS(uname),
     };
     const unsigned long leaks = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_UNTRACED;
 
@@ -269,22 +269,38 @@ static bool load_but_refused(void)
 
     for (size_t i = 0; ok && i < ARRAY_LEN(refused); i++)
         ok = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), refused[i], 0) == 0;
-    for (size_t i = 0; ok && i < ARRAY_LEN(namespaces); i++)
-        ok = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-                              SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i], namespaces[i])) == 0;
-    /* Its flags cannot be looked at: libraries then take clone. */
-    ok = ok && seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
     if (ok)
         seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);         /* not every kernel has it */
     return loaded(f, ok);
+}
+
+/* A filter of its own, for it is not to be logged: whoever starts a thread tries clone3 first. */
+static bool load_no_namespaces(void)
+{
+    scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+    /* Its flags cannot be looked at: libraries then take clone. */
+    bool ok = f && seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
+
+    for (size_t i = 0; ok && i < ARRAY_LEN(namespaces); i++)
+        ok = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i], namespaces[i])) == 0;
+    return loaded(f, ok);
+}
+
+static bool load_filters(enum role_kind kind)
+{
+    switch (kind) {
+    case ROLE_SUPERVISOR: return load_no_namespaces() && load_but_refused();
+    case ROLE_SIGNER:     return true;
+    default:              return load_only_allowed();
+    }
 }
 
 static void enter_seccomp(enum role_kind kind)
 {
     size_t len = strlen(self.state);
 
-    if (at_most(1, "SIGNET_TEST_SECCOMP") &&
-        (kind == ROLE_SUPERVISOR ? load_but_refused() : kind == ROLE_SIGNER || load_only_allowed()))
+    if (at_most(1, "SIGNET_TEST_SECCOMP") && load_filters(kind))
         snprintf(self.state + len, sizeof self.state - len, "%sseccomp", len ? ", " : "");
     else
         lack("seccomp is not to be had (%s): no system call is refused", strerror(errno));
