@@ -40,6 +40,12 @@ static int at_most(int has, const char *variable)
     return has;
 }
 
+/* All but those who start processes and hold modules: a new role is one of these until it says what it needs. */
+static bool is_strict(enum role_kind kind)
+{
+    return kind != ROLE_SUPERVISOR && kind != ROLE_SIGNER;
+}
+
 static void lack(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void lack(const char *fmt, ...)
 {
@@ -171,8 +177,8 @@ static bool allow_sanitizers(scmp_filter_ctx f)
 {
     static const int calls[] = {
         SCMP_SYS(getdents), SCMP_SYS(getdents64), SCMP_SYS(getppid), SCMP_SYS(mincore), SCMP_SYS(newfstatat),
-        SCMP_SYS(fstat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(pipe), SCMP_SYS(prctl),
-        SCMP_SYS(pread64), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(sigaltstack), SCMP_SYS(stat), SCMP_SYS(wait4), SCMP_SYS(uname),
+        SCMP_SYS(fstat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(pipe), SCMP_SYS(prctl), SCMP_SYS(pread64),
+        SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(sigaltstack), SCMP_SYS(stat), SCMP_SYS(uname), SCMP_SYS(wait4),
     };
     const unsigned long leaks = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_UNTRACED;
 
@@ -313,7 +319,7 @@ static void drop_capabilities(enum role_kind kind)
 {
     const uint32_t files = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER |
                            1u << CAP_IPC_LOCK;
-    const uint32_t keep = kind == ROLE_BROKER || kind == ROLE_VERIFIER ? 0 : files;
+    const uint32_t keep = is_strict(kind) ? 0 : files;
     struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3];
 
@@ -338,7 +344,7 @@ static void read_what_is_read_once(void)
 
 void sandbox_enter(enum role_kind kind)
 {
-    if (kind == ROLE_BROKER || kind == ROLE_VERIFIER)
+    if (is_strict(kind))
         read_what_is_read_once();
 #ifdef SIGNET_TESTING
     sandbox_try_at_signal();
