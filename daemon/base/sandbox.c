@@ -178,7 +178,8 @@ static bool allow_sanitizers(scmp_filter_ctx f)
     static const int calls[] = {
         SCMP_SYS(getdents), SCMP_SYS(getdents64), SCMP_SYS(getppid), SCMP_SYS(mincore), SCMP_SYS(newfstatat),
         SCMP_SYS(fstat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(pipe), SCMP_SYS(prctl), SCMP_SYS(pread64),
-        SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(sigaltstack), SCMP_SYS(stat), SCMP_SYS(uname), SCMP_SYS(wait4),
+        SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(sigaltstack), SCMP_SYS(stat), SCMP_SYS(uname),
+        SCMP_SYS(wait4),
     };
     const unsigned long leaks = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_UNTRACED;
 
