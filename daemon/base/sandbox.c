@@ -146,8 +146,8 @@ static const int allowed[] = {
     SCMP_SYS(gettimeofday), SCMP_SYS(getuid), SCMP_SYS(lseek), SCMP_SYS(madvise), SCMP_SYS(mremap), SCMP_SYS(munmap),
     SCMP_SYS(nanosleep), SCMP_SYS(pipe2), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(read), SCMP_SYS(readv),
     SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
-    SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_yield), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setsockopt),
-    SCMP_SYS(shutdown), SCMP_SYS(sysinfo), SCMP_SYS(time), SCMP_SYS(write), SCMP_SYS(writev),
+    SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_yield), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setrlimit),
+    SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(sysinfo), SCMP_SYS(time), SCMP_SYS(write), SCMP_SYS(writev),
 };
 /* F_SETOWN would send signals. */
 static const int allowed_fcntl[] = { F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL };
@@ -171,6 +171,15 @@ static bool allow_all(scmp_filter_ctx f, const int *calls, size_t n)
     return ok;
 }
 
+/* Only where its argument of that number, but for what is masked out, has the value. */
+static bool allow_if(scmp_filter_ctx f, int call, unsigned argument, uint64_t mask, uint64_t value)
+{
+    const struct scmp_arg_cmp same = { .arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value };
+
+    return seccomp_rule_add(f, SCMP_ACT_ALLOW, call, 1, same) == 0;
+}
+#define WHOLE UINT32_MAX            /* of an int: the kernel does not look at the rest */
+
 #ifdef __SANITIZE_ADDRESS__
 /* A report reads symbols; a search for leaks attaches a process of our own memory to us, which reads /proc. */
 static bool allow_sanitizers(scmp_filter_ctx f)
@@ -181,12 +190,9 @@ static bool allow_sanitizers(scmp_filter_ctx f)
         SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(sigaltstack), SCMP_SYS(stat), SCMP_SYS(uname),
         SCMP_SYS(wait4),
     };
-    const unsigned long leaks = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_UNTRACED;
-
-    return allow_all(f, calls, ARRAY_LEN(calls)) &&
-           seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, TCGETS)) == 0 &&
-           seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_EQ, leaks)) == 0 &&
-           seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ptrace), 1, SCMP_A1(SCMP_CMP_EQ, (uint64_t)getpid())) == 0;
+    return allow_all(f, calls, ARRAY_LEN(calls)) && allow_if(f, SCMP_SYS(ioctl), 1, WHOLE, TCGETS) &&
+           allow_if(f, SCMP_SYS(clone), 0, WHOLE, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_UNTRACED) &&
+           allow_if(f, SCMP_SYS(ptrace), 1, WHOLE, (uint64_t)getpid());
 }
 #else
 static bool allow_sanitizers(scmp_filter_ctx f) { return true; }
@@ -195,17 +201,12 @@ static bool allow_sanitizers(scmp_filter_ctx f) { return true; }
 /* Of those that depend on what they are asked. */
 static bool allow_some(scmp_filter_ctx f)
 {
-    const struct scmp_arg_cmp no_code = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-    bool ok = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, no_code) == 0 &&
-              seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, no_code) == 0 &&
-              seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_EQ, 0)) == 0 &&
-              seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setrlimit), 0) == 0 &&
-              /* abort() */
-              seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid())) == 0;
+    bool ok = allow_if(f, SCMP_SYS(mmap), 2, PROT_EXEC, 0) && allow_if(f, SCMP_SYS(mprotect), 2, PROT_EXEC, 0) &&
+              allow_if(f, SCMP_SYS(prlimit64), 0, WHOLE, 0) &&
+              allow_if(f, SCMP_SYS(tgkill), 0, WHOLE, (uint64_t)getpid());       /* abort() */
 
     for (size_t i = 0; i < ARRAY_LEN(allowed_fcntl); i++)
-        ok = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                              SCMP_A1(SCMP_CMP_EQ, (uint64_t)allowed_fcntl[i])) == 0 && ok;
+        ok = ok && allow_if(f, SCMP_SYS(fcntl), 1, WHOLE, (uint64_t)allowed_fcntl[i]);
     return ok;
 }
 
