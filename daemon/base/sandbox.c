@@ -40,6 +40,12 @@ static int at_most(int has, const char *variable)
     return has;
 }
 
+/* All but those who start processes and hold modules: a new role is one of these until it says what it needs. */
+static bool is_strict(enum role_kind kind)
+{
+    return kind != ROLE_SUPERVISOR && kind != ROLE_SIGNER;
+}
+
 static void lack(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void lack(const char *fmt, ...)
 {
@@ -140,8 +146,8 @@ static const int allowed[] = {
     SCMP_SYS(gettimeofday), SCMP_SYS(getuid), SCMP_SYS(lseek), SCMP_SYS(madvise), SCMP_SYS(mremap), SCMP_SYS(munmap),
     SCMP_SYS(nanosleep), SCMP_SYS(pipe2), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(read), SCMP_SYS(readv),
     SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
-    SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_yield), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setsockopt),
-    SCMP_SYS(shutdown), SCMP_SYS(sysinfo), SCMP_SYS(time), SCMP_SYS(write), SCMP_SYS(writev),
+    SCMP_SYS(rt_sigreturn), SCMP_SYS(sched_yield), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(setrlimit),
+    SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(sysinfo), SCMP_SYS(time), SCMP_SYS(write), SCMP_SYS(writev),
 };
 /* F_SETOWN would send signals. */
 static const int allowed_fcntl[] = { F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL };
@@ -165,21 +171,28 @@ static bool allow_all(scmp_filter_ctx f, const int *calls, size_t n)
     return ok;
 }
 
+/* Only where its argument of that number, but for what is masked out, has the value. */
+static bool allow_if(scmp_filter_ctx f, int call, unsigned argument, uint64_t mask, uint64_t value)
+{
+    const struct scmp_arg_cmp same = { .arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value };
+
+    return seccomp_rule_add(f, SCMP_ACT_ALLOW, call, 1, same) == 0;
+}
+#define WHOLE UINT32_MAX            /* of an int: the kernel does not look at the rest */
+
 #ifdef __SANITIZE_ADDRESS__
 /* A report reads symbols; a search for leaks attaches a process of our own memory to us, which reads /proc. */
 static bool allow_sanitizers(scmp_filter_ctx f)
 {
     static const int calls[] = {
         SCMP_SYS(getdents), SCMP_SYS(getdents64), SCMP_SYS(getppid), SCMP_SYS(mincore), SCMP_SYS(newfstatat),
-        SCMP_SYS(fstat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(pipe), SCMP_SYS(prctl), SCMP_SYS(pread64), SCMP_SYS(readlink),
-        SCMP_SYS(readlinkat), SCMP_SYS(sigaltstack), SCMP_SYS(stat), SCMP_SYS(wait4), SCMP_SYS(uname),
+        SCMP_SYS(fstat), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(pipe), SCMP_SYS(prctl), SCMP_SYS(pread64),
+        SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(sigaltstack), SCMP_SYS(stat), SCMP_SYS(uname),
+        SCMP_SYS(wait4),
     };
-    const unsigned long leaks = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_UNTRACED;
-
-    return allow_all(f, calls, ARRAY_LEN(calls)) &&
-           seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, TCGETS)) == 0 &&
-           seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_EQ, leaks)) == 0 &&
-           seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ptrace), 1, SCMP_A1(SCMP_CMP_EQ, (uint64_t)getpid())) == 0;
+    return allow_all(f, calls, ARRAY_LEN(calls)) && allow_if(f, SCMP_SYS(ioctl), 1, WHOLE, TCGETS) &&
+           allow_if(f, SCMP_SYS(clone), 0, WHOLE, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_UNTRACED) &&
+           allow_if(f, SCMP_SYS(ptrace), 1, WHOLE, (uint64_t)getpid());
 }
 #else
 static bool allow_sanitizers(scmp_filter_ctx f) { return true; }
@@ -188,17 +201,12 @@ static bool allow_sanitizers(scmp_filter_ctx f) { return true; }
 /* Of those that depend on what they are asked. */
 static bool allow_some(scmp_filter_ctx f)
 {
-    const struct scmp_arg_cmp no_code = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-    bool ok = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, no_code) == 0 &&
-              seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, no_code) == 0 &&
-              seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_EQ, 0)) == 0 &&
-              seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setrlimit), 0) == 0 &&
-              /* abort() */
-              seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid())) == 0;
+    bool ok = allow_if(f, SCMP_SYS(mmap), 2, PROT_EXEC, 0) && allow_if(f, SCMP_SYS(mprotect), 2, PROT_EXEC, 0) &&
+              allow_if(f, SCMP_SYS(prlimit64), 0, WHOLE, 0) &&
+              allow_if(f, SCMP_SYS(tgkill), 0, WHOLE, (uint64_t)getpid());       /* abort() */
 
     for (size_t i = 0; i < ARRAY_LEN(allowed_fcntl); i++)
-        ok = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                              SCMP_A1(SCMP_CMP_EQ, (uint64_t)allowed_fcntl[i])) == 0 && ok;
+        ok = ok && allow_if(f, SCMP_SYS(fcntl), 1, WHOLE, (uint64_t)allowed_fcntl[i]);
     return ok;
 }
 
@@ -269,22 +277,38 @@ static bool load_but_refused(void)
 
     for (size_t i = 0; ok && i < ARRAY_LEN(refused); i++)
         ok = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), refused[i], 0) == 0;
-    for (size_t i = 0; ok && i < ARRAY_LEN(namespaces); i++)
-        ok = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-                              SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i], namespaces[i])) == 0;
-    /* Its flags cannot be looked at: libraries then take clone. */
-    ok = ok && seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
     if (ok)
         seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);         /* not every kernel has it */
     return loaded(f, ok);
+}
+
+/* A filter of its own, for it is not to be logged: whoever starts a thread tries clone3 first. */
+static bool load_no_namespaces(void)
+{
+    scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+    /* Its flags cannot be looked at: libraries then take clone. */
+    bool ok = f && seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
+
+    for (size_t i = 0; ok && i < ARRAY_LEN(namespaces); i++)
+        ok = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i], namespaces[i])) == 0;
+    return loaded(f, ok);
+}
+
+static bool load_filters(enum role_kind kind)
+{
+    switch (kind) {
+    case ROLE_SUPERVISOR: return load_no_namespaces() && load_but_refused();
+    case ROLE_SIGNER:     return true;
+    default:              return load_only_allowed();
+    }
 }
 
 static void enter_seccomp(enum role_kind kind)
 {
     size_t len = strlen(self.state);
 
-    if (at_most(1, "SIGNET_TEST_SECCOMP") &&
-        (kind == ROLE_SUPERVISOR ? load_but_refused() : kind == ROLE_SIGNER || load_only_allowed()))
+    if (at_most(1, "SIGNET_TEST_SECCOMP") && load_filters(kind))
         snprintf(self.state + len, sizeof self.state - len, "%sseccomp", len ? ", " : "");
     else
         lack("seccomp is not to be had (%s): no system call is refused", strerror(errno));
@@ -297,7 +321,7 @@ static void drop_capabilities(enum role_kind kind)
 {
     const uint32_t files = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER |
                            1u << CAP_IPC_LOCK;
-    const uint32_t keep = kind == ROLE_BROKER || kind == ROLE_VERIFIER ? 0 : files;
+    const uint32_t keep = is_strict(kind) ? 0 : files;
     struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3];
 
@@ -322,7 +346,7 @@ static void read_what_is_read_once(void)
 
 void sandbox_enter(enum role_kind kind)
 {
-    if (kind == ROLE_BROKER || kind == ROLE_VERIFIER)
+    if (is_strict(kind))
         read_what_is_read_once();
 #ifdef SIGNET_TESTING
     sandbox_try_at_signal();

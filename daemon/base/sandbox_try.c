@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -56,14 +57,17 @@ static int new_code(void)
     return at == MAP_FAILED ? -1 : munmap(at, 4096);
 }
 
-static int new_process(void)
+static int cloned(unsigned long flags)
 {
-    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0ul);
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD | flags, NULL, NULL, NULL, 0ul);
 
     if (pid == 0)
         _exit(0);
     return pid < 0 ? -1 : waitpid(pid, NULL, 0) == pid ? 0 : -1;
 }
+
+static int new_process(void)   { return cloned(0); }
+static int new_namespace(void) { return cloned(CLONE_NEWUSER); }
 
 /* That it is found at the end, whatever was given up. */
 static void lose_memory(void)
@@ -81,7 +85,7 @@ static const struct { const char *name; int (*try)(void); } acts[] = {
     { "execute a program", exec_file }, { "start a process", new_process }, { "map new code", new_code },
     { "open a socket to the network", inet_socket }, { "open a local socket", unix_socket },
     { "send its parent a signal", signal_up }, { "trace a process", trace }, { "read another's memory", look_into },
-    { "enter a namespace", move_away }, { "use a keyring", use_keyring },
+    { "enter a namespace", move_away }, { "make a namespace", new_namespace }, { "use a keyring", use_keyring },
 };
 
 static void try_all(int signal_number)

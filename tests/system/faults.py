@@ -108,6 +108,8 @@ class Control:
 def wrap(place):
     """From now on the daemons of this place have the module that does wrong in front of their own."""
     control = Control(place.dir / "control")
-    place.env = {**place.env, "SIGNET_FAULTS_MODULE": place.module, "SIGNET_FAULTS_CONTROL": str(place.dir / "control")}
+    # The module kills the whole daemon from within a signer, which signals nobody else from Landlock's ABI 6 on.
+    place.env = {**place.env, "SIGNET_FAULTS_MODULE": place.module, "SIGNET_FAULTS_CONTROL": str(place.dir / "control"),
+                 "SIGNET_TEST_LANDLOCK": "5"}
     place.module = MODULE
     return control

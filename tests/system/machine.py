@@ -8,23 +8,45 @@ import tempfile
 
 from rig import PATIENCE, descendants, run, until
 
+# Of the machine itself it can change nothing: its devices, its kernel's settings and its cgroups are its own or cannot
+# be written.
 BOOT = """set -e
 mount --make-rprivate /
+mount -t cgroup2 cgroup2 "$1"
+mkdir "$1/$2"
+echo 0 >"$1/$2/cgroup.procs"
+umount "$1"
+exec unshare --cgroup sh -c "$3" sh "$1"
+"""
+ROOT = """set -e
 mount -t tmpfs tmpfs "$1"
 mkdir "$1/above" "$1/work" "$1/root"
 mount -t overlay -o "lowerdir=/,upperdir=$1/above,workdir=$1/work" overlay "$1/root"
 cd "$1/root"
 mount -t proc proc proc
-mount -t sysfs sysfs sys
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
-mount --rbind /dev dev
-mount -t tmpfs tmpfs run
-mount -t tmpfs tmpfs tmp
+mount -t tmpfs -o mode=755 tmpfs dev
+for device in full null random tty urandom zero; do
+    touch dev/$device
+    mount --bind /dev/$device dev/$device
+done
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
+mount -t tmpfs -o mode=1777 tmpfs dev/shm
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+mount -t tmpfs -o mode=755 tmpfs run
+mount -t tmpfs -o mode=1777 tmpfs tmp
 tar -xC .
 mount --make-rshared .
 exec chroot . env -i container=signet-test PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \\
     /lib/systemd/systemd --system --unit=idle.target --log-target=console --show-status=no
 """
+# Where it was in the hierarchy of cgroups.
+SWEEP = """mount -t cgroup2 cgroup2 "$1" && find "$1/$2" -depth -type d -exec rmdir {} +"""
 
 
 class Machine:
@@ -45,8 +67,9 @@ class Machine:
             at.chmod(mode)
         packed = run(["tar", "-C", str(tree), "--owner=0", "--group=0", "--no-overwrite-dir", "-c", *os.listdir(tree)])
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc",
-                                             "--cgroup", "sh", "-c", BOOT, "sh", str(self.dir / "mnt")],
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork",
+                                             "--kill-child", "--uts", "--ipc", "sh", "-c", BOOT, "sh",
+                                             str(self.dir / "mnt"), self.dir.name, ROOT],
                                             stdin=subprocess.PIPE, stdout=log, stderr=log)
         self.process.stdin.write(packed)
         self.process.stdin.close()
@@ -76,4 +99,6 @@ class Machine:
     def end(self):
         self.process.kill()
         self.process.wait(PATIENCE)
+        sweep = ["unshare", "--mount", "sh", "-c", SWEEP, "sh", str(self.dir / "mnt"), self.dir.name]
+        until("its processes are gone", lambda: subprocess.run(sweep, capture_output=True, timeout=PATIENCE).returncode == 0)
         run(["rm", "-rf", "--one-file-system", str(self.dir)])
