@@ -283,6 +283,8 @@ const char *held_custody(const struct held *h, bool tpm2_pkcs11)
 {
     if (!h->has_private)
         return "no private half: it only verifies";
+    if (held_is_half(h))
+        return "made by half";
     if (is_exportable(h))
         return "exportable";
     if (h->ring[0] && !h->local)
