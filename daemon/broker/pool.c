@@ -331,9 +331,20 @@ static size_t depth(const struct peer *peer)
     return n < POOL_LEAST ? POOL_LEAST : n > POOL_DEPTH ? POOL_DEPTH : n;
 }
 
+/* A listing or a new key, which may take longer than j may: nothing waits behind it where nobody sees it. */
+static bool is_at_something_long(const struct peer *peer, const struct job *j)
+{
+    for (size_t i = 0; i < peer->n_given; i++)
+        if (peer->given[i]->timeout_ms > j->timeout_ms)
+            return true;
+    return false;
+}
+
 static bool has_room(const struct peer *peer, const struct job *j)
 {
     if (!peer->ready || peer->hung || (peer->n_given && (j->n_lost || peer->given[0]->n_lost)))
+        return false;
+    if (is_at_something_long(peer, j))
         return false;
     if (peer->n_given && channel_waiting(peer->channel) + j->len > POOL_AHEAD_BYTES)
         return false;

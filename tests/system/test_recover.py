@@ -56,6 +56,7 @@ def leak(case):
 # (what, how, whether callers may be told to ask again)
 FAULTS = {
     "hang": ("a signature hangs for ever", once("C_Sign", "hang"), False),
+    "list": ("a listing hangs for ever", once("C_FindObjects", "hang"), False),
     "segv": ("the module crashes", once("C_Sign", "segv"), False),
     "abort": ("the module aborts", once("C_Sign", "abort"), False),
     "kill": ("a signer is killed", kill("signer"), False),
@@ -83,7 +84,8 @@ class Recover(unittest.TestCase):
         self.addCleanup(place.remove)
         self.control = faults.wrap(place)
         self.addCleanup(self.control.close)
-        self.daemon = Daemon(place, ring("web", "ES256", "create: yes", "verify_every: 1") + ring("two", "ES256", "create: yes"),
+        self.daemon = Daemon(place, ring("web", "ES256", "create: yes", "verify_every: 1", "refresh: 1s") +
+                             ring("two", "ES256", "create: yes"),
                              profile("web", "web", "shop") + profile("two", "two", "two.example"),
                              token="  signers: 2\n  max_memory: 512MiB\n")
         self.addCleanup(self.daemon.kill)
