@@ -103,7 +103,7 @@ void peer_ready(struct peer *peer)
 {
     peer->ready = true;
     peer->pool->idle_since = peer->pool->idle_ms = 0;
-    peer->busy = peer->failed = false;
+    peer->failed = false;
     peer->at_since_ms = clock_mono_ms();
     peer->why = (struct err){ 0 };
 }
@@ -111,7 +111,6 @@ void peer_ready(struct peer *peer)
 void peer_failed(struct peer *peer, const struct err *why)
 {
     not_ready(peer);
-    peer->busy = false;
     peer->failed = true;
     peer->why = *why;
     give_on(peer->pool, peer, false);
@@ -120,8 +119,9 @@ void peer_failed(struct peer *peer, const struct err *why)
 void peer_busy(struct peer *peer, const struct err *why)
 {
     not_ready(peer);
-    peer->busy = true;
+    peer->relieved = true;
     peer->why = *why;
+    give_on(peer->pool, peer, false);
 }
 
 static void hang(struct peer *peer, const char *what, bool suspect)
@@ -183,7 +183,8 @@ static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint6
         finish(j, m, NULL);
         return;
     }
-    log_warning("%s %u (pid %d) answered work that it does not have", peer->pool->name, peer->number, (int)peer->pid);
+    if (!peer->relieved)
+        log_warning("%s %u (pid %d) answered work that it does not have", peer->pool->name, peer->number, (int)peer->pid);
 }
 
 /* n answers came together: what each took, on average. */
@@ -431,7 +432,7 @@ void pool_flush(struct pool *p, int64_t now_ms)
 
 static bool is_overdue(const struct peer *peer, int64_t now_ms)
 {
-    return peer->channel && !peer->hung && !peer->busy && peer->n_given && now_ms - peer->at_since_ms > peer->given[0]->timeout_ms;
+    return peer->channel && !peer->hung && peer->n_given && now_ms - peer->at_since_ms > peer->given[0]->timeout_ms;
 }
 
 void pool_tick(struct pool *p, int64_t now_ms)

@@ -38,7 +38,7 @@ struct peer {
     uint32_t restarts;
     bool ready;                  /* takes work */
     bool hung;                   /* told to the supervisor: its end is near */
-    bool busy;                   /* logs in: what it has it answers then, and no silence is a hang */
+    bool relieved;               /* it logged in again: it may answer what was given to others meanwhile */
     bool dirty;                  /* something waits to be written */
     bool failed;                 /* it, or the one before it, said why it cannot serve */
     struct err why;              /* not ready: the reason; ERR_NONE: still starting */
@@ -103,7 +103,10 @@ bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, 
 void pool_detach(struct pool *p, unsigned number, const char *why);
 void peer_ready(struct peer *peer);
 void peer_failed(struct peer *peer, const struct err *why);
-/* It logs in again, for this reason: until it is ready, or has failed, it takes nothing. The supervisor watches it. */
+/*
+ * It logs in again, for this reason: until it is ready, or has failed, it takes
+ * nothing, and others have what it had. The supervisor watches it.
+ */
 void peer_busy(struct peer *peer, const struct err *why);
 
 /* It is of no use: told to the supervisor, and its work given on. */

@@ -35,6 +35,12 @@ def kill(role):
     return inject
 
 
+def hang_at_login(case):
+    case.control.set("C_Login", "hang", left=1)
+    once("C_Sign", "drop")(case)
+    until("it hangs", lambda: case.control["C_Login"]["done"])
+
+
 def pull_out(case):
     case.control.take_away()
     until("it is missed", lambda: "no signer works since" in case.daemon.cli("sign", "--profile", "web", want=None)[1])
@@ -67,6 +73,7 @@ FAULTS = {
     "device": ("CKR_DEVICE_ERROR once", once("C_Sign", "return", value=DEVICE_ERROR), False),
     "removed": ("CKR_DEVICE_REMOVED at C_SignInit", once("C_SignInit", "return", value=DEVICE_REMOVED), False),
     "drop": ("all sessions are dropped", once("C_Sign", "drop"), False),
+    "login": ("the login after that hangs for ever", hang_at_login, False),
     "flip": ("a wrong signature", once("C_Sign", "flip"), False),
     "cut": ("a truncated signature", once("C_Sign", "cut"), False),
     "der": ("a signature in ASN.1", once("C_Sign", "der"), False),
