@@ -95,13 +95,20 @@ class Faults(unittest.TestCase):
     def test_a_module_that_aborts_too(self):
         self.lost_nothing("abort")
 
-    def test_a_poisonous_request_takes_two_signers_and_is_then_answered(self):
-        self.start()
-        self.control.set("C_Sign", "segv", left=2)
+    def takes_two_signers(self, kind):
+        """Not more: a signer that is started meanwhile signs to try its token, and would hang as well."""
+        self.start(signers=3)
+        self.control.set("C_Sign", kind, left=2)
         out, err = self.signs()
         self.assertIn("INTERNAL", err)
         self.assertEqual(self.control["C_Sign"]["done"], 2)
         self.heals()
+
+    def test_a_request_that_crashes_the_module_takes_two_signers_and_is_then_answered(self):
+        self.takes_two_signers("segv")
+
+    def test_one_that_hangs_it_too(self):
+        self.takes_two_signers("hang")
 
     def test_a_token_that_hangs_for_good_fails_fast_and_comes_back(self):
         self.start()
