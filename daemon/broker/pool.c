@@ -258,6 +258,7 @@ bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, 
     /* What the one before could not do this one may not either: that is told until it says otherwise. */
     struct err why = peer->failed ? peer->why : (struct err){ 0 };
     *peer = (struct peer){ .pool = p, .number = number, .pid = pid, .restarts = restarts, .n_done = peer->n_done,
+                           .wrong_before = p->next_id,
                            .failed = peer->failed, .why = why };
     peer->channel = channel_new(fd);
     if (!peer->channel)

@@ -50,6 +50,7 @@ struct peer {
     int64_t job_us;              /* what a job takes, on average of late; 0: not known */
     uint64_t n_done;
     unsigned n_wrong;            /* signatures in a row that were not its keys' */
+    uint64_t wrong_before;       /* jobs with a smaller id were given before the last of them was known: they add nothing */
 };
 
 /*
