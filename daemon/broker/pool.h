@@ -20,7 +20,7 @@
 #define POOL_LEAST 2u            /* one being done, one waiting */
 #define POOL_AHEAD_US 16000      /* work given ahead; the rest waits here, where fairness and deadlines live */
 #define POOL_AHEAD_BYTES (CHANNEL_MAX_OUT / 2)   /* jobs on the way to one peer; key sets have the other half */
-#define POOL_PATIENCE_MS 1000    /* after the last peer was lost: another is mostly there sooner, and done is better than told */
+#define POOL_PATIENCE_MS 1000    /* after the last peer was lost: another is mostly there sooner */
 #define POOL_MAX_PEERS 64u
 #define POOL_MAX_ALGS 32u
 
