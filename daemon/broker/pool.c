@@ -108,7 +108,7 @@ void peer_ready(struct peer *peer)
 {
     peer->ready = true;
     peer->pool->idle_since = peer->pool->idle_ms = 0;
-    peer->busy = peer->failed = false;
+    peer->failed = false;
     peer->at_since_ms = clock_mono_ms();
     peer->why = (struct err){ 0 };
 }
@@ -116,7 +116,6 @@ void peer_ready(struct peer *peer)
 void peer_failed(struct peer *peer, const struct err *why)
 {
     not_ready(peer);
-    peer->busy = false;
     peer->failed = true;
     peer->why = *why;
     give_on(peer->pool, peer, false);
@@ -125,8 +124,9 @@ void peer_failed(struct peer *peer, const struct err *why)
 void peer_busy(struct peer *peer, const struct err *why)
 {
     not_ready(peer);
-    peer->busy = true;
+    peer->relieved = true;
     peer->why = *why;
+    give_on(peer->pool, peer, false);
 }
 
 static void hang(struct peer *peer, const char *what, bool suspect)
@@ -188,7 +188,9 @@ static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint6
         finish(j, m, NULL);
         return;
     }
-    log_warning("%s %u (pid %d) answered work that it does not have", peer->pool->name, peer_called(peer), (int)peer->pid);
+    if (!peer->relieved)
+        log_warning("%s %u (pid %d) answered work that it does not have", peer->pool->name, peer_called(peer),
+                    (int)peer->pid);
 }
 
 /* n answers came together: what each took, on average. */
@@ -262,6 +264,7 @@ bool pool_attach(struct pool *p, unsigned number, pid_t pid, uint32_t restarts, 
     /* What the one before could not do this one may not either: that is told until it says otherwise. */
     struct err why = peer->failed ? peer->why : (struct err){ 0 };
     *peer = (struct peer){ .pool = p, .number = number, .pid = pid, .restarts = restarts, .n_done = peer->n_done,
+                           .wrong_before = p->next_id,
                            .failed = peer->failed, .why = why };
     peer->channel = channel_new(fd);
     if (!peer->channel)
@@ -345,9 +348,20 @@ static size_t depth(const struct peer *peer)
     return n < POOL_LEAST ? POOL_LEAST : n > POOL_DEPTH ? POOL_DEPTH : n;
 }
 
+/* A listing or a new key, which may take longer than j may: nothing waits behind it where nobody sees it. */
+static bool is_at_something_long(const struct peer *peer, const struct job *j)
+{
+    for (size_t i = 0; i < peer->n_given; i++)
+        if (peer->given[i]->timeout_ms > j->timeout_ms)
+            return true;
+    return false;
+}
+
 static bool has_room(const struct peer *peer, const struct job *j)
 {
     if (!peer->ready || peer->hung || (peer->n_given && (j->n_lost || peer->given[0]->n_lost)))
+        return false;
+    if (is_at_something_long(peer, j))
         return false;
     if (peer->n_given && channel_waiting(peer->channel) + j->len > POOL_AHEAD_BYTES)
         return false;
@@ -434,7 +448,7 @@ void pool_flush(struct pool *p, int64_t now_ms)
 
 static bool is_overdue(const struct peer *peer, int64_t now_ms)
 {
-    return peer->channel && !peer->hung && !peer->busy && peer->n_given && now_ms - peer->at_since_ms > peer->given[0]->timeout_ms;
+    return peer->channel && !peer->hung && peer->n_given && now_ms - peer->at_since_ms > peer->given[0]->timeout_ms;
 }
 
 void pool_tick(struct pool *p, int64_t now_ms)

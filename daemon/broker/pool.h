@@ -20,7 +20,7 @@
 #define POOL_LEAST 2u            /* one being done, one waiting */
 #define POOL_AHEAD_US 16000      /* work given ahead; the rest waits here, where fairness and deadlines live */
 #define POOL_AHEAD_BYTES (CHANNEL_MAX_OUT / 2)   /* jobs on the way to one peer; key sets have the other half */
-#define POOL_PATIENCE_MS 1000    /* after the last peer was lost: another is mostly there sooner, and done is better than told */
+#define POOL_PATIENCE_MS 1000    /* after the last peer was lost: another is mostly there sooner */
 #define POOL_MAX_PEERS 64u
 #define POOL_MAX_ALGS 32u
 
@@ -38,7 +38,7 @@ struct peer {
     uint32_t restarts;
     bool ready;                  /* takes work */
     bool hung;                   /* told to the supervisor: its end is near */
-    bool busy;                   /* logs in: what it has it answers then, and no silence is a hang */
+    bool relieved;               /* it logged in again: it may answer what was given to others meanwhile */
     bool dirty;                  /* something waits to be written */
     bool failed;                 /* it, or the one before it, said why it cannot serve */
     struct err why;              /* not ready: the reason; ERR_NONE: still starting */
@@ -50,6 +50,7 @@ struct peer {
     int64_t job_us;              /* what a job takes, on average of late; 0: not known */
     uint64_t n_done;
     unsigned n_wrong;            /* signatures in a row that were not its keys' */
+    uint64_t wrong_before;       /* jobs with a smaller id were given before the last of them was known: they add nothing */
 };
 
 /*
@@ -106,7 +107,10 @@ void pool_detach(struct pool *p, unsigned number, const char *why);
 unsigned peer_called(const struct peer *peer);
 void peer_ready(struct peer *peer);
 void peer_failed(struct peer *peer, const struct err *why);
-/* It logs in again, for this reason: until it is ready, or has failed, it takes nothing. The supervisor watches it. */
+/*
+ * It logs in again, for this reason: until it is ready, or has failed, it takes
+ * nothing, and others have what it had. The supervisor watches it.
+ */
 void peer_busy(struct peer *peer, const struct err *why);
 
 /* It is of no use: told to the supervisor, and its work given on. */

@@ -150,10 +150,13 @@ static void wrong(struct signing *s, const struct err *e)
     struct peer *signer = &s->on->signers.peers[s->by - 1];
 
     s->rq->broker->counters.wrong_signatures++;
-    keys_wrong(s->on->keys, s->key, s->by, e);
-    /* Whatever it finds anew: its module is not what it was. */
-    if (++signer->n_wrong >= HELD_MAX_WRONG && signer->ready)
-        peer_hangs(signer, "it gives signatures that are not its keys'");
+    if (s->made_as >= signer->wrong_before) {
+        keys_wrong(s->on->keys, s->key, s->by, e);
+        signer->wrong_before = signer->pool->next_id;
+        /* Whatever it finds anew: its module is not what it was. */
+        if (++signer->n_wrong >= HELD_MAX_WRONG && signer->ready)
+            peer_hangs(signer, "it gives signatures that are not its keys'");
+    }
     relist_or_fail(s, e);
 }
 
@@ -172,6 +175,7 @@ static void signed_now(void *owner, struct job *j, const Signet__Role__Message *
 
     s->job = NULL;
     s->by = j->peer;
+    s->made_as = j->id;
     if (!m || m->of_case != SIGNET__ROLE__MESSAGE__OF_WORK_DONE) {
         if (m)
             err_set(&why, ERR_INTERNAL, "a signer answered with something else than a signature");

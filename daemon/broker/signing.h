@@ -42,6 +42,7 @@ struct signing {
     uint8_t signature[ALG_MAX_SIGNATURE];
     size_t signature_len;
     unsigned by;                     /* the signer that made it */
+    uint64_t made_as;                /* its job's id */
     struct err err;
 };
 

@@ -22,7 +22,7 @@ static Signet__Role__Why *why_of(Signet__Role__Why *out, const struct err *e)
     return out;
 }
 
-/* After each act. A lost token is of no use to anyone: this process says so, and is replaced. A lost login is for desk_login. */
+/* After each act. A lost token is of no use to anyone: this process says so, and is replaced. A lost login is desk_login's. */
 static void look_after(struct desk *d)
 {
     if (d->token)

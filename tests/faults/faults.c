@@ -21,7 +21,8 @@ static uint8_t last_signature[4096];
 static CK_ULONG last_len;
 static uint32_t absences_seen;
 static bool turned;                      /* handles found before mean others */
-static struct { CK_SESSION_HANDLE session; CK_SLOT_ID slot; uint64_t opened_at; } open_sessions[16];   /* 0: none; C_Sign's count */
+/* session 0: none; opened_at: C_Sign's count then */
+static struct { CK_SESSION_HANDLE session; CK_SLOT_ID slot; uint64_t opened_at; } open_sessions[16];
 
 static void sleep_ms(uint64_t ms)
 {

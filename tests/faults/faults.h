@@ -27,7 +27,7 @@ enum fault_kind {
     FAULT_DER,           /* C_Sign: an ECDSA signature as ASN.1 has it */
     FAULT_AT_RANDOM,     /* C_Sign: one of `value` is wrong, in one of these ways */
     FAULT_OTHER_KEY,     /* C_SignInit: with another private key of the token */
-    FAULT_TURN,          /* C_SignInit: the token has reconnected: handles of before mean other keys until they are found anew */
+    FAULT_TURN,          /* C_SignInit: after a reconnect handles of before mean other keys, until they are found anew */
     FAULT_DROP,          /* every session of this process is closed before the call, and the login with it */
     FAULT_LEAK,          /* value: bytes that the call takes and never gives back; then as usual */
     FAULT_USED_UP,       /* C_Sign: CKR_GENERAL_ERROR while a session of this process is older than `value` signatures of

@@ -3,6 +3,7 @@ import collections
 import concurrent.futures
 import json
 import os
+import re
 import signal
 import unittest
 
@@ -14,6 +15,7 @@ from fleet import Time
 from hammer import Hammer
 from rig import Daemon, Place, main, profile, ring, until
 
+STARTING = ["C_OpenSession", "C_Login"]
 FULL = bool(os.environ.get("SIGNET_FULL"))
 
 CKR = {"CKR_HOST_MEMORY": 0x2, "CKR_GENERAL_ERROR": 0x5, "CKR_FUNCTION_FAILED": 0x6, "CKR_DEVICE_ERROR": 0x30,
@@ -93,13 +95,20 @@ class Faults(unittest.TestCase):
     def test_a_module_that_aborts_too(self):
         self.lost_nothing("abort")
 
-    def test_a_poisonous_request_takes_two_signers_and_is_then_answered(self):
-        self.start()
-        self.control.set("C_Sign", "segv", left=2)
+    def takes_two_signers(self, kind):
+        """Not more: a signer that is started meanwhile signs to try its token, and would hang as well."""
+        self.start(signers=3)
+        self.control.set("C_Sign", kind, left=2)
         out, err = self.signs()
         self.assertIn("INTERNAL", err)
         self.assertEqual(self.control["C_Sign"]["done"], 2)
         self.heals()
+
+    def test_a_request_that_crashes_the_module_takes_two_signers_and_is_then_answered(self):
+        self.takes_two_signers("segv")
+
+    def test_one_that_hangs_it_too(self):
+        self.takes_two_signers("hang")
 
     def test_a_token_that_hangs_for_good_fails_fast_and_comes_back(self):
         self.start()
@@ -248,6 +257,29 @@ class Faults(unittest.TestCase):
                 # A signer that looks for its token anew may meet another's login first, and says that.
                 until("it is said", lambda: name.replace("CKR_VENDOR_DEFINED", "0x80000001") in self.signs()[1])
                 self.daemon.stop()
+
+    def test_any_function_that_fails_for_a_moment_costs_no_restart(self):
+        self.start("verify_every: 1", "refresh: 1s")
+        for function in faults.FUNCTIONS:
+            for name in ("CKR_GENERAL_ERROR", "CKR_DEVICE_ERROR", "CKR_SESSION_HANDLE_INVALID"):
+                with self.subTest(f"{name} of {function}"):
+                    self.control.set(function, "return", left=2, value=CKR[name])
+                    if function in STARTING:           # a new login meets it
+                        self.control.set("C_Sign", "drop", left=1)
+                    self.daemon.cli("key", "generate", "web", want=None)
+                    until("it signs", lambda: self.signs()[0])
+                    self.control.set(function, "none")
+        self.heals()
+        self.check(self.all_of(8))
+
+    def test_a_module_that_crashes_at_each_start_is_started_later_each_time(self):
+        self.start(signers=1)
+        self.control.set("C_FindObjects", "segv")
+        until("it has crashed often", lambda: "replaced in 800 ms" in self.daemon.said())
+        waits = [int(ms) for ms in re.findall(r"signer 1 .*; replaced in (\d+) ms", self.daemon.said())]
+        self.assertEqual(waits[:5], [0, 100, 200, 400, 800])
+        self.control.set("C_FindObjects", "none")
+        self.heals()
 
     def test_a_token_that_is_gone_is_said_and_found_again(self):
         self.start()

@@ -35,6 +35,12 @@ def kill(role):
     return inject
 
 
+def hang_at_login(case):
+    case.control.set("C_Login", "hang", left=1)
+    once("C_Sign", "drop")(case)
+    until("it hangs", lambda: case.control["C_Login"]["done"])
+
+
 def pull_out(case):
     case.control.take_away()
     until("it is missed", lambda: "no signer works since" in case.daemon.cli("sign", "--profile", "web", want=None)[1])
@@ -56,6 +62,7 @@ def leak(case):
 # (what, how, whether callers may be told to ask again)
 FAULTS = {
     "hang": ("a signature hangs for ever", once("C_Sign", "hang"), False),
+    "list": ("a listing hangs for ever", once("C_FindObjects", "hang"), False),
     "segv": ("the module crashes", once("C_Sign", "segv"), False),
     "abort": ("the module aborts", once("C_Sign", "abort"), False),
     "kill": ("a signer is killed", kill("signer"), False),
@@ -66,6 +73,7 @@ FAULTS = {
     "device": ("CKR_DEVICE_ERROR once", once("C_Sign", "return", value=DEVICE_ERROR), False),
     "removed": ("CKR_DEVICE_REMOVED at C_SignInit", once("C_SignInit", "return", value=DEVICE_REMOVED), False),
     "drop": ("all sessions are dropped", once("C_Sign", "drop"), False),
+    "login": ("the login after that hangs for ever", hang_at_login, False),
     "flip": ("a wrong signature", once("C_Sign", "flip"), False),
     "cut": ("a truncated signature", once("C_Sign", "cut"), False),
     "der": ("a signature in ASN.1", once("C_Sign", "der"), False),
@@ -83,7 +91,8 @@ class Recover(unittest.TestCase):
         self.addCleanup(place.remove)
         self.control = faults.wrap(place)
         self.addCleanup(self.control.close)
-        self.daemon = Daemon(place, ring("web", "ES256", "create: yes", "verify_every: 1") + ring("two", "ES256", "create: yes"),
+        self.daemon = Daemon(place, ring("web", "ES256", "create: yes", "verify_every: 1", "refresh: 1s") +
+                             ring("two", "ES256", "create: yes"),
                              profile("web", "web", "shop") + profile("two", "two", "two.example"),
                              token="  signers: 2\n  max_memory: 512MiB\n")
         self.addCleanup(self.daemon.kill)

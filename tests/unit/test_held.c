@@ -111,10 +111,53 @@ static void half_a_key_is_told_from_one_that_was_brought(void)
     }
 }
 
+static void each_signer_proves_its_own_handle(void)
+{
+    struct held h = { .ring = "web" };
+
+    unit_same_int("nobody has", held_must_check(&h, 1), true);
+    held_right(&h, 1);
+    unit_same_int("one has", held_must_check(&h, 1), false);
+    unit_same_int("not another", held_must_check(&h, 64), true);
+    held_right(&h, 64);
+    unit_same_int("the last there can be", held_must_check(&h, 64), false);
+    held_wrong(&h, 1);
+    held_right(&h, 1);
+    unit_same_int("one that lied is checked by everyone", held_must_check(&h, 64), true);
+}
+
+static void wrong_signatures_in_a_row_put_a_key_out_of_use_and_a_right_one_brings_it_back(void)
+{
+    struct held h = { .ring = "web" };
+
+    for (unsigned n = 1; n < HELD_MAX_WRONG; n++)
+        held_wrong(&h, 1);
+    unit_same_int("not yet", held_is_distrusted(&h), false);
+    held_right(&h, 2);
+    held_wrong(&h, 1);
+    unit_same_int("they were not in a row", held_is_distrusted(&h), false);
+    unit_same_int("who is doubted", (long long)h.doubted_by, 1);
+    for (unsigned n = 1; n < HELD_MAX_WRONG; n++)
+        held_wrong(&h, 2);
+    unit_same_int("now", held_is_distrusted(&h), true);
+    unit_same_str("why", err_reason_name(h.trouble.reason), "SIGNATURE_WRONG");
+    held_right(&h, 2);
+    unit_same_int("used again", held_usable(&h), true);
+    unit_same_int("the other is doubted still", (long long)h.doubted_by, 1);
+    err_set(&h.trouble, ERR_KEY_EXPORTABLE, "it could be exported");
+    for (unsigned n = 0; n < HELD_MAX_WRONG; n++)
+        held_wrong(&h, 1);
+    held_right(&h, 1);
+    unit_same_str("what else is wrong stays", err_reason_name(h.trouble.reason), "KEY_EXPORTABLE");
+}
+
 static const struct unit_case cases[] = {
     { "half a key is told from one that was brought", half_a_key_is_told_from_one_that_was_brought },
     { "custody is what the attributes prove", custody_is_what_the_attributes_prove },
     { "a URI of two keys names neither", a_uri_of_two_keys_names_neither },
     { "two keys of one kid do not count", two_keys_of_one_kid_do_not_count },
+    { "each signer proves its own handle", each_signer_proves_its_own_handle },
+    { "wrong signatures in a row put a key out of use, and a right one brings it back",
+      wrong_signatures_in_a_row_put_a_key_out_of_use_and_a_right_one_brings_it_back },
 };
 UNIT_MAIN(cases)

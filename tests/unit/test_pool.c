@@ -317,7 +317,7 @@ static void work_waits_for_the_successor_of_the_last_but_not_for_long(void)
     finish();
 }
 
-/* It answers what it has when it is done; its silence meanwhile is the supervisor's to judge. */
+/* What it had is done by others; what it answers to it later is dropped. Its silence is the supervisor's to judge. */
 static void a_peer_that_logs_in_takes_nothing_and_does_not_hang(void)
 {
     struct err e, why = { .reason = ERR_TOKEN_UNREACHABLE, .text = "the login is lost" };
@@ -332,9 +332,9 @@ static void a_peer_that_logs_in_takes_nothing_and_does_not_hang(void)
     submit(&t.one, 'b', FAR, &e);
     pool_flush(&t.pool, 9000);
     serve(2, got, true);
-    unit_same_str("the other takes what comes", got, "b");
+    unit_same_str("the other takes all", got, "ab");
     serve(1, got, true);
-    unit_same_str("and it what it had", t.said, "b a ");
+    unit_same_str("each is answered once", t.said, "a b ");
     peer_ready(&t.pool.peers[0]);
     submit(&t.one, 'c', FAR, &e);
     pool_flush(&t.pool, clock_mono_ms());
@@ -379,6 +379,31 @@ static void slow_work_is_not_given_ahead(void)
     finish();
 }
 
+static void nothing_waits_behind_what_may_take_longer(void)
+{
+    struct err e;
+    char got[8];
+
+    begin();
+    submit(&t.one, 'l', FAR, &e);                /* a listing */
+    ((struct job *)t.pool.queue.turn->first)->timeout_ms = 60000;
+    pool_flush(&t.pool, 0);
+    for (const char *c = "abc"; *c; c++)
+        submit(&t.one, *c, FAR, &e);
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("it is at the long one", got, "l");
+    serve(2, got, true);
+    unit_same_str("the other has the rest", got, "abc");
+    pool_detach(&t.pool, 2, "is not needed here");
+    submit(&t.one, 'd', FAR, &e);
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("alone it lets it wait in the queue", got, "");
+    unit_same_int("where it is", (long long)t.pool.queue.n, 1);
+    finish();
+}
+
 static void long_work_waits_for_its_turn_and_not_on_the_way(void)
 {
     struct err e;
@@ -418,6 +443,7 @@ static const struct unit_case cases[] = {
     { "a peer that logs in takes nothing and does not hang", a_peer_that_logs_in_takes_nothing_and_does_not_hang },
     { "a full lane is its own caller's", a_full_lane_is_its_own_caller_s },
     { "slow work is not given ahead", slow_work_is_not_given_ahead },
+    { "nothing waits behind what may take longer", nothing_waits_behind_what_may_take_longer },
     { "long work waits for its turn, and not on the way", long_work_waits_for_its_turn_and_not_on_the_way },
 };
 UNIT_MAIN(cases)

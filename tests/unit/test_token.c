@@ -309,6 +309,49 @@ static void a_listing_after_a_lost_login_does_not_count(void)
     CU_ASSERT(token_destroy(t, id, false, &e));
 }
 
+static void a_lost_login_is_had_again_in_the_same_process(void)
+{
+    CLEANUP(token_freep) struct token *t = opened();
+    struct token_listing l = { 0 };
+    struct err e = { 0 }, why = { 0 };
+    uint8_t signature[ALG_MAX_SIGNATURE];
+    size_t len = 0;
+    uint64_t id = 0;
+
+    CU_ASSERT_FATAL(token_generate(t, alg("ES256"), 0, "signet:again:ES256:0:1:1:1", &id, &e));
+    unit_same_int("nothing is needed", token_needs(t, &why), TOKEN_NEEDS_NOTHING);
+    log_out();
+    CU_ASSERT(!sign_text(t, id, alg("ES256"), signature, &len, &e));
+    CU_ASSERT(!token_list(t, &l, &e));
+    unit_same_int("a login is", token_needs(t, &why), TOKEN_NEEDS_LOGIN);
+    CU_ASSERT_FATAL(token_login_again(t, &e));
+    unit_same_int("nothing is any more", token_needs(t, &why), TOKEN_NEEDS_NOTHING);
+    CU_ASSERT_FATAL(token_list(t, &l, &e) && key_in(&l, id) && sign_text(t, id, alg("ES256"), signature, &len, &e));
+    verifies(key_in(&l, id), alg("ES256"), signature, len);
+    token_listing_clear(&l);
+    CU_ASSERT(token_destroy(t, id, false, &e));
+}
+
+/* They are tended at moments that the test chooses; the login and the handles stay. */
+static void old_sessions_are_opened_anew_and_the_login_stands(void)
+{
+    CLEANUP(token_freep) struct token *t = opened();
+    struct err e = { 0 }, why = { 0 };
+    uint8_t signature[ALG_MAX_SIGNATURE];
+    size_t len = 0;
+    uint64_t id = 0;
+
+    CU_ASSERT_FATAL(token_generate(t, alg("ES256"), 0, "signet:old:ES256:0:1:1:1", &id, &e));
+    for (int64_t now_ms = 1; now_ms < 10 * 3600000ll; now_ms += 1800001) {
+        token_arm(t, id, alg("ES256"));
+        token_tend(t, now_ms);
+        if (!sign_text(t, id, alg("ES256"), signature, &len, &e))
+            unit_same_str("it signs", e.text, "");
+        unit_same_int("nothing is needed", token_needs(t, &why), TOKEN_NEEDS_NOTHING);
+    }
+    CU_ASSERT(token_destroy(t, id, false, &e));
+}
+
 static void powers_are_tried_and_leave_nothing(void)
 {
     CLEANUP(token_freep) struct token *t = opened();
@@ -407,6 +450,8 @@ static const struct unit_case cases[] = {
     { "misuse is refused with its reason", misuse_is_refused_with_its_reason },
     { "facts are written, keys destroyed", facts_and_destroyed_keys },
     { "a listing after a lost login does not count", a_listing_after_a_lost_login_does_not_count },
+    { "a lost login is had again in the same process", a_lost_login_is_had_again_in_the_same_process },
+    { "old sessions are opened anew, and the login stands", old_sessions_are_opened_anew_and_the_login_stands },
     { "powers are tried, and leave nothing", powers_are_tried_and_leave_nothing },
     { "a key destroyed elsewhere is noticed", a_key_destroyed_elsewhere_is_noticed },
     { "what cannot be opened is named", what_cannot_be_opened_is_named },

@@ -129,7 +129,7 @@ static void name_it(struct held *h)
 
 static void distrust(struct held *h)
 {
-    if (held_is_distrusted(h))
+    if (held_is_distrusted(h) && h->trouble.reason == ERR_NONE)
         err_set(&h->trouble, ERR_SIGNATURE_WRONG, "the token gave %u signatures in a row that were not this key's: look at"
                 " the token and its module; it signs again when a test signature is right", h->n_wrong);
 }
@@ -152,7 +152,7 @@ void held_right(struct held *h, unsigned signer)
 {
     h->proved_by |= bit_of(signer);
     h->doubted_by &= ~bit_of(signer);
-    if (held_is_distrusted(h))
+    if (held_is_distrusted(h) && h->trouble.reason == ERR_SIGNATURE_WRONG)      /* not what else is wrong with it */
         h->trouble = (struct err){ 0 };
     h->n_wrong = 0;
 }
