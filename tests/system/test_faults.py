@@ -146,6 +146,19 @@ class Faults(unittest.TestCase):
         self.check(self.all_of(20))
         self.assertEqual(self.daemon.said().count("it was not released"), before, "handles of before are used still")
 
+    def test_a_mac_that_is_wrong_rejects_no_good_token(self):
+        for signers in (2, 1):
+            with self.subTest(signers=signers):
+                self.start(signers=signers, rings=ring("mac", "HS256", "create: yes"), profiles=profile("mac", "mac", "bank"))
+                token = self.daemon.token("mac")
+                self.control.set("C_Sign", "flip", left=1)
+                self.daemon.cli("verify", stdin=token.encode())
+                self.assertEqual(self.control["C_Sign"]["left"], 0)
+                head, payload, mac = token.split(".")
+                bad = f"{head}.{payload}.{'A' if mac[0] != 'A' else 'B'}{mac[1:]}"
+                self.assertIn("BAD_SIGNATURE", self.daemon.cli("verify", stdin=bad.encode(), want=1)[1])
+                self.daemon.stop()
+
     def test_what_a_new_signer_signs_first_is_checked_though_few_are(self):
         """A handle that a signer has just found is proved by its first signature, whatever verify_every says."""
         self.start("verify_every: 1000000", signers=1, rings=ring("two", "ES256", "create: yes"),

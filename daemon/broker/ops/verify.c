@@ -6,6 +6,7 @@
 #include "daemon/broker/ops/ops.h"
 
 #include "daemon/base/clock.h"
+#include "daemon/base/log.h"
 #include "daemon/broker/work.h"
 #include "proto/jose/verify.h"
 
@@ -22,6 +23,8 @@ struct verify_state {
     const struct alg *alg;           /* of the key that is tried */
     char kid[RING_MAX_KID + 1];
     size_t nth;                      /* which published key is tried, where the token names none */
+    uint8_t mac[ALG_MAX_DIGEST];       /* by signer `by`, another than the token's: a second one must say the same */
+    unsigned by;                     /* 0: nobody was asked yet */
 };
 
 static struct claims_rules rules_of(const struct profile *p)
@@ -160,6 +163,40 @@ static void judge_claims(struct verify_state *v)
     claims_clear(&claims);
 }
 
+static bool is_mac(const struct verify_state *v, const uint8_t *mac, const Signet__Role__WorkDone *d)
+{
+    return CRYPTO_memcmp(mac, d->signature.data, v->alg->hash_len) == 0;
+}
+
+/* Of a good token a module that errs must not say that it is bad: the first word against one is not the last. */
+static void mac_differs(struct verify_state *v, unsigned by, const Signet__Role__WorkDone *d)
+{
+    struct err e;
+
+    if (v->by == 0) {
+        v->by = by;
+        memcpy(v->mac, d->signature.data, v->alg->hash_len);
+        if (!try_key(v, &e))
+            request_refuse(v->rq, &e);
+        return;
+    }
+    if (!is_mac(v, v->mac, d)) {
+        err_set(&e, ERR_TOKEN_UNREACHABLE, "the token gave two different MACs with key '%s': what the token to be verified is"
+                " worth is not known; see signetd's log", v->kid);
+        log_error("two signers made different MACs of one text with key '%s' of ring '%s': look at the token and its module",
+                  v->kid, v->profile->ring);
+        request_refuse(v->rq, &e);
+        return;
+    }
+    v->by = 0;
+    if (v->jws.kid)
+        err_set(&e, ERR_BAD_SIGNATURE, "the signature is not that of key '%s'", v->kid);
+    else
+        v->nth++;
+    if (v->jws.kid || !try_key(v, &e))
+        request_refuse(v->rq, &e);
+}
+
 static void mac_made(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
 {
     struct verify_state *v = owner;
@@ -173,16 +210,10 @@ static void mac_made(void *owner, struct job *j, const Signet__Role__Message *m,
         else
             err_set(&why, ERR_INTERNAL, "a signer answered with something else than a MAC");
         request_refuse(v->rq, m || !e ? &why : e);
-    } else if (v->jws.signature.len == d->signature.len &&
-               CRYPTO_memcmp(v->jws.signature.data, d->signature.data, d->signature.len) == 0) {
+    } else if (is_mac(v, v->jws.signature.data, d)) {
         judge_claims(v);
-    } else if (!v->jws.kid) {
-        v->nth++;
-        if (!try_key(v, &why))
-            request_refuse(v->rq, &why);
     } else {
-        err_set(&why, ERR_BAD_SIGNATURE, "the signature is not that of key '%s'", v->kid);
-        request_refuse(v->rq, &why);
+        mac_differs(v, j->peer, d);
     }
 }
 
@@ -214,7 +245,10 @@ static bool try_key(struct verify_state *v, struct err *e)
     v->alg = key->alg;
     memcpy(v->kid, key->kid, sizeof v->kid);
     struct work_for f = work_for(v, mac_made);
-    return submit(v, &on->signers, work_sign(&f, key->id, key->alg, v->jws.signing_input, v->jws.signing_input_len), e);
+    struct job *j = work_sign(&f, key->id, key->alg, v->jws.signing_input, v->jws.signing_input_len);
+    if (j)
+        j->not_peer = v->by;
+    return submit(v, &on->signers, j, e);
 }
 
 /* The ring's algorithm, or while it changes over that of its keys: the key that is found says which. */
