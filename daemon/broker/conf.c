@@ -1,5 +1,6 @@
 #include "daemon/broker/conf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,11 @@ void conf_unref(struct conf *c)
         conf_unref(c->of_token[i]);
     config_free(c->config);
     free(c);
+}
+
+void conf_set_name(const struct token_config *token, const char *ring, char out[CONF_SET_NAME])
+{
+    snprintf(out, CONF_SET_NAME, "%s%s%s", token->name, token->name[0] ? "/" : "", ring);
 }
 
 const char *conf_user(const struct conf *c, uint32_t uid)

@@ -24,6 +24,10 @@ struct conf *conf_ref(struct conf *c);
 void conf_unref(struct conf *c);   /* takes NULL */
 DEFINE_CLEANUP(struct conf, conf_unref)
 
+/* What verifiers call the key set of a ring on that token. */
+#define CONF_SET_NAME (CONFIG_MAX_TOKEN_NAME + RING_MAX_NAME + 2)
+void conf_set_name(const struct token_config *token, const char *ring, char out[CONF_SET_NAME]);
+
 /* The user name of a uid, borrowed; NULL: none. */
 const char *conf_user(const struct conf *c, uint32_t uid);
 

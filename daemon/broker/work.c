@@ -1,7 +1,5 @@
 #include "daemon/broker/work.h"
 
-#include "daemon/broker/keys/keys.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -325,10 +323,10 @@ struct job *work_check(const struct work_for *f, const struct alg *alg, const ui
 }
 
 /* The ring's keys on each of its tokens. */
-static size_t set_names(const struct config *c, const struct ring_config *r, char names[][KEYS_SET_NAME], char **out)
+static size_t set_names(const struct config *c, const struct ring_config *r, char names[][CONF_SET_NAME], char **out)
 {
     for (size_t i = 0; i < r->n_tokens; i++) {
-        keys_set_name(&c->tokens[r->tokens[i]], r->settings.name, names[i]);
+        conf_set_name(&c->tokens[r->tokens[i]], r->settings.name, names[i]);
         out[i] = names[i];
     }
     return r->n_tokens;
@@ -338,7 +336,7 @@ static bool send_verify(struct job *j, const struct peer *p, struct channel *to,
 {
     struct work *w = (struct work *)j;
     const struct profile *profile = w->profile;
-    char names[CONFIG_MAX_TOKENS][KEYS_SET_NAME], *sets[CONFIG_MAX_TOKENS];
+    char names[CONFIG_MAX_TOKENS][CONF_SET_NAME], *sets[CONFIG_MAX_TOKENS];
     Message m = SIGNET__ROLE__MESSAGE__INIT;
     Signet__Role__VerifyToken verify = SIGNET__ROLE__VERIFY_TOKEN__INIT;
 

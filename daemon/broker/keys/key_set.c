@@ -5,7 +5,6 @@
 #include "daemon/base/log.h"
 
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <string.h>
 
 #define MAX_JWKS (512u * 1024)          /* bytes of one ring's set or one page: 64 keys of 16384 bits have 190 KiB */
@@ -64,18 +63,13 @@ const struct keys_page *keys_pages(const struct keys *k, size_t *out_n)
     return k->pages;
 }
 
-void keys_set_name(const struct token_config *token, const char *ring, char out[KEYS_SET_NAME])
-{
-    snprintf(out, KEYS_SET_NAME, "%s%s%s", token->name, token->name[0] ? "/" : "", ring);
-}
-
 static void tell(const struct keys *k, struct peer *verifier, const struct ring_view *v)
 {
     Signet__Role__Message m = SIGNET__ROLE__MESSAGE__INIT;
     Signet__Role__KeySet set = SIGNET__ROLE__KEY_SET__INIT;
-    char name[KEYS_SET_NAME];
+    char name[CONF_SET_NAME];
 
-    keys_set_name(&k->conf->config->tokens[0], v->config->settings.name, name);
+    conf_set_name(&k->conf->config->tokens[0], v->config->settings.name, name);
     set.ring = name;
     if (v->jwks)
         set.jwks = (ProtobufCBinaryData){ strlen(v->jwks), (uint8_t *)v->jwks };

@@ -57,9 +57,6 @@ bool keys_has_public(const struct keys *k, const char *ring);
 /* As keys_fresh, of all rings that are in it; `stale`: as it was known last, however old, if it ever was. */
 bool keys_set(struct keys *k, int64_t now, bool stale, struct keys_set *out, struct err *e);
 const struct keys_page *keys_pages(const struct keys *k, size_t *out_n);
-/* What a verifier calls the key set of a ring on that token. */
-#define KEYS_SET_NAME (CONFIG_MAX_TOKEN_NAME + RING_MAX_NAME + 2)
-void keys_set_name(const struct token_config *token, const char *ring, char out[KEYS_SET_NAME]);
 
 /* For ListKeys and status: every key, foreign ones too. */
 size_t keys_count(const struct keys *k);
