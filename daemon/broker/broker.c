@@ -203,6 +203,9 @@ static void take_peer(struct broker *b, const Signet__Role__Attach *a, int *fd, 
     *fd = -1;
     if (!pool_attach(p, a->number, (pid_t)a->pid, a->restarts, taken, &e)) {
         log_error("%s", e.text);
+        /* It would wait for us for ever: another is to come in its place. */
+        if (a->number >= 1 && a->number <= POOL_MAX_PEERS)
+            on_hung(b, &p->peers[a->number - 1], e.text);
     } else if (p == &b->verifiers) {
         struct peer *peer = &p->peers[a->number - 1];
         keys_tell(b->keys, peer);
@@ -317,7 +320,7 @@ static void tell_drained(struct broker *b)
     b->draining = false;                 /* said once; nobody new can come */
 }
 
-static void turn(struct broker *b)
+void broker_turn(struct broker *b)
 {
     int64_t now_ms = clock_mono_ms();
 
@@ -343,20 +346,20 @@ static void tell_serving(void *ctx)
     broker_tell(ctx, &m);
 }
 
-static bool init(struct broker *b, struct err *e)
+bool broker_init(struct broker *b, int supervisor, struct err *e)
 {
     const struct pool_hooks signers = { b, on_signer_says, on_hung }, verifiers = { b, on_verifier_says, on_hung };
 
     *b = (struct broker){ .started_at = clock_now(), .listeners = { { .fd = -1 }, { .fd = -1 } } };
     b->base = event_base_new();
-    b->supervisor = channel_new(ROLE_CHANNEL_FD);
+    b->supervisor = channel_new(supervisor);
     if (!b->base || !b->supervisor)
         return err_set(e, ERR_NO_MEMORY, "no memory to begin");
     pool_init(&b->signers, b->base, LANE_SIGNERS, "signer", &signers);
     pool_init(&b->verifiers, b->base, LANE_VERIFIERS, "verifier", &verifiers);
     b->keys = keys_new(b->base, &b->signers, &b->verifiers, tell_serving, b);
-    b->on_read = event_new(b->base, ROLE_CHANNEL_FD, EV_READ | EV_PERSIST, on_supervisor, b);
-    b->on_write = event_new(b->base, ROLE_CHANNEL_FD, EV_WRITE, on_supervisor_writable, b);
+    b->on_read = event_new(b->base, supervisor, EV_READ | EV_PERSIST, on_supervisor, b);
+    b->on_write = event_new(b->base, supervisor, EV_WRITE, on_supervisor_writable, b);
     b->tick = event_new(b->base, -1, EV_PERSIST, on_tick, b);
     if (!b->keys || !b->on_read || !b->on_write || !b->tick || event_add(b->on_read, NULL) < 0 ||
         event_add(b->tick, &(struct timeval){ 0, TICK_MS * 1000 }) < 0)
@@ -364,7 +367,7 @@ static bool init(struct broker *b, struct err *e)
     return true;
 }
 
-static void clear(struct broker *b)
+void broker_clear(struct broker *b)
 {
     listener_close(&b->listeners[0]);
     listener_close(&b->listeners[1]);
@@ -397,14 +400,14 @@ int broker_main(void)
         free(b);
         return 2;
     }
-    if (!b || !init(b, &e)) {
+    if (!b || !broker_init(b, ROLE_CHANNEL_FD, &e)) {
         log_error("the broker cannot begin: %s", b ? e.text : "no memory");
         return 1;
     }
     while (!b->stop && event_base_loop(b->base, EVLOOP_ONCE | (b->more ? EVLOOP_NONBLOCK : 0)) == 0)
-        turn(b);
+        broker_turn(b);
     int status = b->exit_status;
-    clear(b);
+    broker_clear(b);
     free(b);
     return status;
 }
