@@ -43,6 +43,7 @@ struct held {
     struct held_use *uses; size_t n_uses;    /* signatures released, by profile */
     uint64_t n_signed;
     enum proof proof;
+    unsigned n_unread;               /* how often in a row its public half could not be read */
     bool listed;                     /* in the listing that is being read, or was last */
     unsigned n_missing;              /* listings in a row without it */
     bool missed_next;                /* it was a next key when it was missed first */
