@@ -219,6 +219,9 @@ static void take_peer(struct broker *b, const Signet__Role__Attach *a, int *fd, 
     }
     if (!pool_attach(p, a->number - p->others, (pid_t)a->pid, a->restarts, taken, &e)) {
         log_error("%s", e.text);
+        /* It would wait for us for ever: another is to come in its place. */
+        if (a->number - p->others - 1 < POOL_MAX_PEERS)
+            on_hung(b, &p->peers[a->number - p->others - 1], e.text);
     } else if (p == &b->verifiers) {
         struct peer *peer = &p->peers[a->number - 1];
         for (size_t i = 0; i < b->n_tokens; i++)
@@ -354,7 +357,7 @@ static void flush_pools(struct broker *b)
     pool_flush(&b->verifiers, now_ms);
 }
 
-static void turn(struct broker *b)
+void broker_turn(struct broker *b)
 {
     flush_pools(b);                      /* they go on while callers are read */
     connections_flush(b);
@@ -383,18 +386,18 @@ void broker_serving(struct broker *b)
     broker_tell(b, &m);
 }
 
-static bool init(struct broker *b, struct err *e)
+bool broker_init(struct broker *b, int supervisor, struct err *e)
 {
     const struct pool_hooks verifiers = { b, on_verifier_says, on_hung };
 
     *b = (struct broker){ .started_at = clock_now(), .listeners = { { .fd = -1 }, { .fd = -1 } } };
     b->base = event_base_new();
-    b->supervisor = channel_new(ROLE_CHANNEL_FD);
+    b->supervisor = channel_new(supervisor);
     if (!b->base || !b->supervisor)
         return err_set(e, ERR_NO_MEMORY, "no memory to begin");
     pool_init(&b->verifiers, b->base, LANE_VERIFIERS, "verifier", &verifiers);
-    b->on_read = event_new(b->base, ROLE_CHANNEL_FD, EV_READ | EV_PERSIST, on_supervisor, b);
-    b->on_write = event_new(b->base, ROLE_CHANNEL_FD, EV_WRITE, on_supervisor_writable, b);
+    b->on_read = event_new(b->base, supervisor, EV_READ | EV_PERSIST, on_supervisor, b);
+    b->on_write = event_new(b->base, supervisor, EV_WRITE, on_supervisor_writable, b);
     b->tick = event_new(b->base, -1, EV_PERSIST, on_tick, b);
     if (!b->on_read || !b->on_write || !b->tick || event_add(b->on_read, NULL) < 0 ||
         event_add(b->tick, &(struct timeval){ 0, TICK_MS * 1000 }) < 0)
@@ -402,7 +405,7 @@ static bool init(struct broker *b, struct err *e)
     return true;
 }
 
-static void clear(struct broker *b)
+void broker_clear(struct broker *b)
 {
     listener_close(&b->listeners[0]);
     listener_close(&b->listeners[1]);
@@ -434,14 +437,14 @@ int broker_main(void)
         free(b);
         return 2;
     }
-    if (!b || !init(b, &e)) {
+    if (!b || !broker_init(b, ROLE_CHANNEL_FD, &e)) {
         log_error("the broker cannot begin: %s", b ? e.text : "no memory");
         return 1;
     }
     while (!b->stop && event_base_loop(b->base, EVLOOP_ONCE | (b->more ? EVLOOP_NONBLOCK : 0)) == 0)
-        turn(b);
+        broker_turn(b);
     int status = b->exit_status;
-    clear(b);
+    broker_clear(b);
     free(b);
     return status;
 }

@@ -72,7 +72,14 @@ struct broker {
 bool listener_open(struct listener *l, struct broker *b, int fd, bool admin, struct err *e);    /* takes fd */
 void listener_close(struct listener *l);
 
-/* broker.c: a message to the supervisor; one that cannot be sent ends the broker. */
+/*
+ * broker.c: all of it but its process, for who drives it step by step: takes the channel to the supervisor; after each pass
+ * of the event loop a turn, until b->stop.
+ */
+bool broker_init(struct broker *b, int supervisor, struct err *e);
+void broker_turn(struct broker *b);
+void broker_clear(struct broker *b);
+/* A message to the supervisor; one that cannot be sent ends the broker. */
 void broker_tell(struct broker *b, const Signet__Role__Message *m);
 /* Tells the supervisor, once, when every token is served, or known to be gone. */
 void broker_serving(struct broker *b);

@@ -50,8 +50,10 @@ void connection_close(struct connection *c)
     if (c->closed)
         return;
     c->closed = true;
-    event_del(c->on_read);
-    event_del(c->on_write);
+    if (c->on_read)                      /* else it never came in */
+        event_del(c->on_read);
+    if (c->on_write)
+        event_del(c->on_write);
 }
 
 /* The peer as it was at connect(): uid, gid, pid, supplementary groups. */
@@ -195,7 +197,7 @@ static void write_out(struct connection *c)
         ssize_t n = send(c->fd, c->out.data + c->out_at, c->out.len - c->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN) {
+        if (n < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)) {     /* full, or the kernel is, for now */
             event_add(c->on_write, NULL);
             if (!c->stuck_since_ms)
                 c->stuck_since_ms = clock_mono_ms();

@@ -192,7 +192,7 @@ static void signed_now(void *owner, struct job *j, const Signet__Role__Message *
             fail(s, &why);
     } else {
         s->signature_len = m->work_done->signature.len;
-        if (s->signature_len <= sizeof s->signature)
+        if (s->signature_len && s->signature_len <= sizeof s->signature)
             memcpy(s->signature, m->work_done->signature.data, s->signature_len);
         s->state = SG_CHECK;
     }

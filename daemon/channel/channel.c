@@ -154,8 +154,8 @@ enum channel_io channel_flush(struct channel *c)
         ssize_t n = send_piece(c);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && (errno == EAGAIN || errno == ETOOMANYREFS))
-            return CHANNEL_MORE;
+        if (n < 0 && (errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM))
+            return CHANNEL_MORE;             /* of the last three the kernel has none for now: the peer is there still */
         if (n <= 0)
             return CHANNEL_GONE;
         c->out_at += (size_t)n;

@@ -153,22 +153,26 @@ static bool append_json_text(struct buf *out, const char *text)
     return ok;
 }
 
-/* A plain word that JSON reads as a number or a name of its own; its text is then kept as written. */
-static bool is_json_word(const char *text)
+/* A plain word that JSON reads as a number or a name of its own; its text is then kept as written. False: no memory. */
+static bool is_json_word(const char *text, bool *out_word)
 {
-    json_t *v = json_loads(text, JSON_DECODE_ANY, NULL);
-    bool word = v && !json_is_string(v) && !json_is_object(v) && !json_is_array(v);
+    json_error_t why = { 0 };
+    json_t *v = json_loads(text, JSON_DECODE_ANY, &why);
+    /* Where jansson has no memory to begin with it does not say so: the error is of no kind. */
+    bool known = v || (json_error_code(&why) != json_error_out_of_memory && json_error_code(&why) != json_error_unknown);
 
+    *out_word = v && !json_is_string(v) && !json_is_object(v) && !json_is_array(v);
     json_decref(v);
-    return word;
+    return known;
 }
 
 static bool append_json(struct buf *out, const struct tree *v)
 {
-    bool map = v->kind == TREE_MAP, ok;
+    bool map = v->kind == TREE_MAP, ok, word = false;
 
     if (v->kind == TREE_TEXT)
-        return !v->quoted && is_json_word(v->text) ? buf_append_str(out, v->text) : append_json_text(out, v->text);
+        return (v->quoted || is_json_word(v->text, &word)) &&
+               (word ? buf_append_str(out, v->text) : append_json_text(out, v->text));
     ok = buf_append_char(out, map ? '{' : '[');
     for (size_t i = 0; ok && i < v->n; i++)
         ok = (i == 0 || buf_append_char(out, ',')) &&
@@ -204,7 +208,7 @@ static void read_fixed(struct reading *r, const struct setting *s, const struct 
             setting_mistake(r, s, v->keys[i], "'%.60s' %s", name,
                             claims_registered(name) ? "is the daemon's to set" : "is no name of at most 128 bytes");
         if (!read_fixed_one(&p->fixed[p->n_fixed++], v->keys[i], v->items[i]))
-            setting_mistake(r, s, v->keys[i], "the value of '%.60s' is too long", name);
+            setting_mistake(r, s, v->keys[i], "the value of '%.60s' is too long, or there is no memory for it", name);
     }
 }
 
@@ -242,8 +246,12 @@ static void read_daemon(struct reading *r, size_t line, const struct tree *v, st
     setting_map(r, "daemon", line, v, daemon_settings, ARRAY_LEN(daemon_settings), &c->daemon);
     /* Nobody named: root, who can do all of it anyway. */
     struct allow *admin = &c->daemon.admin;
-    if (!(v && tree_get(v, "admin")) && (admin->uids = calloc(1, sizeof *admin->uids)))
+    if (v && tree_get(v, "admin"))
+        return;
+    if ((admin->uids = calloc(1, sizeof *admin->uids)))
         admin->n_uids = 1;
+    else
+        mistake(r->m, line, "daemon: no memory to read it");
 }
 
 /* The only one; `tokens` has several. */
@@ -387,7 +395,11 @@ static void read_profiles(struct reading *r, size_t line, const struct tree *v, 
         if (!profile_name_ok(name))
             mistake(r->m, v->keys[i]->line, "profiles: '%.60s' is no profile's name: letters, digits, '.', '_' and"
                     " '-', at most %u", name, MAX_PROFILE_NAME);
-        p->name = strdup(name);
+        if (!(p->name = strdup(name))) {
+            mistake(r->m, v->keys[i]->line, "profiles: no memory to read it");
+            c->n_profiles--;
+            return;
+        }
         snprintf(where, sizeof where, "profiles.%.100s", name);
         setting_map(r, where, v->keys[i]->line, v->items[i], profile_table, ARRAY_LEN(profile_table), p);
         finish_profile(p, c, tree_get(v->items[i], "ttl"));

@@ -299,7 +299,8 @@ static void ids(struct reading *r, const struct tree *v, const char *what, const
     }
     free(*out);
     *out_n = 0;
-    *out = calloc(v->n + 1, sizeof **out);
+    if (!(*out = calloc(v->n + 1, sizeof **out)))
+        mistake(r->m, v->line, "%s: no memory to read it", r->where);
     for (size_t i = 0; *out && i < v->n; i++) {
         if (v->items[i]->kind != TREE_TEXT)
             mistake(r->m, v->items[i]->line, "%s: a %s is one name", r->where, what);

@@ -19,6 +19,7 @@ struct comparing {
 
 void strands_init(struct strands *s)
 {
+    *s = (struct strands){ 0 };
     buf_init(&s->refused, MAX_TOLD);
     buf_init(&s->warned, MAX_TOLD);
 }
@@ -29,16 +30,21 @@ void strands_clear(struct strands *s)
     buf_clear(&s->warned);
 }
 
-static void tell(struct buf *to, const struct sum *sum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+enum told { WARNED, REFUSED };
 
-static void tell(struct buf *to, const struct sum *sum, const char *fmt, ...)
+static void tell(struct strands *out, enum told how, const struct sum *sum, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void tell(struct strands *out, enum told how, const struct sum *sum, const char *fmt, ...)
 {
+    struct buf *to = how == REFUSED ? &out->refused : &out->warned;
     char sentence[512];
     va_list args;
 
     va_start(args, fmt);
     vsnprintf(sentence, sizeof sentence, fmt, args);
     va_end(args);
+    out->is_refused |= how == REFUSED;
     buf_append_str(to, sentence);
     sum_write(sum, to);
     buf_append_char(to, '\n');
@@ -127,15 +133,15 @@ static void compare_ring(const struct comparing *c, const struct ring_config *wa
     struct sum sum = life_sum(c, (size_t)user);
     write_end(c, (size_t)user, end);
     if (!is)
-        tell(&c->out->refused, &sum, "rings.%s: is taken away, and tokens of profile '%s' may live until %s: nobody could"
+        tell(c->out, REFUSED, &sum, "rings.%s: is taken away, and tokens of profile '%s' may live until %s: nobody could"
              " verify them; keep it and its profile, without 'sign', until then, or restart", name,
              c->was->profiles[user].name, end);
     else if (token_gone(c, was, is))
-        tell(&c->out->refused, &sum, "rings.%s.tokens: '%s' is taken away, and tokens of profile '%s' that its keys signed may"
+        tell(c->out, REFUSED, &sum, "rings.%s.tokens: '%s' is taken away, and tokens of profile '%s' that its keys signed may"
              " live until %s: nobody could verify them; keep it as the last of them until then, or restart", name,
              token_gone(c, was, is), c->was->profiles[user].name, end);
     else if (was->alg->family != ALG_HMAC && is_published(c->was, was) && !is_published(c->is, is))
-        tell(&c->out->refused, &sum, "rings.%s: is no longer published, and tokens of profile '%s' may live until %s: others"
+        tell(c->out, REFUSED, &sum, "rings.%s: is no longer published, and tokens of profile '%s' may live until %s: others"
              " could not verify them; keep it published ('publish: yes') until then, or restart", name,
              c->was->profiles[user].name, end);
 }
@@ -209,13 +215,13 @@ static void compare_profile(const struct comparing *c, size_t i)
     struct sum sum = life_sum(c, i);
     write_end(c, i, end);
     if (t.ring) {
-        tell(&c->out->refused, &sum, "profiles.%s: ring '%s' would sign in place of '%s', whose tokens may live until %s and"
+        tell(c->out, REFUSED, &sum, "profiles.%s: ring '%s' would sign in place of '%s', whose tokens may live until %s and"
              " would be rejected; change ring '%s' itself, or give '%s' a profile and an audience of its own, or restart",
              was->name, t.ring, was->ring, end, was->ring, t.ring);
         return;
     }
     difference(was, is, t.audience, what);
-    tell(&c->out->warned, &sum, "profiles.%s: %s: tokens of before, which may live until %s, are rejected from now on",
+    tell(c->out, WARNED, &sum, "profiles.%s: %s: tokens of before, which may live until %s, are rejected from now on",
          was->name, what, end);
 }
 
@@ -271,7 +277,7 @@ static void compare_time(const struct keeping *k, const struct outside_key *key)
     sum_span(&sum, "from now", known.sum, "until it may sign");
     value_time_write(key->activates_at, at);
     value_time_write(k->c->now + known.sum, soonest);
-    tell(&k->c->out->refused, &sum, "rings.%s.keys: '%.80s' would sign from %s on, before every verifier can know it: let it"
+    tell(k->c->out, REFUSED, &sum, "rings.%s.keys: '%.80s' would sign from %s on, before every verifier can know it: let it"
          " begin at %s or later, or restart if the ring has no other key", s.name, key->uri, at, soonest);
 }
 
@@ -286,10 +292,10 @@ static void tell_gone(const struct keeping *k, const struct outside_key *key, in
     sum_span(&sum, "tokens live", key->max_ttl + key->skew, "at most, from when another key signs");
     value_time_write(end, at);
     if (end <= k->c->now)
-        tell(&k->c->out->warned, &sum, "rings.%s.keys: '%.80s' is gone: if the ring rotated in time, its last token ended at"
+        tell(k->c->out, WARNED, &sum, "rings.%s.keys: '%.80s' is gone: if the ring rotated in time, its last token ended at"
              " %s, else tokens are rejected from now on", ring, key->uri, at);
     else
-        tell(&k->c->out->refused, &sum, "rings.%s.keys: '%.80s' is taken away while its tokens may live%s%s: keep it until"
+        tell(k->c->out, REFUSED, &sum, "rings.%s.keys: '%.80s' is taken away while its tokens may live%s%s: keep it until"
              " they have ended, or restart", ring, key->uri, end == INT64_MAX ? "" : " until ", end == INT64_MAX ? "" : at);
 }
 
@@ -305,7 +311,7 @@ static void compare_promises(const struct keeping *k, const struct outside_key *
             continue;
         value_duration_write(promises[i].was * 1000, before);
         value_duration_write(promises[i].is * 1000, after);
-        tell(&k->c->out->refused, &(struct sum){ 0 }, "rings.%s.keys: '%.80s' has promised %s %s and would promise %s, which"
+        tell(k->c->out, REFUSED, &(struct sum){ 0 }, "rings.%s.keys: '%.80s' has promised %s %s and would promise %s, which"
              " is less than it gave: write '%s: %s' beside its uri, or restart", k->was->settings.name, was->uri,
              promises[i].name, before, after, promises[i].name, before);
     }
@@ -328,7 +334,7 @@ static void compare_key(const struct keeping *k, const struct outside_key *was)
         return;
     value_time_write(was->activates_at, at);
     if (signs)
-        tell(&k->c->out->refused, &(struct sum){ 0 }, "rings.%s.keys: '%.80s' has signed since %s, and another time would"
+        tell(k->c->out, REFUSED, &(struct sum){ 0 }, "rings.%s.keys: '%.80s' has signed since %s, and another time would"
              " move the end of the key before it: leave its time, or restart", k->was->settings.name, was->uri, at);
     else
         compare_time(k, is);

@@ -14,7 +14,10 @@
 
 #include "daemon/config/config.h"
 
-struct strands { struct buf refused, warned; };      /* a sentence a line, its arithmetic indented under it */
+struct strands {
+    bool is_refused;             /* though there may be no memory to say why */
+    struct buf refused, warned;  /* a sentence a line, its arithmetic indented under it */
+};
 void strands_init(struct strands *s);
 void strands_clear(struct strands *s);
 

@@ -37,6 +37,7 @@ struct signer {
     struct desk desk;
     bool begun;                              /* the token was opened, or could not be */
     bool failed_told;
+    bool useless;                            /* the broker has no more of us: another is to come in our place */
     unsigned n_gathered;                     /* answers not written yet */
     int64_t gathered_since_us;
 };
@@ -108,12 +109,14 @@ static void take_pin(struct signer *s, int fd)
 
 /* --- what is said ------------------------------------------------------------------------------- */
 
-static void say(struct channel *to, const Message *m)
+static void say(struct signer *s, struct channel *to, const Message *m)
 {
     struct err e;
 
-    if (to && !channel_send(to, m, -1, &e))
+    if (to && !channel_send(to, m, -1, &e)) {
         log_error("an answer is lost: %s", e.text);
+        s->useless = true;
+    }
 }
 
 static void to_broker(void *ctx, const Message *m)
@@ -122,7 +125,7 @@ static void to_broker(void *ctx, const Message *m)
 
     if (s->n_gathered++ == 0)
         s->gathered_since_us = clock_mono_us();
-    say(s->broker, m);
+    say(s, s->broker, m);
 }
 
 static enum channel_io flush_broker(struct signer *s)
@@ -141,8 +144,8 @@ static void to_both(void *ctx, const Message *m)
 {
     struct signer *s = ctx;
 
-    say(s->supervisor, m);
-    say(s->broker, m);
+    say(s, s->supervisor, m);
+    say(s, s->broker, m);
 }
 
 static void say_ready(struct signer *s, uint32_t generation)
@@ -153,7 +156,7 @@ static void say_ready(struct signer *s, uint32_t generation)
     ready.generation = generation;
     m.of_case = OF(READY);
     m.ready = &ready;
-    say(s->supervisor, &m);
+    say(s, s->supervisor, &m);
 }
 
 static void say_refused(struct signer *s, uint32_t generation, const struct buf *mistakes)
@@ -167,7 +170,7 @@ static void say_refused(struct signer *s, uint32_t generation, const struct buf 
         refused.text = text;
     m.of_case = OF(REFUSED);
     m.refused = &refused;
-    say(s->supervisor, &m);
+    say(s, s->supervisor, &m);
 }
 
 /* --- what the supervisor says ---------------------------------------------------------------------- */
@@ -184,7 +187,7 @@ static void say_found(void *ctx, const struct token_info *info)
     state.tpm2_pkcs11 = info->tpm2_pkcs11;
     m.of_case = OF(SIGNER_STATE);
     m.signer_state = &state;
-    say(s->supervisor, &m);
+    say(s, s->supervisor, &m);
     channel_flush(s->supervisor);
 }
 
@@ -339,8 +342,10 @@ static void hear_broker(struct signer *s)
             log_error("the broker says what a signer does not know (%d)", (int)m->of_case);
         channel_done(m);
     }
-    if (bad)
-        log_error("the broker sent something malformed: its channel is closed");
+    if (bad) {
+        log_error("the broker sent something malformed, or there is no memory to read it");
+        s->useless = true;
+    }
     if (bad || io == CHANNEL_GONE || flush_broker(s) == CHANNEL_GONE)
         lose_broker(s);
     if (s->desk.logged_out)
@@ -384,6 +389,8 @@ static int serve(struct signer *s)
             lose_broker(s);
         if (s->broker && on[1].revents & ~POLLOUT)
             hear_broker(s);
+        if (s->useless)
+            return 1;
         if (on[0].revents & ~POLLOUT && hear_supervisor(s, &status) == CHANNEL_GONE)
             return status;
         if (channel_waiting(s->supervisor) && channel_flush(s->supervisor) == CHANNEL_GONE)

@@ -47,7 +47,7 @@ static void find_strands(const struct source *was, const struct source *next, st
     if (quiet_s)
         strands_find(was->config, next->config, quiet_s, clock_now(), out);
     else
-        buf_append_str(&out->refused, "no memory to see what it would do to tokens that live\n");
+        out->is_refused = true;
 }
 
 /* --- the end ----------------------------------------------------------------------------------- */
@@ -164,8 +164,10 @@ static struct source *load(struct reload *r, struct err *e)
     struct source *s = source_load(r->file, &mistakes);
     if (s)
         return s;
-    if (!mistakes.len)
-        buf_append_str(&mistakes, "it cannot be read\n");
+    if (!mistakes.len) {
+        err_set(e, ERR_CONFIG_INVALID, "it cannot be read");
+        return NULL;
+    }
     log_lines(LEVEL_ERROR, &mistakes);
     say_first(&mistakes, ERR_CONFIG_INVALID, " (and more: signetd --check, or the log)", e);
     return NULL;
@@ -180,8 +182,10 @@ static bool may_follow(const struct source *was, const struct source *next, stru
     find_strands(was, next, &strands);
     if (fixed)
         return err_set(e, ERR_RESTART_NEEDED, "%s has changed, which only a restart of signetd can take up", fixed);
-    if (!strands.refused.len)
+    if (!strands.is_refused)
         return true;
+    if (!strands.refused.len)
+        return err_set(e, ERR_NO_MEMORY, "no memory to see what it would do to tokens that live");
     log_lines(LEVEL_ERROR, &strands.refused);
     say_first(&strands.refused, ERR_KEY_NEEDED, " (and more: the log)", e);
     return false;

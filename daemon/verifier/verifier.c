@@ -19,6 +19,7 @@ struct verifier {
     struct channel *supervisor, *broker;     /* broker NULL: none for now */
     struct judge *judge;
     bool read_all;                           /* of the broker's messages nothing whole is left */
+    bool useless;                            /* the broker has no more of us: another is to come in our place */
 };
 
 static void lose_broker(struct verifier *v)
@@ -87,8 +88,10 @@ static void answer(void *ctx, const Message *m)
     struct err e;
 
     /* Refused only for a payload longer than a message: config bounds requests far below. */
-    if (!channel_send(v->broker, m, -1, &e))
+    if (!channel_send(v->broker, m, -1, &e)) {
         log_error("an answer is lost: %s", e.text);
+        v->useless = true;
+    }
 }
 
 /* What the broker wants, as far as there is room for the answers. */
@@ -99,19 +102,23 @@ static void hear_broker(struct verifier *v)
     struct err e;
 
     v->read_all = false;
-    while (!v->read_all && channel_waiting(v->broker) < STOP_AT) {
+    while (!v->read_all && !v->useless && channel_waiting(v->broker) < STOP_AT) {
         int fd;
         Message *m = channel_next(v->broker, &fd, &bad);
         v->read_all = !m;
-        if (m && !judge_hear(v->judge, m, answer, v, &e))
+        if (m && !judge_hear(v->judge, m, answer, v, &e)) {
             log_error("%s", e.text);
+            v->useless |= e.reason == ERR_NO_MEMORY;     /* the key set does not come again */
+        }
         closep(&fd);
         channel_done(m);
         if (channel_waiting(v->broker) >= WRITE_AT)
             channel_flush(v->broker);
     }
-    if (bad)
-        log_error("the broker sent something malformed: its channel is closed");
+    if (bad) {
+        log_error("the broker sent something malformed, or there is no memory to read it");
+        v->useless = true;
+    }
     if (bad || io == CHANNEL_GONE || channel_flush(v->broker) == CHANNEL_GONE)
         lose_broker(v);
 }
@@ -140,6 +147,8 @@ static int serve(struct verifier *v)
             channel_flush(v->broker);
         if (on[1].revents & ~POLLOUT || (room && !v->read_all))
             hear_broker(v);
+        if (v->useless)
+            return 1;
         if (on[0].revents & ~POLLOUT && hear_supervisor(v, &status) == CHANNEL_GONE)
             return status;
         if (channel_waiting(v->supervisor) && channel_flush(v->supervisor) == CHANNEL_GONE)

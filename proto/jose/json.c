@@ -9,6 +9,7 @@
 
 #include "proto/cleanup.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,27 @@ static bool depth_ok(const char *text, size_t len)
     return true;
 }
 
+/*
+ * Where jansson has no memory it may take that for bad syntax, or leave out a
+ * letter and say nothing. errno tells mostly; and what is wrong is so twice.
+ */
+static json_t *load(const void *bytes, size_t len, size_t flags, json_error_t *why)
+{
+    json_t *v = NULL;
+
+    for (int tries = 0; !v && tries < 2; tries++) {
+        errno = 0;
+        v = json_loadb(bytes, len, flags, why);
+        if (v && errno == ENOMEM) {
+            json_decref(v);
+            v = NULL;
+        } else if (!v && json_error_code(why) == json_error_numeric_overflow) {
+            break;
+        }
+    }
+    return v;
+}
+
 json_t *json_object_read(const void *bytes, size_t len, enum err_reason reason, struct err *e)
 {
     json_error_t at;
@@ -61,10 +83,14 @@ json_t *json_object_read(const void *bytes, size_t len, enum err_reason reason, 
         err_set(e, reason, "JSON nested more than %u deep", JSON_MAX_DEPTH);
         return NULL;
     }
-    json_t *object = json_loadb(bytes, len, flags, &at);
+    json_t *object = load(bytes, len, flags, &at);
     if (!object && json_error_code(&at) == json_error_numeric_overflow)
-        object = json_loadb(bytes, len, flags | JSON_DECODE_INT_AS_REAL, &at);
+        object = load(bytes, len, flags | JSON_DECODE_INT_AS_REAL, &at);
     if (!object) {
+        if (errno == ENOMEM) {
+            err_set(e, ERR_NO_MEMORY, "no memory to read %zu bytes of JSON", len);
+            return NULL;
+        }
         /* jansson's own text may quote the input: only what kind of fault, and where. */
         const char *what = json_error_code(&at) == json_error_duplicate_key ? "a name stands twice"
                          : json_error_code(&at) == json_error_invalid_utf8 ? "bytes that are no UTF-8"

@@ -9,6 +9,7 @@
 #include "proto/jose/json.h"
 #include "proto/jose/jwk_private.h"
 
+#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/param_build.h>
@@ -297,7 +298,12 @@ struct jwk_set *jwk_set_of(json_t *doc, struct err *e)
     }
     for (size_t i = 0; i < n; i++) {
         json_t *o = single ? doc : json_array_get(list, i);
+        errno = 0;
         struct jwk *k = json_is_object(o) ? jwk_read(o) : NULL;
+        if (!k && errno == ENOMEM) {         /* a set without it would reject its tokens */
+            err_set(e, ERR_NO_MEMORY, "no memory for a key of the set");
+            return NULL;
+        }
         if (!k)
             continue;
         jwk_make_ready(k);
@@ -444,20 +450,26 @@ bool jwk_thumbprint(const struct jwk *k, char out[JWK_THUMBPRINT_LEN + 1])
     return true;
 }
 
+/* `before`: what stands before the name. */
+static bool member_write(struct buf *json, char before, const char *name, const char *value)
+{
+    return buf_append_char(json, before) && json_append_string(json, name) && buf_append_char(json, ':') &&
+           json_append_string(json, value);
+}
+
+/* By hand: where it has no memory jansson leaves out a part, and says nothing. */
 bool jwk_write(const struct jwk *k, struct buf *json)
 {
     const struct kty *type = kty_by_name(k->kty);
-    CLEANUP(json_decrefp) json_t *o = json_pack("{s:s,s:s}", "kty", k->kty, "use", "sig");
-    bool ok = o && !k->secret;
+    size_t before = json->len;
+    bool ok = !k->secret && member_write(json, '{', "kty", k->kty) && member_write(json, ',', "use", "sig") &&
+              (!k->alg || member_write(json, ',', "alg", k->alg->name)) &&
+              (!k->kid || member_write(json, ',', "kid", k->kid)) && (!k->crv || member_write(json, ',', "crv", k->crv));
 
-    if (ok && k->alg)
-        ok = json_object_set_new(o, "alg", json_string(k->alg->name)) == 0;
-    if (ok && k->kid)
-        ok = json_object_set_new(o, "kid", json_string(k->kid)) == 0;
-    if (ok && k->crv)
-        ok = json_object_set_new(o, "crv", json_string(k->crv)) == 0;
     for (size_t i = 0; ok && i < ARRAY_LEN(type->members) && type->members[i]; i++)
-        ok = json_object_set_new(o, type->members[i], json_string(k->members[i])) == 0;
-    CLEANUP(freep) char *text = ok ? json_dumps(o, JSON_COMPACT) : NULL;
-    return text && buf_append_str(json, text);
+        ok = member_write(json, ',', type->members[i], k->members[i]);
+    ok = ok && buf_append_char(json, '}');
+    if (!ok)
+        json->len = before;
+    return ok;
 }

@@ -34,6 +34,8 @@ static bool split(const char *token, size_t len, size_t dot[2], struct err *e)
 
 static bool decode(struct buf *out, const char *part, size_t len, const char *what, struct err *e)
 {
+    if (!buf_reserve(out, len / 4 * 3 + (len % 4 ? len % 4 - 1 : 0)))
+        return err_set(e, ERR_NO_MEMORY, "no memory for the %s", what);
     return b64url_decode(out, part, len) ||
            err_set(e, ERR_MALFORMED, "the %s is not canonical base64url without padding", what);
 }

@@ -1,5 +1,6 @@
 #include "proto/jose/verify.h"
 
+#include <errno.h>
 #include <string.h>
 
 bool verify_alg_allowed(const struct jws *j, const struct verify_rules *rules, struct err *e)
@@ -44,8 +45,13 @@ static const struct jwk *key_that_verifies(const struct jws *j, const struct jwk
             continue;
         }
         tried = true;
+        errno = 0;
         if (jwk_verifies(k, j->alg, j->signing_input, j->signing_input_len, j->signature.data, j->signature.len))
             return k;
+        if (errno == ENOMEM) {
+            err_set(e, ERR_NO_MEMORY, "no memory to verify a signature");
+            return NULL;
+        }
     }
     if (tried)
         err_set(e, ERR_BAD_SIGNATURE, "the signature is not the key's: the token was changed or another made it");

@@ -432,16 +432,23 @@ static void the_role_serves_one_broker_after_another_and_ends_with_its_channel(v
     unit_same_int("exit status", process_end(&role), 0);
 }
 
-static void a_brokers_nonsense_ends_its_channel_and_not_the_role(void)
+/* The broker has given it up, and joins none but a new one. */
+static void a_brokers_nonsense_ends_the_role(void)
 {
     struct process role = process_new();
     CLEANUP(channel_freep) struct channel *c = attach_broker(&role);
     static const char nonsense[] = "\xff\xff\xff\xff nonsense";
+    Message config = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Config text = SIGNET__ROLE__CONFIG__INIT;
+    struct err e;
 
     CU_ASSERT_EQUAL(write(channel_fd(c), nonsense, sizeof nonsense), (ssize_t)sizeof nonsense);
     CU_ASSERT_PTR_NULL(next(c));
-    tell_config(&role, 1);
-    unit_same_int("exit status", process_end(&role), 0);
+    config.of_case = OF(CONFIG);
+    config.config = &text;
+    CU_ASSERT_TRUE(channel_send(role.channel, &config, -1, &e));
+    CU_ASSERT_PTR_NULL(next(role.channel));          /* it would be ready */
+    unit_same_int("exit status", process_end(&role), 1);
 }
 
 static void started_by_hand_it_says_so(void)
@@ -467,7 +474,7 @@ static const struct unit_case cases[] = {
     { "what is not for a verifier is said to be so", what_is_not_for_a_verifier_is_said_to_be_so },
     { "the role serves one broker after another and ends with its channel",
       the_role_serves_one_broker_after_another_and_ends_with_its_channel },
-    { "a broker's nonsense ends its channel and not the role", a_brokers_nonsense_ends_its_channel_and_not_the_role },
+    { "a broker's nonsense ends the role", a_brokers_nonsense_ends_the_role },
     { "started by hand it says so", started_by_hand_it_says_so },
 };
 UNIT_MAIN(cases)

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define UNREAD_TRIES 3u              /* of a public half: then it is broken */
+
 static void read_halves(struct held *h, const Signet__Role__Key *k)
 {
     h->has_private = k->has_private;
@@ -115,8 +117,9 @@ static void name_it(struct held *h)
     struct buf kid;
 
     if (h->alg->family != ALG_HMAC) {
-        if (h->spki && (h->jwk = jwk_from_spki(h->spki, h->spki_len, h->alg, &h->trouble)))
+        if (h->jwk || (h->spki && (h->jwk = jwk_from_spki(h->spki, h->spki_len, h->alg, &h->trouble))))
             snprintf(h->kid, sizeof h->kid, "%s", jwk_kid(h->jwk));
+        h->n_unread = h->jwk ? 0 : h->n_unread + 1;
         return;
     }
     buf_init(&kid, sizeof h->kid);
@@ -233,10 +236,11 @@ void held_classify(struct held *h, const Signet__Role__Key *k, const struct conf
 
     h->ring[0] = h->kid[0] = '\0';
     h->trouble = (struct err){ 0 };
-    jwk_free(h->jwk);
-    h->jwk = NULL;
     h->alg = NULL;
     const struct ring_config *ring = claim(h, k, c);
+    /* Else it is read once: whose name was forgotten for want of memory would no longer be the one that was revoked. */
+    if (h->alg != was)
+        jwk_free(TAKE(h->jwk));
     if (!ring)
         return;
     snprintf(h->ring, sizeof h->ring, "%s", ring->settings.name);
@@ -338,7 +342,8 @@ bool held_is_half(const struct held *h)
 
 bool held_is_owed(const struct held *h)
 {
-    return held_usable(h) && h->proof == PROOF_NONE;
+    /* OpenSSL does not say that it had no memory: what it cannot read once it may a moment later. */
+    return (held_usable(h) && h->proof == PROOF_NONE) || (h->spki && h->n_unread && h->n_unread < UNREAD_TRIES);
 }
 
 bool held_is_named(const struct held *h, const char *name)

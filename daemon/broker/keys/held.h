@@ -44,6 +44,7 @@ struct held {
     uint64_t n_signed;
     enum proof proof;
     bool doubted;                    /* its proof failed, and so did another key's signature: it may be the token's fault */
+    unsigned n_unread;               /* how often in a row its public half could not be read */
     bool listed;                     /* in the listing that is being read, or was last */
     unsigned n_missing;              /* listings in a row without it */
     bool missed_next;                /* it was a next key when it may have gone */

@@ -41,7 +41,8 @@ static char *finish(struct buf *out)
     return text;
 }
 
-static char *jwks_of(const struct keys *k, const struct ring_view *v, int64_t now)
+/* NULL: it has no public keys. False: its text could not be written. */
+static bool jwks_of(const struct keys *k, const struct ring_view *v, int64_t now, char **text)
 {
     struct buf out;
     bool ok = true;
@@ -52,9 +53,10 @@ static char *jwks_of(const struct keys *k, const struct ring_view *v, int64_t no
         if (h && h->jwk)
             ok = append_key(&out, h);
     }
-    if (!ok)
-        log_error("ring '%s': its key set is longer than %u bytes", v->config->settings.name, MAX_JWKS);
-    return finish(&out);
+    bool empty = out.len == 0;
+    *text = ok ? finish(&out) : NULL;
+    buf_clear(&out);
+    return ok && (empty || *text);
 }
 
 const struct keys_page *keys_pages(const struct keys *k, size_t *out_n)
@@ -92,8 +94,14 @@ static bool is_same(const char *a, const char *b)
 /* False: nothing changed in what is published. */
 static bool refresh_view(struct keys *k, struct ring_view *v, int64_t now)
 {
-    char *jwks = jwks_of(k, v, now);
+    char *jwks;
 
+    /* The one of before is better than half of one. */
+    if (!jwks_of(k, v, now, &jwks)) {
+        log_error("ring '%s': its key set could not be written: no memory, or longer than %u bytes",
+                  v->config->settings.name, MAX_JWKS);
+        return false;
+    }
     v->changes_at = ring_changes_at(v->ring, now);
     if (is_same(jwks, v->jwks)) {
         free(jwks);

@@ -1,0 +1,89 @@
+#include "tests/fuzz/heard.h"
+
+#include "proto/frame.h"
+
+#include <sys/socket.h>
+
+#define ROOM (1 << 20)
+#define MAX_LEN 100000u
+
+void heard_begin(struct heard *h)
+{
+    int ends[2], room = ROOM;
+    struct err e;
+
+    MUST(channel_pair(ends, &e));
+    for (int i = 0; i < 2; i++)
+        setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    *h = (struct heard){ .broker = channel_new(ends[0]), .role = channel_new(ends[1]) };
+    MUST(h->broker && h->role);
+}
+
+void heard_end(struct heard *h)
+{
+    channel_free(h->broker);
+    channel_free(h->role);
+}
+
+static size_t put_varint(uint8_t *out, uint64_t v)
+{
+    size_t n = 0;
+
+    for (; v > 0x7F; v >>= 7)
+        out[n++] = (uint8_t)(v | 0x80);
+    out[n++] = (uint8_t)v;
+    return n;
+}
+
+Signet__Role__Message *heard_say(struct heard *h, unsigned field, const uint8_t *packed, size_t len)
+{
+    static uint8_t bytes[FRAME_HEADER_LEN + 16 + MAX_LEN];
+    size_t n = FRAME_HEADER_LEN;
+    bool bad = false;
+    int fd;
+
+    MUST(len <= MAX_LEN);
+    n += put_varint(bytes + n, (uint64_t)field << 3 | 2);
+    n += put_varint(bytes + n, len);
+    memcpy(bytes + n, packed, len);
+    n += len;
+    frame_header(bytes, n - FRAME_HEADER_LEN);
+    MUST(send(channel_fd(h->broker), bytes, n, MSG_DONTWAIT) == (ssize_t)n);
+    MUST(channel_fill(h->role) == CHANNEL_IDLE);
+    Signet__Role__Message *m = channel_next(h->role, &fd, &bad);
+    MUST(fd < 0 && !m == bad);
+    h->n = 0;
+    h->id = 0;
+    return m;
+}
+
+static uint64_t id_of(const Signet__Role__Message *m)
+{
+    switch (m->of_case) {
+    case SIGNET__ROLE__MESSAGE__OF_WORK_DONE: return m->work_done->id;
+    case SIGNET__ROLE__MESSAGE__OF_KEYS:      return m->keys->id;
+    case SIGNET__ROLE__MESSAGE__OF_CHANGED:   return m->changed->id;
+    case SIGNET__ROLE__MESSAGE__OF_POWERS:    return m->powers->id;
+    case SIGNET__ROLE__MESSAGE__OF_VERIFIED:  return m->verified->id;
+    case SIGNET__ROLE__MESSAGE__OF_CHECKED:   return m->checked->id;
+    default:                                  return 0;
+    }
+}
+
+void heard_answer(void *ctx, const Signet__Role__Message *m)
+{
+    struct heard *h = ctx;
+    bool bad = false;
+    struct err e;
+    int fd;
+
+    MUST(channel_send(h->role, m, -1, &e) && channel_flush(h->role) == CHANNEL_IDLE);
+    MUST(channel_fill(h->broker) == CHANNEL_IDLE);
+    Signet__Role__Message *read = channel_next(h->broker, &fd, &bad);
+    MUST(read && !bad && read->of_case == m->of_case);
+    if (m->of_case != SIGNET__ROLE__MESSAGE__OF_SIGNER_STATE) {
+        h->n++;
+        h->id = id_of(read);
+    }
+    channel_done(read);
+}
