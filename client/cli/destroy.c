@@ -45,9 +45,13 @@ static int destroy_one(struct signet *s, const struct signet_key_list *l, const 
     struct signet_error e;
     bool several;
     const struct signet_key *k = key_find(l, a->kid, &several);
-    if (!k)
-        return key_unfound(a->kid, several);
-    struct signet_key_list *was = signet_destroy_key(s, key_name(k), a->i_know, &e);
+
+    if (several)
+        return key_unfound(a->kid, true);
+    /* One that is in no list may be on a token that cannot be listed: the daemon knows. */
+    struct signet_key_list *was = signet_destroy_key(s, k ? key_name(k) : a->kid, a->i_know, &e);
+    if (!was && !k && strcmp(e.reason, "UNKNOWN_KEY") == 0)
+        return key_unfound(a->kid, false);
     struct signet_ring_list *rings = was ? signet_list_rings(s, NULL) : NULL;       /* what is said does without */
     int status = was ? put(&was->keys[0], key_ring(rings, &was->keys[0]), a->json) : refused(&e);
 

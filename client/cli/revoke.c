@@ -66,7 +66,10 @@ static void put_successor(const struct signet_revocation *r, int64_t now)
         return;
     }
     bool took_over = strcmp(r->key.state, "active") == 0;
-    printf("%s, %s\n", r->successor->kid, r->promoted ? "which was the next key, published before" :
+    if (strcmp(r->successor->token, r->key.token) != 0)
+        printf("%s, of token %s\n", r->successor->kid, r->successor->token);
+    else
+        printf("%s, %s\n", r->successor->kid, r->promoted ? "which was the next key, published before" :
            took_over ? "which was made now" : "as before");
     if (!*r->successor->jwk)
         return;                          /* HMAC: signetd verifies */
@@ -93,7 +96,8 @@ static void put_trouble(const struct signet_revocation *r)
         printf("  The key is gone, but nothing on the token says that it is revoked: a backup that is restored brings it"
                " back. Destroy it in every backup.\n");
     if (!r->successor)
-        printf("  No token of ring '%s' is signed until it has another key: signet key generate %s\n", ring, ring);
+        printf("  No token of ring '%s' is signed until it has another key: signet key generate %s%s%s\n", ring, ring,
+               *r->key.token ? "@" : "", r->key.token);
 }
 
 static void put_report(const struct signet_revocation *r, const struct signet_ring *ring)

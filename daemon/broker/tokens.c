@@ -11,10 +11,10 @@
 /* Whose turn it is to sign for a ring of several tokens. */
 struct shift {
     char ring[RING_MAX_NAME + 1];
-    size_t tokens[CONFIG_MAX_TOKENS];
+    size_t tokens[CONFIG_MAX_TOKENS]; size_t n;
     size_t at;                       /* in the ring's tokens: signs, if it can */
     struct {
-        bool can;
+        bool can, known;             /* sign; by verifiers, the key that it signs with, or did last */
         int64_t since_ms;            /* steady: of `can` */
         int64_t failing_ms;          /* steady: since when it cannot, or could not for long; 0: all is well */
         struct err why;
@@ -31,6 +31,20 @@ static void on_serving(void *ctx)
     broker_serving(t->broker);
 }
 
+/* On one that comes before it in the configuration. */
+static bool is_elsewhere(void *ctx, const char *kid)
+{
+    const struct broker_token *t = ctx;
+
+    for (size_t i = 0; i < t->index; i++) {
+        const struct keys *k = t->broker->tokens[i]->keys;
+        for (size_t n = 0; n < keys_count(k); n++)
+            if (keys_at(k, n)->ring[0] && strcmp(keys_at(k, n)->kid, kid) == 0)
+                return true;
+    }
+    return false;
+}
+
 static struct broker_token *token_new(struct broker *b, size_t index, const struct pool_hooks *signers)
 {
     struct broker_token *t = calloc(1, sizeof *t);
@@ -41,18 +55,33 @@ static struct broker_token *token_new(struct broker *b, size_t index, const stru
     t->index = index;
     pool_init(&t->signers, b->base, LANE_SIGNERS + index, "signer", signers);
     t->signers.others = (unsigned)index * ROLE_APART;
-    if ((t->keys = keys_new(b->base, &t->signers, &b->verifiers, on_serving, t)))
-        return t;
-    free(t);
+    if (!(t->keys = keys_new(b->base, &t->signers, &b->verifiers, on_serving, t))) {
+        free(t);
+        return NULL;
+    }
+    if (index > 0)
+        keys_shun(t->keys, is_elsewhere);
+    return t;
+}
+
+static struct shift *shift_of(struct broker *b, const struct ring_config *r)
+{
+    for (size_t i = 0; i < b->n_shifts; i++)
+        if (strcmp(b->shifts[i].ring, r->settings.name) == 0)
+            return &b->shifts[i];
     return NULL;
 }
 
-/* Whose turn it was it stays, while the ring's tokens are the same. */
-static void keep_shift(const struct shift *old, size_t n, struct shift *to)
+/* Whose turn it was it stays, and what is known of each, where the tokens are in another order too. */
+static void keep_shift(const struct shift *old, struct shift *to, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (strcmp(old[i].ring, to->ring) == 0 && memcmp(old[i].tokens, to->tokens, sizeof to->tokens) == 0)
-            *to = old[i];
+        for (size_t k = 0; k < old->n; k++)
+            if (old->tokens[k] == to->tokens[i]) {
+                to->of[i] = old->of[k];
+                if (old->at == k)
+                    to->at = i;
+            }
 }
 
 static bool use_shifts(struct broker *b)
@@ -63,9 +92,13 @@ static bool use_shifts(struct broker *b)
     if (!shifts)
         return false;
     for (size_t i = 0; i < c->n_rings; i++) {
-        memcpy(shifts[i].ring, c->rings[i].settings.name, sizeof shifts[i].ring);
-        memcpy(shifts[i].tokens, c->rings[i].tokens, sizeof shifts[i].tokens);
-        keep_shift(b->shifts, b->n_shifts, &shifts[i]);
+        const struct ring_config *r = &c->rings[i];
+        const struct shift *old = shift_of(b, r);
+        memcpy(shifts[i].ring, r->settings.name, sizeof shifts[i].ring);
+        memcpy(shifts[i].tokens, r->tokens, sizeof shifts[i].tokens);
+        shifts[i].n = r->n_tokens;
+        if (old)
+            keep_shift(old, &shifts[i], r->n_tokens);
     }
     free(b->shifts);
     b->shifts = shifts;
@@ -125,19 +158,21 @@ static struct broker_token *token_at(struct broker *b, const struct ring_config 
     return b->tokens[r->tokens[i]];
 }
 
-static struct shift *shift_of(struct broker *b, const struct ring_config *r)
-{
-    for (size_t i = 0; i < b->n_shifts; i++)
-        if (strcmp(b->shifts[i].ring, r->settings.name) == 0)
-            return &b->shifts[i];
-    return NULL;
-}
-
 static struct held *signer_at(struct broker *b, const struct ring_config *r, size_t i, int64_t now, struct err *e)
 {
     struct broker_token *t = token_at(b, r, i);
 
     return pool_serves(&t->signers, e) ? keys_signer(t->keys, r->settings.name, now, e) : NULL;
+}
+
+/* A key that was made a moment ago is in no verifier's copy of the key set yet. */
+static bool is_known(struct broker *b, const struct ring_config *r, size_t i, int64_t now)
+{
+    struct err e;
+    const struct ring *ring = keys_ring(token_at(b, r, i)->keys, r->settings.name, &e);
+    const struct ring_key *signer = ring ? ring_signer(ring, now, &e) : NULL;
+
+    return signer && ring_is_known(ring, signer, now);
 }
 
 /* One that comes back for a moment, again and again, is not back. */
@@ -150,13 +185,15 @@ static void look_at(struct broker *b, const struct ring_config *r, struct shift 
     if (shift->of[i].since_ms == 0 || can != shift->of[i].can)
         shift->of[i].since_ms = steady_ms;
     shift->of[i].can = can;
-    if (!can) {
-        shift->of[i].why = why;
-        if (shift->of[i].failing_ms == 0)
-            shift->of[i].failing_ms = steady_ms;
-    } else if (steady_ms - shift->of[i].since_ms >= r->failover_after_ms) {
-        shift->of[i].failing_ms = 0;
+    if (can) {
+        shift->of[i].known = is_known(b, r, i, now);
+        if (steady_ms - shift->of[i].since_ms >= r->failover_after_ms)
+            shift->of[i].failing_ms = 0;
+        return;
     }
+    shift->of[i].why = why;
+    if (shift->of[i].failing_ms == 0)
+        shift->of[i].failing_ms = steady_ms;
 }
 
 static void change_over(struct broker *b, const struct ring_config *r, struct shift *shift, size_t to)
@@ -165,27 +202,43 @@ static void change_over(struct broker *b, const struct ring_config *r, struct sh
 
     if (to < shift->at)
         log_info("ring '%s' is signed for by token '%s' again", ring, is);
+    else if (shift->of[shift->at].can)
+        log_warning("ring '%s' is signed for by token '%s': verifiers may not know the new key on '%s' yet", ring, is, was);
     else
         log_warning("ring '%s' is signed for by token '%s': '%s' cannot: %s: %s", ring, is, was,
                     err_reason_name(shift->of[shift->at].why.reason), shift->of[shift->at].why.text);
     shift->at = to;
 }
 
+/*
+ * The first of the ring's tokens whose key verifiers know, else the first. The
+ * one whose turn it is may fail for failover_after before it loses it; any other
+ * is to be well, unless there is none.
+ */
+static size_t whose(const struct ring_config *r, const struct shift *shift)
+{
+    size_t at = shift->at, first = r->n_tokens;
+    bool stays = shift->of[at].can || clock_steady_ms() - shift->of[at].failing_ms < r->failover_after_ms;
+
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        bool well = shift->of[i].can && (shift->of[i].failing_ms == 0 || !stays);
+        if (i == at ? !stays : !well)
+            continue;
+        if (shift->of[i].known)
+            return i;
+        if (first == r->n_tokens)
+            first = i;
+    }
+    return first < r->n_tokens ? first : at;
+}
+
 static void look(struct broker *b, const struct ring_config *r, struct shift *shift, int64_t now)
 {
-    int64_t steady_ms = clock_steady_ms();
-
     for (size_t i = 0; i < r->n_tokens; i++)
         look_at(b, r, shift, i, now);
-    bool stays = shift->of[shift->at].can || steady_ms - shift->of[shift->at].failing_ms < r->failover_after_ms;
-    for (size_t i = 0; i < r->n_tokens; i++) {
-        bool well = shift->of[i].can && shift->of[i].failing_ms == 0;
-        if (i < shift->at ? well : !stays && shift->of[i].can) {
-            if (i != shift->at)
-                change_over(b, r, shift, i);
-            return;
-        }
-    }
+    size_t to = whose(r, shift);
+    if (to != shift->at)
+        change_over(b, r, shift, to);
 }
 
 void tokens_tick(struct broker *b)
@@ -213,7 +266,7 @@ struct held *tokens_signer(struct broker *b, const struct ring_config *r, int64_
 {
     struct shift *shift = r->n_tokens > 1 ? shift_of(b, r) : NULL;
 
-    if (shift && !signer_at(b, r, shift->at, now, e))
+    if (shift && (!signer_at(b, r, shift->at, now, e) || !is_known(b, r, shift->at, now)))
         look(b, r, shift, now);
     *out_token = tokens_turn(b, r);
     return keys_signer((*out_token)->keys, r->settings.name, now, e);
@@ -294,37 +347,25 @@ bool tokens_ready(struct broker *b, struct err *e)
 
 const struct held *tokens_named(struct broker *b, const char *kid, struct broker_token **out_token, struct err *e)
 {
-    if (!tokens_ready(b, e))
-        return NULL;
+    struct err why;
+
     for (size_t i = 0; i < b->n_tokens; i++) {
-        const struct held *h = keys_named(b->tokens[i]->keys, kid, e);
-        *out_token = b->tokens[i];
+        struct broker_token *t = b->tokens[i];
+        const struct held *h = keys_ready(t->keys, &why) ? keys_named(t->keys, kid, e) : NULL;
+        *out_token = t;
         if (h)
             return h;
     }
+    for (size_t i = 0; i < b->n_tokens; i++)
+        if (!keys_ready(b->tokens[i]->keys, e)) {
+            if (b->n_tokens > 1)
+                err_wrap(e, "key '%.64s' may be on token '%s', whose keys are not known", kid, token_name(b->tokens[i]));
+            return NULL;
+        }
     return NULL;
 }
 
 /* --- what is published --------------------------------------------------------------------------------- */
-
-/* Each of its rings has another token that is there. */
-static bool is_spared(struct broker *b, size_t token)
-{
-    const struct config *c = b->conf->config;
-
-    for (size_t i = 0; i < c->n_rings; i++) {
-        const struct ring_config *r = &c->rings[i];
-        bool on_it = false, on_another = false;
-        struct err e;
-        for (size_t k = 0; k < r->n_tokens; k++) {
-            on_it |= r->tokens[k] == token;
-            on_another |= r->tokens[k] != token && keys_fresh(token_at(b, r, k)->keys, r->settings.name, &e);
-        }
-        if (on_it && !on_another)
-            return false;
-    }
-    return true;
-}
 
 static void set_add(struct keys_set *all, const struct keys_set *one, bool first)
 {
@@ -336,26 +377,25 @@ static void set_add(struct keys_set *all, const struct keys_set *one, bool first
         all->changes_in_s = one->changes_in_s;
 }
 
+/* A set that lacks keys, or has those of long ago, would call living tokens a stranger's. */
+static bool not_all(const struct broker *b, size_t token, struct err *e)
+{
+    const char *name = token_name(b->tokens[token]);
+
+    return err_wrap(e, "the key set is not whole without token '%s' (if it is gone for good, take it out of the rings' 'tokens'"
+                       " and restart)", name);
+}
+
 bool tokens_set(struct broker *b, int64_t now, struct keys_set *out, struct err *e)
 {
-    bool first = true;
-
     *out = (struct keys_set){ 0 };
     for (size_t i = 0; i < b->n_tokens; i++) {
         struct keys_set one;
-        struct err why;
-        bool known = keys_set(b->tokens[i]->keys, now, false, &one, &why);
-        if (!known && !is_spared(b, i)) {
-            *e = why;
-            return false;
-        }
-        /* One that was never listed has nothing to give: its keys are known when it is back. */
-        if (!known && !keys_set(b->tokens[i]->keys, now, true, &one, &why))
-            continue;
-        set_add(out, &one, first);
-        first = false;
+        if (!keys_set(b->tokens[i]->keys, now, &one, e))
+            return b->n_tokens > 1 ? not_all(b, i, e) : false;
+        set_add(out, &one, i == 0);
     }
-    return !first || err_set(e, ERR_STARTING, "signetd is starting");
+    return true;
 }
 
 const struct keys_page *tokens_page(const struct broker *b, size_t page)

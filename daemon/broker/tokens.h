@@ -32,8 +32,9 @@ const char *token_name(const struct broker_token *t);
 
 /*
  * The key that signs for a ring, borrowed until the loop's next turn, and the
- * token that has it. NULL and why not: of the first token, or of the one that
- * signed last, for failover_after.
+ * token that has it: one whose key every verifier knows, where any can sign.
+ * NULL and why not: of the first token, or of the one that signed last, for
+ * failover_after.
  */
 struct held *tokens_signer(struct broker *b, const struct ring_config *r, int64_t now, struct broker_token **out_token,
                            struct err *e);
@@ -51,11 +52,11 @@ bool tokens_have_public(struct broker *b, const struct ring_config *r);
 
 /* Any of them is ready, or why none is. */
 bool tokens_ready(struct broker *b, struct err *e);
-/* A key by its kid, or its CKA_ID in hexadecimal, on whatever token. NULL: UNKNOWN_KEY, or not ready. */
+/* A key by its kid, or its CKA_ID in hexadecimal, on whatever token. NULL: UNKNOWN_KEY; not ready where it may be on one that is not. */
 const struct held *tokens_named(struct broker *b, const char *kid, struct broker_token **out_token, struct err *e);
 /*
- * The public keys of all. A token that is gone has those that were known of it
- * last, where each of its rings has another that is there.
+ * The public keys of all, or of none: as keys_set of each. A token that is gone
+ * has those that were known of it last, for as long as that may be served.
  */
 bool tokens_set(struct broker *b, int64_t now, struct keys_set *out, struct err *e);
 const struct keys_page *tokens_page(const struct broker *b, size_t page);

@@ -147,6 +147,16 @@ int64_t ring_withdraw_ahead(const struct ring *r)
     return 3 * r->s.refresh + r->s.skew;
 }
 
+bool ring_is_known(const struct ring *r, const struct ring_key *signer, int64_t now)
+{
+    struct ring_key made = *signer;
+
+    /* After a restart it was seen late; but none signs before it was made. */
+    if (made.activates_at < made.seen_since)
+        made.seen_since = made.activates_at;
+    return ring_known_at(r, &made, now) <= now;
+}
+
 /* --- against wrong clocks ---------------------------------------------------------------------------- */
 
 /* A whole turn and more: by then another key has taken over by any clock, and the tokens of this one are dead. */

@@ -113,6 +113,8 @@ int64_t ring_soonest(const struct ring *r, const struct ring_key *next, int64_t 
 int64_t ring_known_at(const struct ring *r, const struct ring_key *next, int64_t now);
 /* How long before its turn a next key may yet be withdrawn: all others miss it, twice, before it signs by any clock. */
 int64_t ring_withdraw_ahead(const struct ring *r);
+/* Whether every verifier that honours max-age has the key that signs: it was published, or made, so long ago. */
+bool ring_is_known(const struct ring *r, const struct ring_key *signer, int64_t now);
 /* For how long a process has seen a key retired, on its own clock that never jumps, when it needs no other word for it. */
 int64_t ring_watch(const struct ring *r, size_t i, int64_t now);
 /* A turn after it came so late that a clock may have been wrong: the key stays until a person destroys it. */

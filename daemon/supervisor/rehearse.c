@@ -38,6 +38,17 @@ static void say_settings(const struct ring_settings *s, struct buf *out)
     buf_printf(out, "%s%s", s->standby ? ", standby" : "", s->destroy_retired_private ? ", destroy_retired_private" : "");
 }
 
+/* A ring of several tokens is one on each: what is lived through is one of them. */
+static void put_several(const struct ring_config *r, struct buf *text)
+{
+    if (r->n_tokens < 2)
+        return;
+    for (size_t i = 0; i < r->n_token_names; i++)
+        buf_printf(text, "%s%s", i ? ", " : "", r->token_names[i]);
+    buf_append_str(text, ": the ring of one is lived through, as each is for itself; changing over from one to another is not");
+    put_line("on tokens", text);
+}
+
 static void say_life(const struct rehearsal_report *r, struct buf *out)
 {
     rehearsal_say_span(r->lived, out);
@@ -132,6 +143,7 @@ static void put_ring(const struct rehearsed *of)
     printf("ring %s: %s\n", of->ring->settings.name, of->ring->alg->name);
     say_settings(&of->ring->settings, &text);
     put_line("settings", &text);
+    put_several(of->ring, &text);
     if (of->ring->n_outside) {
         buf_printf(&text, "%zu made outside are not rehearsed", of->ring->n_outside);
         put_line("keys", &text);

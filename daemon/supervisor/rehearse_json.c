@@ -90,7 +90,7 @@ static json_t *ring_of(const struct rehearsed *of)
     const char *verdict = r->found.kind != FOUND_NOTHING ? "found" : of->is_refused ? "refused" :
                           r->lived < of->asked ? "kept-so-far" : "kept";
 
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
                      "name", of->ring->settings.name, "alg", of->ring->alg->name, "verdict", verdict,
                      "settings", settings_of(&of->ring->settings), "found", found_of(of),
                      "changes", changes_of(r->changes, r->n_changes), "margins", margins_of(r), "habits", habits_of(of),
@@ -98,7 +98,8 @@ static json_t *ring_of(const struct rehearsed *of)
                      "daemons", (json_int_t)r->n_daemons, "restarts", (json_int_t)r->n_restarts,
                      "crashes", (json_int_t)r->n_crashes, "blind", (json_int_t)r->n_blind, "tokens", (json_int_t)r->n_tokens,
                      "checks", (json_int_t)r->n_checks, "most_published", (json_int_t)r->most_published,
-                     "left", (json_int_t)r->n_left, "urgent", (json_int_t)r->n_urgent, "silent_s", (json_int_t)r->silent.seconds);
+                     "left", (json_int_t)r->n_left, "urgent", (json_int_t)r->n_urgent, "silent_s", (json_int_t)r->silent.seconds,
+                     "on_tokens", (json_int_t)of->ring->n_tokens);
 }
 
 bool rehearse_put_json(const struct rehearse_args *args, const struct rehearsed *rings, size_t n, const struct buf *refused)

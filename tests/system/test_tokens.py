@@ -2,11 +2,13 @@
 second's active key signs; no token that lives is rejected. The first token is behind the module that does wrong."""
 import json
 import threading
+import time
 import unittest
 
 import jwt
 
 import faults
+from fleet import Time
 from rig import Daemon, EachCase, PIN, SO_PIN, main, profile, ring, run, until
 
 DEVICE_REMOVED = 0x32
@@ -14,6 +16,9 @@ GONE = ["C_Initialize", "C_GetTokenInfo", "C_OpenSession", "C_GetSessionInfo", "
 RING = ring("web", "ES256", "create: yes", "tokens: [main, spare]", "failover_after: 500ms")
 SECRETS = ring("secret", "HS256", "create: yes", "tokens: [main, spare]", "failover_after: 500ms")
 PROFILES = profile("web", "web", "shop") + profile("secret", "secret", "bank")
+# Every verifier knows a key two minutes after it was made.
+WAITED = ring("web", "ES256", "create: yes", "tokens: [main, spare]", "failover_after: 500ms", "jwks_max_age: 60s", "skew: 2s",
+              "refresh: 5s") + SECRETS
 FOR_NOW = {"TOKEN_UNREACHABLE", "TOKEN_FAILED", "STARTING", "RING_BUSY", "DEADLINE_EXCEEDED"}
 
 
@@ -38,6 +43,8 @@ class Tokens(EachCase):
         self.place.own_module = self.place.module
         self.control = faults.wrap(self.place)
         self.addCleanup(self.control.close)
+        self.clock = Time(self.place)
+        self.addCleanup(self.clock.close)
         self.daemon = TwoTokens(self.place, self.rings, PROFILES)
         self.addCleanup(self.daemon.kill)
 
@@ -181,12 +188,62 @@ class Tokens(EachCase):
         self.daemon.start()
         other = self.signed_with(kids["spare"])
         self.daemon.cli("verify", stdin=other.encode())
+        # Half a key set would have verifiers call the tokens of the other half a stranger's.
+        self.assertIn(self.refusal("jwks").split(": ")[1], FOR_NOW)
+        for command in ("revoke", "destroy"):
+            why = self.refusal("key", command, *(["--compromised"] if command == "revoke" else []), "--", kids["main"])
+            self.assertIn("may be on token 'main'", why)
         # Nobody here knows its key: that is not to say that it is wrong.
         self.assertIn(self.refusal("verify", stdin=token.encode()).split(": ")[1], FOR_NOW)
         self.give_back()
         self.signed_with(kids["main"])
         self.daemon.cli("verify", stdin=token.encode())
         self.assertEqual(self.published(), set(kids.values()))
+
+    def test_a_key_that_nobody_can_know_yet_does_not_sign_where_another_can(self):
+        self.daemon.write(ring("web", "ES256", "create: yes", "tokens: [spare]") + SECRETS, PROFILES)
+        self.daemon.start()
+        known = jwt.get_unverified_header(self.signed_with(self.kids()["spare"]))["kid"]
+        self.clock.pass_by(1200)                         # longer than jwks_max_age and the rest
+        self.daemon.write(self.rings, PROFILES)          # main comes first, and has no key yet
+        self.daemon.cli("reload")
+        until("main has a key", lambda: "main" in self.kids())
+        for _ in range(30):                              # for longer than failover_after
+            self.assertEqual(jwt.get_unverified_header(self.daemon.token("web"))["kid"], known)
+        self.assertEqual(self.published(), set(self.kids().values()))
+
+    def test_nor_does_one_that_was_made_in_place_of_a_revoked_one(self):
+        self.daemon.write(WAITED, PROFILES)
+        self.start()
+        kids = self.kids()
+        self.clock.pass_by(120)
+        report = self.daemon.cli("key", "revoke", "--compromised", "--", kids["main"])[0].decode()
+        self.assertIn(f"{kids['spare']}, of token spare", report)
+        until("main has another", lambda: self.kids().get("main", kids["main"]) != kids["main"])
+        self.assertEqual(jwt.get_unverified_header(self.daemon.token("web"))["kid"], kids["spare"])
+        self.clock.pass_by(120)
+        self.signed_with(self.kids()["main"])
+
+    def test_the_same_key_on_both_is_one_key(self):
+        self.daemon.write(ring("web", "ES256", "tokens: [main, spare]", "failover_after: 500ms", "rotate_every: never")
+                          + SECRETS, PROFILES)
+        here = self.place.dir
+        run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", here / "k.pem"])
+        for half, flags in (("privkey", []), ("pubkey", ["-pubout"])):
+            run(["openssl", "pkey", "-in", here / "k.pem", *flags, "-outform", "DER", "-out", here / half])
+            for token in ("signet", "spare"):
+                run(["pkcs11-tool", "--module", self.place.own_module, "--token-label", token, "--login", "--pin", PIN, "--id",
+                     "00112233445566778899aabbccddeeff", "--label", f"signet:web:ES256:{int(time.time()) - 100000}:43200:60:900",
+                     "--write-object", here / half, "--type", half, "--usage-sign", "--private",
+                     *(["--sensitive"] if half == "privkey" else [])], env=self.place.env)
+        self.start()
+        until("the copy is not used", lambda: any(k["trouble"] for k in self.json("key", "list") if k["token"] == "spare"))
+        [kid] = self.published()
+        self.daemon.cli("key", "revoke", "--compromised", "--", kid, want=None)
+        self.take_away()
+        until("nothing signs", lambda: not self.daemon.token("web", want=None))
+        self.give_back()
+        self.assertNotIn(kid, self.published())
 
     def test_a_ring_is_not_taken_from_a_token_while_tokens_live(self):
         self.start()

@@ -204,6 +204,19 @@ static void miss(struct keys *k, int64_t now)
     k->n_held = n;
 }
 
+/* Published twice and revoked once it would be trusted still: a copy is no key of its own. */
+static void shun_copies(struct keys *k)
+{
+    for (size_t i = 0; k->is_elsewhere && i < k->n_held; i++) {
+        struct held *h = k->held[i];
+        if (!h->ring[0] || !h->kid[0] || !k->is_elsewhere(k->ctx, h->kid))
+            continue;
+        h->proof = PROOF_NONE;
+        err_set(&h->trouble, ERR_KEY_UNUSABLE, "it is on another of the configuration's tokens as well: tokens that hold the same"
+                " keys are one token to signetd, so name one of them");
+    }
+}
+
 static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, struct err *e)
 {
     int64_t now = clock_now();
@@ -223,6 +236,7 @@ static bool take_listing(struct keys *k, const Signet__Role__Keys *listing, stru
         k->held[i]->n_missing = k->held[i]->listed ? 0 : k->held[i]->n_missing + 1;
     miss(k, now);
     held_compare(k->held, k->n_held, k->listed->config);
+    shun_copies(k);
     return facts_take(k, listing, e);
 }
 
@@ -355,6 +369,11 @@ struct keys *keys_new(struct event_base *base, struct pool *signers, struct pool
         return NULL;
     }
     return k;
+}
+
+void keys_shun(struct keys *k, bool (*is_elsewhere)(void *ctx, const char *kid))
+{
+    k->is_elsewhere = is_elsewhere;
 }
 
 void keys_free(struct keys *k)

@@ -20,6 +20,8 @@ struct keys;
 /* `on_serving` once: all is read and proved, and what rings were to be begun with is made. */
 struct keys *keys_new(struct event_base *base, struct pool *signers, struct pool *verifiers,
                       void (*on_serving)(void *ctx), void *ctx);
+/* `is_elsewhere`: another token has a key with that kid, which comes before ours: ours is not used. Asked at each listing. */
+void keys_shun(struct keys *k, bool (*is_elsewhere)(void *ctx, const char *kid));
 void keys_free(struct keys *k);
 
 /* The configuration from now on; what is served stays as it was until a listing for it was read. */
@@ -54,8 +56,8 @@ struct keys_set { size_t n_pages; uint64_t version; uint32_t max_age_s, changes_
 /* Whether a ring has HMAC keys that verify, or makes such; and any that are in a key set. */
 bool keys_has_secrets(const struct keys *k, const char *ring, int64_t now);
 bool keys_has_public(const struct keys *k, const char *ring);
-/* As keys_fresh, of all rings that are in it; `stale`: as it was known last, however old, if it ever was. */
-bool keys_set(struct keys *k, int64_t now, bool stale, struct keys_set *out, struct err *e);
+/* As keys_fresh, of all rings that are in it. */
+bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e);
 const struct keys_page *keys_pages(const struct keys *k, size_t *out_n);
 
 /* For ListKeys and status: every key, foreign ones too. */

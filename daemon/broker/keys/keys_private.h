@@ -89,6 +89,7 @@ struct keys {
     int64_t trouble_since;           /* Unix seconds */
     bool serving;                    /* on_serving was called */
     void (*on_serving)(void *ctx);
+    bool (*is_elsewhere)(void *ctx, const char *kid);    /* NULL: there is no other token */
     void *ctx;
     struct { bool known, trying, keeps_facts, destroys; char lacks[200]; } powers;    /* the token's */
     struct { bool known; int64_t ahead_ms, set_ms, by_ms; } clock;   /* wall less steady; when (steady) it was set, and by how much */

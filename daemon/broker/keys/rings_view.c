@@ -153,12 +153,12 @@ bool keys_fresh(struct keys *k, const char *ring, struct err *e)
     return fresh_view(k, ring, clock_now(), e) != NULL;
 }
 
-bool keys_set(struct keys *k, int64_t now, bool stale, struct keys_set *out, struct err *e)
+bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e)
 {
     if (!keys_ready(k, e))
         return false;
     /* All or none: of a set without one ring's keys a verifier would call that ring's tokens a stranger's. */
-    for (size_t i = 0; !stale && i < k->n_views; i++)
+    for (size_t i = 0; i < k->n_views; i++)
         if (view_is_public(&k->views[i]) && !facts_fresh(k, &k->views[i], e))
             return false;
     if (views_change_at(k) <= now)

@@ -29,8 +29,12 @@ static void step(struct request *rq);
 
 /* --- the report --------------------------------------------------------------------------------------- */
 
-static int64_t known_at(const struct ring *ring, const struct ring_key *signer, int64_t now)
+static int64_t known_at(const struct keys *keys, const char *name, int64_t now)
 {
+    struct err e;
+    const struct ring *ring = keys_ring(keys, name, &e);
+    const struct ring_key *signer = ring ? ring_signer(ring, now, &e) : NULL;
+
     return signer ? ring_known_at(ring, signer, now) : 0;
 }
 
@@ -44,15 +48,15 @@ static void answer(struct request *rq)
     Signet__V1__Error trouble;
     Signet__V1__KeyInfo successor;
     struct err why = { 0 };
-    const struct ring *ring = keys_ring(keys, rv->ring, &why);
-    const struct ring_key *signer = ring ? ring_signer(ring, now, &why) : NULL;
-    const struct held *held = signer ? keys_by_id(keys, signer->ref) : NULL, *bad = keys_by_id(keys, rv->key);
+    const struct ring_config *c = config_ring(rq->conf->config, rv->ring);
+    struct broker_token *on = rq->token;             /* of several the one that signs now */
+    const struct held *held = tokens_signer(rq->broker, c, now, &on, &why), *bad = keys_by_id(keys, rv->key);
 
     revoke.key = rv->was;
     if (held) {
-        key_info(&successor, rq->token, held, now);
+        key_info(&successor, on, held, now);
         revoke.successor = &successor;
-        revoke.known_at = known_at(ring, signer, now);
+        revoke.known_at = known_at(on->keys, rv->ring, now);
     }
     revoke.promoted = rv->promoted;
     revoke.tokens_until = rv->tokens_until;
