@@ -342,6 +342,21 @@ class Revoked(Rotating):
 
     def test_while_another_takes_over_callers_wait_and_none_is_refused(self):
         for standby in (True, False):
+        again = self.json("key", "revoke", first, "--compromised")
+        self.assertEqual({at: again["key"][at] for at in ("kid", "ring", "state", "activates_at")},
+                         {"kid": first, "ring": "web", "state": "revoked", "activates_at": report["key"]["activates_at"]})
+        self.assertEqual((again["tokens_until"], again["destroyed"], again["recorded"]), (0, True, True))
+        self.assertEqual(self.signs_with(self.token()), report["successor"]["kid"])
+
+    def test_of_one_past_its_end_the_report_says_when_its_last_token_ended(self):
+        self.daemon.start()
+        first, _ = self.active(), self.token()
+        key = self.next_key()
+        self.pass_until(key["activates_at"] + TTL + SKEW + 1)
+        [expired] = self.come("its end", lambda: self.keys("expired"))
+        report = self.json("key", "revoke", first, "--compromised")
+        self.assertEqual((report["key"]["state"], report["key"]["signatures"]), ("expired", 1))
+        self.assertEqual(report["tokens_until"], expired["ends_at"])
             with self.subTest(standby=standby):
                 self.take_over("standby: yes" if standby else "standby: no")
 

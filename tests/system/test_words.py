@@ -30,10 +30,11 @@ def message(*pairs):
     return b"".join(field(number, value) for number, value in pairs if value not in (0, "", b"", None, False))
 
 
-def key(kid, state, ring="web", alg="ES256", uses=(), at=NOW - FAR, retires=0, ends=0, jwk=RSA_JWK, id_="00aa", published=True):
+def key(kid, state, ring="web", alg="ES256", uses=(), at=NOW - FAR, retires=0, ends=0, jwk=RSA_JWK, id_="00aa", published=True,
+        custody="made in the token", token=""):
     return message((1, kid), (2, ring), (3, alg), (4, state), (5, f"signet:{ring}"), (6, id_), (7, at), (8, retires), (9, ends),
-                   (10, int(published)), (18, jwk), (20, "made in the token"), (21, sum(n for _, n in uses)),
-                   *((22, message((1, profile), (2, n))) for profile, n in uses))
+                   (10, int(published)), (18, jwk), (20, custody), (21, sum(n for _, n in uses)),
+                   *((22, message((1, profile), (2, n))) for profile, n in uses), (23, token))
 
 
 def error(code, reason, text="why"):
@@ -169,7 +170,7 @@ class Revoke(Words):
     def done(state="active", successor=key(GOOD, "active"), **kw):
         has = {"uses": [("session", 40), ("api", 2)], "promoted": 1, "known": NOW - SOON, "until": NOW + SOON,
                "destroyed": 1, "recorded": 1, "trouble": None, "at": NOW - FAR, **kw}
-        return message((1, key(BAD, state, uses=has["uses"], at=has["at"])), (2, successor), (3, has["promoted"]),
+        return message((1, has.get("key") or key(BAD, state, uses=has["uses"], at=has["at"])), (2, successor), (3, has["promoted"]),
                        (4, has["known"]), (5, has["until"]), (6, has["destroyed"]), (7, has["recorded"]), (8, has["trouble"]))
 
     def test_only_what_is_compromised_is_revoked(self):
@@ -203,7 +204,15 @@ class Revoke(Words):
          ["signed since +never: it was to sign from 20", "signed +0 tokens, by", "its tokens +none: it never signed"]),
         ("a successor that verifiers do not know of", {"successor": key(GOOD, "active", alg="HS256", jwk="")},
          [f"signs now +{GOOD}"]),
-        ("tokens that have ended", {"until": NOW - HOUR}, ["its tokens +lived until"]),
+        ("tokens that have ended", {"state": "expired", "promoted": 0, "until": NOW - HOUR},
+         ["signed +42 tokens", r"its tokens +none that lives: the last ended by 20\S+Z \(1 hour ago\)\n"]),
+        ("one that is gone and was revoked before", {"key": key(BAD, "revoked", alg="", id_="", jwk="", custody=""), "promoted": 0, "until": 0},
+         [r"ring +web, where it was revoked before\n", r"signed since +20\S+Z \(1 day ago\)\n",
+          r"profiles +session, api\n  its tokens +rejected since it was revoked; how long they would have lived is not known"]),
+        ("the same, which never signed", {"key": key(BAD, "revoked", alg="", id_="", jwk="", custody="", at=0), "promoted": 0, "until": 0},
+         ["signed since +never: it was revoked before its time came", "its tokens +none: it never signed"]),
+        ("one that was revoked before and is still there", {"state": "revoked", "promoted": 0, "until": 0},
+         [r"ring +web \(ES256\), where it was revoked before\n", "signed +42 tokens", "its tokens +rejected since"]),
     )
 
     def test_the_report_of_other_keys(self):
