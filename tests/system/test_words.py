@@ -351,6 +351,17 @@ class Rotate(Words):
             self.assertEqual(said, {"ring": "web", "dry_run": True, "key": None, "made": True, "activates_at": NOW + FAR, "before": 0,
                                     "known_at": NOW + SOON})
 
+    def test_of_a_ring_without_a_key_none_is_said_to_go_on(self):
+        goes_on = "goes on with the key before"
+        for active, ring_list in ((GOOD, RINGS), ("", message((1, ring(ring_status=status(active="")))))):
+            for name in ("web", "web@spare"):
+                with self.subTest(active=active, name=name), Scripted({ROTATE: self.answer, LIST_RINGS: ring_list}) as d:
+                    out, _ = d.cli("ring", "rotate", name, "--now", "--yes")
+                    self.has(out, "\n  not safe: until 20.* reject what it signs until then")
+                    self.assertEqual(goes_on in out, active == GOOD)
+        with Scripted({ROTATE: self.answer, LIST_RINGS: (ERROR, error(13, "INTERNAL"))}) as d:
+            self.has(d.cli("ring", "rotate", "web", "--now", "--yes")[0], goes_on)
+
     def test_now_without_a_terminal_wants_yes(self):
         with Scripted({ROTATE: self.answer}) as d:
             for stdin in (b"", b"yes\n"):
@@ -397,6 +408,12 @@ class Lists(Words):
             _, said = d.on_terminal(b"", "key", "list")
             dim = {line.split()[2] for line in said.splitlines() if line.startswith("\x1b[2m")}
             self.assertEqual(dim, {"foreign", "orphan"})
+
+    def test_a_ring_on_several_tokens_says_where_each_key_is(self):
+        keys = message((1, key(GOOD, "active", token="spare")), (1, key(NEXT, "next", at=NOW + FAR)))
+        with Scripted({LIST_KEYS: keys}) as d:
+            self.has(d.cli("ring", "show", "web")[0], rf"\n  key +active +{GOOD} on spare, activated 20",
+                     rf"\n  key +next +{NEXT}, signs from 20")
 
     def test_a_change_of_algorithm_is_counted(self):
         changing = status("web", "EdDSA", GOOD, (8, "ES256"), (9, 7), (10, error(14, "TOKEN_UNREACHABLE", "it is gone")))
@@ -492,6 +509,33 @@ class Plan(Words):
             text, _ = self.moments([life(BAD, "retired", NOW - 20 * DAY, retires=NOW - 30, ends=NOW - 30 + TAIL),
                                     life(GOOD, "active", NOW - 30, 0, NOW - 30 - ahead)])
             self.assertIn(f"{GOOD} signs; {BAD} retires: it signs no more and still verifies\n    {says}", text)
+
+    def test_a_key_that_signed_at_once_is_not_called_safe(self):
+        before = life(BAD, "retired", NOW - 20 * DAY, retires=NOW - 30, ends=NOW - 30 + TAIL)
+        text, _ = self.moments([before, life(GOOD, "active", NOW - 30)])
+        self.has(text, rf"{GOOD} signs; {BAD} retires: it signs no more and still verifies\n    not known to be safe: it signed at once")
+        for lives in ([life(GOOD, "active", NOW - 30)], [before]):           # a ring's first, and one of before that one
+            self.assertNotIn("not known to be safe", self.moments(lives)[0])
+
+    def test_what_is_published_now_is_said(self):
+        text, _ = self.moments([life(BAD, "retired", NOW - 20 * DAY, retires=NOW - 30, ends=NOW - 30 + TAIL),
+                                life(GOOD, "active", NOW - 30, 0, NOW - DAY), life(NEXT, "next", NOW + DAY, 0, NOW - 60),
+                                life("", "next", NOW + 30 * DAY, 1, NOW + 28 * DAY)])
+        self.has(text, rf"\(now\)  now: {GOOD} signs\n    published, and signs later: {NEXT}\n"
+                 rf"    retired, and published to its end: {BAD}\n20")
+
+    def test_a_picture_says_of_a_revoked_key_whether_it_signed(self):
+        for at, says in ((NOW - 20 * DAY, "revoked, signed from 20"), (NOW + DAY, "revoked, its turn was to be from 20")):
+            with self.plan([life(BAD, "revoked", at)]) as d:
+                self.assertIn(says, d.cli("ring", "plan", "web", "--svg", "-")[0])
+
+    def test_a_picture_goes_to_stdout_where_it_is_asked_to(self):
+        with self.plan(REVOKED) as d:
+            for args in (["--svg", "-"], ["--svg=-"]):
+                out, _ = d.cli("ring", "plan", "web", *args)
+                self.assertEqual(xml.etree.ElementTree.fromstring(out).tag, f"{SVG}svg")
+            self.assertFalse(pathlib.Path("-").exists())
+            self.has(d.cli("ring", "plan", "web", "--svg", "-", "--json", want=2)[1], "--svg - and --json both print")
 
     def test_what_is_due_now_is_told_as_such(self):
         text, _ = self.moments(LATE)
