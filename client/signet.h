@@ -469,7 +469,7 @@ struct signet_revocation {
     const struct signet_key *successor;   /* that signs now; NULL: see trouble */
     bool promoted;                   /* the successor was the next key, published before */
     int64_t known_at;                /* when all verifiers that honour max-age have the successor */
-    int64_t tokens_until;            /* when its last token would have ended */
+    int64_t tokens_until;            /* when its last token would have ended, or did; 0: none is known */
     bool destroyed;                  /* gone from the token */
     bool recorded;                   /* the token holds the fact: a restored backup does not bring the key back */
     struct signet_error trouble;     /* what of this could not be done; reason "": nothing */

@@ -153,8 +153,12 @@ static void put_signs(const struct signet_ring_plan *p, size_t key, const char *
         return;
     }
     put_turn(p, key, name);
-    if (!k->published_at)
+    if (!k->published_at) {
+        char before[PLAN_NAME];
+        if (is(k, "active") && key_before(p, key, before))
+            put_why("not known to be safe: it signed at once, or this daemon began only after that");
         return;
+    }
     if (ahead >= plan_needs_s(p, key))
         snprintf(why, sizeof why, "safe: %s %s ahead; every verifier has it after %s", k->to_come ? "published" :
                  "seen here", spell(span, (uint32_t)ahead), plan_sum(sum, p, key));
@@ -263,6 +267,19 @@ static void put_head(const struct signet_ring_plan *p)
     ring_put_state(&r->status, "");
 }
 
+/* What is published beside the key that signs. */
+static void put_others(const struct signet_ring_plan *p, const char *state, const char *what)
+{
+    char name[PLAN_NAME];
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->keys[i].to_come && is(&p->keys[i], state))
+            printf("%s%s", n++ ? ", " : what, plan_name(name, p, i));
+    if (n)
+        putchar('\n');
+}
+
 void plan_put(const struct signet_ring_plan *p)
 {
     CLEANUP(freep) struct event *events = calloc(5 * p->n + 1, sizeof *events);
@@ -278,6 +295,8 @@ void plan_put(const struct signet_ring_plan *p)
         printf("now: %s signs\n", p->ring->status.active_kid);
     else
         puts("now: nothing signs");
+    put_others(p, "next", "    published, and signs later: ");
+    put_others(p, "retired", "    retired, and published to its end: ");
     for (; i < n; i++)
         put_event(p, &events[i]);
 }

@@ -197,7 +197,8 @@ static void put_state(FILE *out, const struct signet_ring_plan *p, const struct 
     if (k->to_come)
         fprintf(out, "is made %s, signs from %s", minute(made, k->published_at), from);
     else
-        fprintf(out, "%s, %s %s", k->state, plan_is_dead(k) ? "its turn was to be from" : "signs from", from);
+        fprintf(out, "%s, %s %s", k->state, !plan_is_dead(k) ? "signs from" : k->activates_at <= p->now &&
+                strcmp(k->state, "revoked") == 0 ? "signed from" : "its turn was to be from", from);
     if (k->retires_at && !plan_is_dead(k))
         fprintf(out, ", retires %s", minute(to, k->retires_at));
 }

@@ -18,21 +18,43 @@ static void put_item(const char *what)
     printf("  %-14s", what);
 }
 
+static bool is(const struct signet_key *k, const char *state)
+{
+    return strcmp(k->state, state) == 0;
+}
+
+/* No place is kept for one that was revoked before its time came. */
+static bool began(const struct signet_key *k, int64_t now)
+{
+    return k->activates_at <= now && (k->activates_at || !is(k, "revoked"));
+}
+
+/* Of one that is gone a signetd knows nothing but that, and since when it signed. */
+static bool is_known(const struct signet_key *k)
+{
+    return *k->custody;
+}
+
 static void put_past(const struct signet_key *k, const struct signet_ring *ring, int64_t now)
 {
     char when[80];
 
     put_item("ring");
-    printf("%s (%s), where it was %s\n", k->ring, k->alg, k->state);
+    printf("%s%s%s%s, where it was %s\n", k->ring, is_known(k) ? " (" : "", is_known(k) ? k->alg : "", is_known(k) ? ")" : "",
+           is(k, "revoked") ? "revoked before" : k->state);
     put_item("signed since");
     if (k->activates_at > now)
         printf("never: it was to sign from %s\n", cli_when(when, k->activates_at, now));
+    else if (!began(k, now))
+        puts("never: it was revoked before its time came");
     else
         puts(cli_when(when, k->activates_at, now));
     put_item("profiles");
     for (size_t i = 0; ring && i < ring->n_profiles; i++)
         printf("%s%s", i ? ", " : "", ring->profiles[i]);
     puts(ring && ring->n_profiles ? "" : "none that the configuration has now");
+    if (!is_known(k))
+        return;
     put_item("signed");
     key_put_uses(k);
     puts(", by this signetd since its start");
@@ -45,11 +67,16 @@ static void put_tokens(const struct signet_revocation *r, const struct signet_ri
 
     put_item("its tokens");
     if (!r->tokens_until) {
-        puts("none: it never signed");
+        puts(!began(&r->key, now) ? "none: it never signed" : is(&r->key, "revoked") ?
+             "rejected since it was revoked; how long they would have lived is not known any more" : "none that is known");
         return;
     }
-    printf("%s %s at the latest; they are rejected from now on", r->tokens_until > now ? "would have lived until" : "lived until",
-           cli_when(when, r->tokens_until, now));
+    cli_when(when, r->tokens_until, now);
+    if (r->tokens_until <= now) {
+        printf("none that lives: the last ended by %s\n", when);
+        return;
+    }
+    printf("would have lived until %s at the latest; they are rejected from now on", when);
     if (ring && *r->key.jwk)
         printf(", by verifiers with a copy of the key set when they fetch it anew: within jwks_max_age, %s",
                cli_span(span, ring->max_age_s));

@@ -61,8 +61,8 @@ static void put_keys(const struct signet_ring *r, const struct signet_key_list *
 
     for (size_t i = 0; i < keys->n; i++)
         if (strcmp(keys->keys[i].ring, r->status.name) == 0)
-            printf("  %-14s %-8s %s, %s %s\n", "key", keys->keys[i].state, keys->keys[i].kid,
-                   strcmp(keys->keys[i].state, "next") == 0 ? "signs from" : "activated",
+            printf("  %-14s %-8s %s%s%s, %s %s\n", "key", keys->keys[i].state, keys->keys[i].kid,
+                   *keys->keys[i].token ? " on " : "", keys->keys[i].token, strcmp(keys->keys[i].state, "next") == 0 ? "signs from" : "activated",
                    cli_when(when, keys->keys[i].activates_at, clock_wall_s()));
 }
 
@@ -180,6 +180,8 @@ static error_t parse_plan(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->ring)
             argp_error(state, "RING is missing");
+        if (a->svg && strcmp(a->svg, "-") == 0 && a->common.json)
+            argp_error(state, "--svg - and --json both print: name a file for one of them");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -188,7 +190,7 @@ static error_t parse_plan(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option plan_options[] = {
     { "for", 'f', "TIME", 0, "How far to look ahead; without: to the second rotation to come", 0 },
-    { "svg", 'g', "FILE", 0, "Draw it into this file", 0 },
+    { "svg", 'g', "FILE", 0, "Draw it into this file; -: print the drawing", 0 },
     { 0 },
 };
 static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
@@ -199,6 +201,10 @@ static const struct argp plan_argp = {
 
 static int draw(const struct signet_ring_plan *p, const char *path)
 {
+    if (strcmp(path, "-") == 0) {
+        plan_svg(p, stdout);
+        return cli_flushed();
+    }
     FILE *f = fopen(path, "we");
     bool ok = f != NULL;
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-struct asked { const char *ring; bool now, yes, dry_run, json; };
+struct asked { const char *ring; bool now, yes, dry_run, json, is_silent; };
 
 static json_t *rotation_json(const struct asked *a, const struct signet_rotation *r)
 {
@@ -15,7 +15,7 @@ static json_t *rotation_json(const struct asked *a, const struct signet_rotation
 }
 
 /* Of verifiers that honour jwks_max_age; others are served by no moment. */
-static void put_known(FILE *to, const struct signet_rotation *r, int64_t now)
+static void put_known(FILE *to, const struct asked *a, const struct signet_rotation *r, int64_t now)
 {
     char when[80];
 
@@ -24,8 +24,8 @@ static void put_known(FILE *to, const struct signet_rotation *r, int64_t now)
         fprintf(to, "  safe: every verifier that honours jwks_max_age has it by %s, before it signs\n", when);
     else
         fprintf(to, "  not safe: until %s there may be verifiers with a key set without it; those that do not fetch the set"
-                " for a kid that they do not know reject what it signs until then; and a signetd that cannot list the"
-                " token meanwhile goes on with the key before\n", when);
+                " for a kid that they do not know reject what it signs until then%s\n", when, a->is_silent ? "" :
+                "; and a signetd that cannot list the token meanwhile goes on with the key before");
 }
 
 static void put_key(FILE *to, const struct asked *a, const struct signet_rotation *r, const char *verb)
@@ -48,7 +48,7 @@ static void put_rotation(const struct asked *a, const struct signet_rotation *r)
     else if (!r->made)
         fputs(", as it was to: no sooner moment is safe", stdout);
     putchar('\n');
-    put_known(stdout, r, now);
+    put_known(stdout, a, r, now);
     if (!a->dry_run && r->activates_at > now)
         printf("  until then signet key destroy %s%s cancels it\n", key_dashes(r->key->kid), r->key->kid);
 }
@@ -73,11 +73,26 @@ static bool says_yes(void)
 static bool is_meant(const struct asked *a, const struct signet_rotation *r)
 {
     put_key(stderr, a, r, "signs from now on\n");
-    put_known(stderr, r, clock_wall_s());
+    put_known(stderr, a, r, clock_wall_s());
     if (says_yes())
         return true;
     fprintf(stderr, "signet: nothing was changed; without --now the change is at the earliest moment that is safe\n");
     return false;
+}
+
+/* No key signs for it before this one. Where that cannot be asked, one may. */
+static bool is_silent(struct signet *s, const char *ring)
+{
+    struct signet_ring_list *l = signet_list_rings(s, NULL);
+    size_t len = strcspn(ring, "@");
+    bool silent = false;
+
+    for (size_t i = 0; l && i < l->n; i++) {
+        const struct signet_ring_status *r = &l->rings[i].status;
+        silent |= strlen(r->name) == len && strncmp(r->name, ring, len) == 0 && !*r->active_kid;
+    }
+    signet_ring_list_free(l);
+    return silent;
 }
 
 static int rotate(struct signet *s, const struct asked *a)
@@ -117,6 +132,7 @@ int ring_rotate(int argc, char **argv)
         return cli_usage("--now asks on the terminal, and stdin is none: --yes does not ask, --dry-run only says what would be"
                          " done");
     struct signet *s = cli_open_admin(&c);
+    a.is_silent = s && is_silent(s, a.ring);
     int status = s ? rotate(s, &a) : EXIT_USAGE;
     signet_close(s);
     return status;

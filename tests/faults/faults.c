@@ -111,6 +111,13 @@ static void drop_sessions(void)
     forget_sessions(0, true);
 }
 
+static void log_out(void)
+{
+    for (size_t i = 0; i < sizeof open_sessions / sizeof *open_sessions; i++)
+        if (open_sessions[i].session)
+            real->C_Logout(open_sessions[i].session);
+}
+
 static bool is_used_up(void)
 {
     const struct fault *c = &control->of[FAULT_OF_C_Sign];
@@ -154,6 +161,7 @@ static bool before(enum fault_function f, enum fault_kind kind, CK_RV *out_rv)
         return true;
     switch (kind) {
     case FAULT_DROP:   drop_sessions(); return false;
+    case FAULT_LOGOUT: log_out(); return false;
     case FAULT_LEAK:   leak(control->of[f].value); return false;
     case FAULT_TURN:   turned = true; return false;
     case FAULT_DELAY:  sleep_ms(control->of[f].value); return false;

@@ -29,6 +29,7 @@ enum fault_kind {
     FAULT_OTHER_KEY,     /* C_SignInit: with another private key of the token */
     FAULT_TURN,          /* C_SignInit: after a reconnect handles of before mean other keys, until they are found anew */
     FAULT_DROP,          /* every session of this process is closed before the call, and the login with it */
+    FAULT_LOGOUT,        /* this process is logged out before the call, and its sessions stay */
     FAULT_LEAK,          /* value: bytes that the call takes and never gives back; then as usual */
     FAULT_USED_UP,       /* C_Sign: CKR_GENERAL_ERROR while a session of this process is older than `value` signatures of
                             all processes (tpm2-pkcs11 #843) */

@@ -296,6 +296,41 @@ class Asked(Rotating):
         self.assertEqual(self.signs_with(self.token()), key["kid"])
 
 
+    def test_what_was_asked_for_is_judged_again_when_it_begins(self):
+        self.control = faults.wrap(self.place)
+        self.addCleanup(self.control.close)
+        self.daemon.write(*(a + b for a, b in zip(self.conf(), (ring("two", "ES256", *TIMES), profile("two", "two", "bank")))))
+        self.daemon.start()
+        key = self.next_key()
+        self.assertGreater(key["activates_at"] - self.time.now(), AHEAD / 2)
+        self.control.set("C_FindObjectsInit", "return", value=5)      # after a change the next waits for a listing
+        with wire.Connection(self.daemon.admin) as other, wire.Connection(self.daemon.admin) as c:
+            other.send(wire.request(wire.GENERATE_KEY, wire.field(1, "two"), deadline_ms=HOUR * 1000))
+            until("another change came to nothing", lambda: "ring 'two': not done" in self.daemon.said())
+            c.send(wire.request(wire.DESTROY_KEY, wire.field(1, key["kid"]), deadline_ms=HOUR * 1000))
+            until("it is asked for", lambda: f"destroys key '{key['kid']}'" in self.daemon.said())
+            self.time.pass_until(key["activates_at"] + 1)
+            self.control.set("C_FindObjectsInit", "none")
+            reply = c.reply()
+            self.assertIn(wire.ERROR, reply, "it was destroyed")
+            self.assertEqual(dict(wire.fields(reply[wire.ERROR]))[2], b"KEY_NEEDED")
+        self.assertEqual(self.signs_with(self.token()), key["kid"])
+
+    def test_a_key_that_could_not_be_tried_does_not_sign_at_once(self):
+        self.control = faults.wrap(self.place)
+        self.addCleanup(self.control.close)
+        self.daemon.write(*self.conf())
+        self.daemon.start()
+        first = self.active()
+        while self.control["C_Sign"]["calls"] % 2:
+            self.token()
+        self.control.set("C_Sign", "flip", every=2)      # the signer's own trial is right, the broker's is not
+        self.refused("could not be tried yet", "ring", "rotate", "web", "--now", "--yes")
+        self.control.set("C_Sign", "none")
+        self.assertEqual(self.active(), first)
+        self.assertEqual(self.signs_with(self.token()), first)
+
+
 class Revoked(Rotating):
     def test_without_a_next_key_one_is_made_that_signs_at_once(self):
         self.daemon.start()
@@ -310,6 +345,21 @@ class Revoked(Rotating):
         self.daemon.cli("verify", token, want=1)
         self.refused("", "key", "revoke", "nobody", "--compromised")
         self.daemon.cli("key", "revoke", first, want=2)
+        again = self.json("key", "revoke", first, "--compromised")
+        self.assertEqual({at: again["key"][at] for at in ("kid", "ring", "state", "activates_at")},
+                         {"kid": first, "ring": "web", "state": "revoked", "activates_at": report["key"]["activates_at"]})
+        self.assertEqual((again["tokens_until"], again["destroyed"], again["recorded"]), (0, True, True))
+        self.assertEqual(self.signs_with(self.token()), report["successor"]["kid"])
+
+    def test_of_one_past_its_end_the_report_says_when_its_last_token_ended(self):
+        self.daemon.start()
+        first, _ = self.active(), self.token()
+        key = self.next_key()
+        self.pass_until(key["activates_at"] + TTL + SKEW + 1)
+        [expired] = self.come("its end", lambda: self.keys("expired"))
+        report = self.json("key", "revoke", first, "--compromised")
+        self.assertEqual((report["key"]["state"], report["key"]["signatures"]), ("expired", 1))
+        self.assertEqual(report["tokens_until"], expired["ends_at"])
 
     def test_a_next_key_takes_over_and_the_ring_goes_on(self):
         self.settings = ["create: yes", *TIMES, "standby: yes"]
@@ -400,9 +450,15 @@ class Revoked(Rotating):
 
 
 class Lost(Rotating):
+    SELDOM = ["create: yes", *[t for t in TIMES if "refresh" not in t], "refresh: 2m"]       # lists once a minute
+
+    def setUp(self):
+        super().setUp()
+        self.softhsm = self.place.module         # also where that of the daemon does wrong
+
     def destroy(self, label):
         for kind in ("privkey", "pubkey"):
-            run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN,
+            run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN,
                  "--delete-object", "--type", kind, "--label", label], env=self.place.env)
 
     def test_the_active_key_destroyed_under_the_daemon(self):
@@ -417,6 +473,56 @@ class Lost(Rotating):
         self.assertIn("signet key generate", err)
         self.assertNotIn(before, [k["kid"] for k in self.keys("active")])
 
+    def test_one_listing_without_it_loses_no_key(self):
+        self.settings = self.SELDOM
+        self.daemon.write(*self.conf())
+        self.daemon.start()
+        first = self.active()
+        [store] = self.place.tokens.iterdir()
+        files = {p: p.read_bytes() for p in store.iterdir() if p.name.endswith(".object") and p.name != "token.object"}
+        for path in files:
+            path.unlink()
+        self.listed("first")
+        for path, content in files.items():
+            path.write_bytes(content)
+        self.listed("second")
+        self.assertNotIn("is gone from the token", self.daemon.said())
+        self.assertEqual(self.signs_with(self.token()), first)
+
+    def witness(self, name):
+        """What a listing shows that was begun after it, with or without a login."""
+        one, label = self.place.dir / "one", f"signet:web:revoked:{name}:1"
+        one.write_bytes(b"1")
+        run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--write-object", one, "--type", "data",
+             "--label", label], env=self.place.env)
+        return label
+
+    def labels(self):
+        return [k["label"] for k in self.keys()]
+
+    def listed(self, name):
+        """One listing after what was done, and, until time is let pass again, no more."""
+        label = self.witness(name)
+        self.time.pass_by(MINUTE)
+        until("it is listed", lambda: label in self.labels())
+
+    def test_a_listing_in_which_the_login_is_lost_does_not_count(self):
+        self.control = faults.wrap(self.place)
+        self.addCleanup(self.control.close)
+        self.settings = self.SELDOM
+        self.daemon.write(*self.conf())
+        self.daemon.start()
+        self.tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "stranger", "--id", "0102", "--private", "--sensitive",
+                  "--usage-sign")
+        self.listed("before")
+        self.assertIn("stranger", self.labels())
+        label = self.witness("after")
+        self.control.set("C_FindObjectsInit", "logout", left=1)
+        self.time.pass_by(MINUTE)
+        listed = until("it is listed", lambda: label in (labels := self.labels()) and labels)
+        self.assertEqual(self.control["C_FindObjectsInit"]["done"], 1)
+        self.assertIn("stranger", listed)
+
     def test_with_a_standby_it_takes_over(self):
         self.settings = ["create: yes", *TIMES, "standby: yes"]
         self.daemon.write(*self.conf())
@@ -430,10 +536,10 @@ class Lost(Rotating):
     def test_a_half_made_key_is_listed_and_swept(self):
         self.daemon.start()
         label = f"signet:web:ES256:{int(self.time.now()) + HOUR}:{TTL}:{SKEW}:{MAX_AGE}"
-        run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN, "--keypairgen",
+        run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN, "--keypairgen",
              "--key-type", "EC:prime256v1", "--label", label, "--id", "0102", "--private", "--sensitive", "--usage-sign"],
             env=self.place.env)
-        run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN,
+        run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN,
              "--delete-object", "--type", "pubkey", "--label", label], env=self.place.env)
         self.come("it is seen", lambda: self.keys("orphan"))
         self.assertIn("by halves", self.notices())
@@ -442,7 +548,7 @@ class Lost(Rotating):
         self.token()
 
     def tool(self, *args):
-        return run(["pkcs11-tool", "--module", self.place.module, "--token-label", "signet", "--login", "--pin", PIN, *args],
+        return run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN, *args],
                    env=self.place.env)
 
     def label(self):

@@ -30,10 +30,11 @@ def message(*pairs):
     return b"".join(field(number, value) for number, value in pairs if value not in (0, "", b"", None, False))
 
 
-def key(kid, state, ring="web", alg="ES256", uses=(), at=NOW - FAR, retires=0, ends=0, jwk=RSA_JWK, id_="00aa", published=True):
+def key(kid, state, ring="web", alg="ES256", uses=(), at=NOW - FAR, retires=0, ends=0, jwk=RSA_JWK, id_="00aa", published=True,
+        custody="made in the token", token=""):
     return message((1, kid), (2, ring), (3, alg), (4, state), (5, f"signet:{ring}"), (6, id_), (7, at), (8, retires), (9, ends),
-                   (10, int(published)), (18, jwk), (20, "made in the token"), (21, sum(n for _, n in uses)),
-                   *((22, message((1, profile), (2, n))) for profile, n in uses))
+                   (10, int(published)), (18, jwk), (20, custody), (21, sum(n for _, n in uses)),
+                   *((22, message((1, profile), (2, n))) for profile, n in uses), (23, token))
 
 
 def error(code, reason, text="why"):
@@ -169,7 +170,7 @@ class Revoke(Words):
     def done(state="active", successor=key(GOOD, "active"), **kw):
         has = {"uses": [("session", 40), ("api", 2)], "promoted": 1, "known": NOW - SOON, "until": NOW + SOON,
                "destroyed": 1, "recorded": 1, "trouble": None, "at": NOW - FAR, **kw}
-        return message((1, key(BAD, state, uses=has["uses"], at=has["at"])), (2, successor), (3, has["promoted"]),
+        return message((1, has.get("key") or key(BAD, state, uses=has["uses"], at=has["at"])), (2, successor), (3, has["promoted"]),
                        (4, has["known"]), (5, has["until"]), (6, has["destroyed"]), (7, has["recorded"]), (8, has["trouble"]))
 
     def test_only_what_is_compromised_is_revoked(self):
@@ -203,7 +204,15 @@ class Revoke(Words):
          ["signed since +never: it was to sign from 20", "signed +0 tokens, by", "its tokens +none: it never signed"]),
         ("a successor that verifiers do not know of", {"successor": key(GOOD, "active", alg="HS256", jwk="")},
          [f"signs now +{GOOD}"]),
-        ("tokens that have ended", {"until": NOW - HOUR}, ["its tokens +lived until"]),
+        ("tokens that have ended", {"state": "expired", "promoted": 0, "until": NOW - HOUR},
+         ["signed +42 tokens", r"its tokens +none that lives: the last ended by 20\S+Z \(1 hour ago\)\n"]),
+        ("one that is gone and was revoked before", {"key": key(BAD, "revoked", alg="", id_="", jwk="", custody=""), "promoted": 0, "until": 0},
+         [r"ring +web, where it was revoked before\n", r"signed since +20\S+Z \(1 day ago\)\n",
+          r"profiles +session, api\n  its tokens +rejected since it was revoked; how long they would have lived is not known"]),
+        ("the same, which never signed", {"key": key(BAD, "revoked", alg="", id_="", jwk="", custody="", at=0), "promoted": 0, "until": 0},
+         ["signed since +never: it was revoked before its time came", "its tokens +none: it never signed"]),
+        ("one that was revoked before and is still there", {"state": "revoked", "promoted": 0, "until": 0},
+         [r"ring +web \(ES256\), where it was revoked before\n", "signed +42 tokens", "its tokens +rejected since"]),
     )
 
     def test_the_report_of_other_keys(self):
@@ -342,6 +351,17 @@ class Rotate(Words):
             self.assertEqual(said, {"ring": "web", "dry_run": True, "key": None, "made": True, "activates_at": NOW + FAR, "before": 0,
                                     "known_at": NOW + SOON})
 
+    def test_of_a_ring_without_a_key_none_is_said_to_go_on(self):
+        goes_on = "goes on with the key before"
+        for active, ring_list in ((GOOD, RINGS), ("", message((1, ring(ring_status=status(active="")))))):
+            for name in ("web", "web@spare"):
+                with self.subTest(active=active, name=name), Scripted({ROTATE: self.answer, LIST_RINGS: ring_list}) as d:
+                    out, _ = d.cli("ring", "rotate", name, "--now", "--yes")
+                    self.has(out, "\n  not safe: until 20.* reject what it signs until then")
+                    self.assertEqual(goes_on in out, active == GOOD)
+        with Scripted({ROTATE: self.answer, LIST_RINGS: (ERROR, error(13, "INTERNAL"))}) as d:
+            self.has(d.cli("ring", "rotate", "web", "--now", "--yes")[0], goes_on)
+
     def test_now_without_a_terminal_wants_yes(self):
         with Scripted({ROTATE: self.answer}) as d:
             for stdin in (b"", b"yes\n"):
@@ -388,6 +408,12 @@ class Lists(Words):
             _, said = d.on_terminal(b"", "key", "list")
             dim = {line.split()[2] for line in said.splitlines() if line.startswith("\x1b[2m")}
             self.assertEqual(dim, {"foreign", "orphan"})
+
+    def test_a_ring_on_several_tokens_says_where_each_key_is(self):
+        keys = message((1, key(GOOD, "active", token="spare")), (1, key(NEXT, "next", at=NOW + FAR)))
+        with Scripted({LIST_KEYS: keys}) as d:
+            self.has(d.cli("ring", "show", "web")[0], rf"\n  key +active +{GOOD} on spare, activated 20",
+                     rf"\n  key +next +{NEXT}, signs from 20")
 
     def test_a_change_of_algorithm_is_counted(self):
         changing = status("web", "EdDSA", GOOD, (8, "ES256"), (9, 7), (10, error(14, "TOKEN_UNREACHABLE", "it is gone")))
@@ -483,6 +509,33 @@ class Plan(Words):
             text, _ = self.moments([life(BAD, "retired", NOW - 20 * DAY, retires=NOW - 30, ends=NOW - 30 + TAIL),
                                     life(GOOD, "active", NOW - 30, 0, NOW - 30 - ahead)])
             self.assertIn(f"{GOOD} signs; {BAD} retires: it signs no more and still verifies\n    {says}", text)
+
+    def test_a_key_that_signed_at_once_is_not_called_safe(self):
+        before = life(BAD, "retired", NOW - 20 * DAY, retires=NOW - 30, ends=NOW - 30 + TAIL)
+        text, _ = self.moments([before, life(GOOD, "active", NOW - 30)])
+        self.has(text, rf"{GOOD} signs; {BAD} retires: it signs no more and still verifies\n    not known to be safe: it signed at once")
+        for lives in ([life(GOOD, "active", NOW - 30)], [before]):           # a ring's first, and one of before that one
+            self.assertNotIn("not known to be safe", self.moments(lives)[0])
+
+    def test_what_is_published_now_is_said(self):
+        text, _ = self.moments([life(BAD, "retired", NOW - 20 * DAY, retires=NOW - 30, ends=NOW - 30 + TAIL),
+                                life(GOOD, "active", NOW - 30, 0, NOW - DAY), life(NEXT, "next", NOW + DAY, 0, NOW - 60),
+                                life("", "next", NOW + 30 * DAY, 1, NOW + 28 * DAY)])
+        self.has(text, rf"\(now\)  now: {GOOD} signs\n    published, and signs later: {NEXT}\n"
+                 rf"    retired, and published to its end: {BAD}\n20")
+
+    def test_a_picture_says_of_a_revoked_key_whether_it_signed(self):
+        for at, says in ((NOW - 20 * DAY, "revoked, signed from 20"), (NOW + DAY, "revoked, its turn was to be from 20")):
+            with self.plan([life(BAD, "revoked", at)]) as d:
+                self.assertIn(says, d.cli("ring", "plan", "web", "--svg", "-")[0])
+
+    def test_a_picture_goes_to_stdout_where_it_is_asked_to(self):
+        with self.plan(REVOKED) as d:
+            for args in (["--svg", "-"], ["--svg=-"]):
+                out, _ = d.cli("ring", "plan", "web", *args)
+                self.assertEqual(xml.etree.ElementTree.fromstring(out).tag, f"{SVG}svg")
+            self.assertFalse(pathlib.Path("-").exists())
+            self.has(d.cli("ring", "plan", "web", "--svg", "-", "--json", want=2)[1], "--svg - and --json both print")
 
     def test_what_is_due_now_is_told_as_such(self):
         text, _ = self.moments(LATE)

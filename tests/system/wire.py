@@ -3,7 +3,7 @@ import socket
 import struct
 
 SIGN, SIGN_BATCH, VERIFY, GET_KEYS, GET_STATUS, PREVIEW, LIST_PROFILES, LIST_KEYS, IMPORT_KEY = 10, 11, 12, 13, 14, 15, 16, 30, 32
-LIST_RINGS, PLAN_RING, DESTROY_KEY = 34, 35, 38
+GENERATE_KEY, LIST_RINGS, PLAN_RING, DESTROY_KEY = 31, 34, 35, 38
 ERROR = 2
 INTERNAL, UNAVAILABLE = 13, 14
 # What may be said of a token; any other reason says that it could not be judged.

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* When the last token of a key that may live ends, if it signs no more from now on; 0: none needs it. */
+/* When the last token of a key ends, or ended, if it signs no more from now on; 0: it has none that counts. */
 int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t now)
 {
     for (size_t i = 0; i < ring_size(ring); i++) {
@@ -17,7 +17,7 @@ int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t n
         switch (ring_state(ring, i, now)) {
         case KEY_ACTIVE:
             return now + key->max_ttl + key->skew;
-        case KEY_RETIRED:
+        case KEY_RETIRED: case KEY_EXPIRED:
             return ring_ends_at(ring, i);
         case KEY_NEXT:
             return key->activates_at - now <= ring_withdraw_ahead(ring) ? key->activates_at + key->max_ttl + key->skew : 0;
@@ -40,7 +40,7 @@ static bool may_destroy(const struct request *rq, const struct held *h, struct e
     if (!ring)
         return false;
     int64_t needed = op_tokens_until(ring, h, now);
-    if (!needed || rq->msg->destroy_key->i_know)
+    if (needed <= now || rq->msg->destroy_key->i_know)
         return true;
     if (keys_view(rq->token->keys, h, now).activates_at > now)
         return err_set(e, ERR_KEY_NEEDED, "key '%.64s' signs in a moment, and another daemon may do so already: its tokens would"

@@ -61,7 +61,7 @@ void op_leave_change(struct request *rq);
 /* make_key.c: no other change of the ring is under way; else RING_BUSY. */
 bool op_ring_is_free(const struct request *rq, const char *ring, struct err *e);
 
-/* destroy_key.c: when the last living token of a key ends, if it signs no more; 0: none needs it. */
+/* destroy_key.c: when the last token of a key ends, or ended, if it signs no more; 0: none that counts. */
 int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t now);
 /* What is told of a key, whatever becomes of it; freed by protobuf's function. NULL: no memory. */
 Signet__V1__KeyInfo *op_key_copy(const struct broker_token *t, const struct held *h);

@@ -146,7 +146,7 @@ static bool is_revoked(struct request *rq, struct revocation *rv, int64_t *out_h
     return false;
 }
 
-/* The button pressed once more: what was not done the first time is done now. */
+/* The button pressed once more: what was not done the first time is done now. Of the key only its place is known. */
 static bool find_again(struct request *rq, struct revocation *rv, int64_t *out_holds_at, struct err *e)
 {
     Signet__V1__KeyInfo *was = calloc(1, sizeof *was);
@@ -160,6 +160,7 @@ static bool find_again(struct request *rq, struct revocation *rv, int64_t *out_h
     was->state = strdup(key_state_name(KEY_REVOKED));
     if (!was->kid || !was->state || !is_revoked(rq, rv, out_holds_at) || !(was->ring = strdup(rv->ring)))
         return false;                /* e is of the first search */
+    was->activates_at = *out_holds_at;
     rv->was_active = true;
     return true;
 }
