@@ -364,8 +364,10 @@ bool whole_start(void)
     watch(WHOLE_BROKER, true);
     bool begun = broker_init(&w.broker, ends[0], &e);
     watch(WHOLE_BROKER, false);
-    if (!begun)
+    if (!begun) {
+        w.broker.stop = true;            /* as broker_main ends */
         return false;
+    }
     tell_config();
     attach(WHOLE_VERIFIER);
     attach(WHOLE_SIGNER);
