@@ -235,6 +235,9 @@ class Asked(Rotating):
         self.assertEqual(self.signs_with(self.token()), second)
         self.assertEqual(set(self.published()), {first, second})
         self.daemon.cli("verify", before)
+        plan = self.daemon.cli("ring", "plan", "web")[0].decode()
+        self.assertRegex(plan, f"{second} signs; {first} retires.*\n    not known to be safe: ")
+        self.assertIn(f"    retired, and published to its end: {first}\n", plan)
 
     def test_a_rotation_is_cancelled_by_destroying_the_next_key(self):
         self.daemon.start()
@@ -277,6 +280,8 @@ class Asked(Rotating):
                 self.daemon.start()
             kid = self.signs_with(self.come("another signs", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0].decode().strip()))
             self.assertNotIn(kid, (first, key["kid"]))
+            self.assertIn(f"{kid} signs; {key['kid']} is revoked\n    not known to be safe: ",
+                          self.daemon.cli("ring", "plan", "web")[0].decode())
 
     def test_a_change_that_came_to_nothing_is_not_made_later(self):
         self.control = faults.wrap(self.place)
