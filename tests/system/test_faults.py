@@ -137,6 +137,15 @@ class Faults(unittest.TestCase):
         self.check(self.all_of(20))
         self.assertEqual(self.daemon.said().count("it was not released"), before, "handles of before are used still")
 
+    def test_handles_that_mean_keys_of_another_kind_are_found_anew_at_once(self):
+        self.start(rings=ring("two", "RS256", "create: yes", "bits: 2048") + ring("mac", "HS256", "create: yes"),
+                   profiles=profile("two", "two", "two.example", "claims: {allowed: any}") + profile("mac", "mac", "mac.example"))
+        mac = self.daemon.token("mac", "--subject", "s")
+        for ask in (lambda: self.check(self.all_of(8)), lambda: self.daemon.token("mac"), lambda: self.daemon.cli("verify", mac)):
+            self.control.set("C_SignInit", "other_key", left=1)
+            ask()                                      # nobody is told anything
+            until("it was met", lambda: not self.control["C_SignInit"]["left"] or ask())
+
     def test_what_a_new_signer_signs_first_is_checked_though_few_are(self):
         """A handle that a signer has just found is proved by its first signature, whatever verify_every says."""
         self.start("verify_every: 1000000", signers=1, rings=ring("two", "ES256", "create: yes"),
