@@ -6,12 +6,11 @@ import os
 import resource
 import select
 import signal
-import socket
-import threading
 import unittest
 
 import faults
 import wire
+from flood import Flood, connect, outcome
 from rig import Case, Daemon, EachCase, PATIENCE, Place, STRANGER, cmdline, main, memory, profile, ring, until
 
 RINGS = ring("web", "ES256", "create: yes", "verify_every: 1000000")
@@ -20,53 +19,6 @@ MIB = 1 << 20
 READ_CHUNK, OUT_HIGH = 64 << 10, 256 << 10       # of daemon/broker/connection.c: what a connection may hold beside a request
 # A freed byte is memory of the process still while the sanitizer keeps it.
 ENV = {"ASAN_OPTIONS": "quarantine_size_mb=1"}
-
-
-def connect(path, uid=0):
-    os.seteuid(uid)                                    # the kernel says who connects
-    try:
-        c = wire.Connection.__new__(wire.Connection)
-        c.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        c.socket.connect(str(path))                    # waits while others are before it
-    finally:
-        os.seteuid(0)
-    c.socket.settimeout(PATIENCE)
-    return c
-
-
-def outcome(reply):
-    return dict(wire.fields(reply[wire.ERROR]))[2].decode() if wire.ERROR in reply else "signed"
-
-
-class Flood(threading.Thread):
-    """One who has `in_flight` requests under way on each connection, whatever it is told. `seen`: how each ended; `early`:
-    how many were signed after one that was asked later had been refused."""
-
-    def __init__(self, connections, in_flight):
-        super().__init__()
-        self.connections, self.in_flight = connections, in_flight
-        self.seen, self.early, self.stop = collections.Counter(), 0, threading.Event()
-
-    def run(self):
-        threads = [threading.Thread(target=self.ask, args=(c,)) for c in self.connections]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-
-    def ask(self, c):
-        under_way = asked = refused = 0
-        while under_way or not self.stop.is_set():
-            if not self.stop.is_set() and under_way < self.in_flight // 2:
-                n = self.in_flight - under_way
-                c.send(b"".join(wire.sign("web", request_id=asked + i) for i in range(1, n + 1)))
-                asked, under_way = asked + n, under_way + n
-            reply = c.reply()
-            end = outcome(reply)
-            under_way -= 1
-            self.seen[end] += 1
-            refused = max(refused, reply[1]) if end == "QUEUE_FULL" else refused
-            self.early += end == "signed" and reply[1] < refused
 
 
 class Slow(unittest.TestCase):
@@ -132,6 +84,38 @@ class Slow(unittest.TestCase):
             self.assertEqual(outcome(c.reply()), "signed")
         # Each signer had one in its hands and one ahead; a few are asked for by nobody.
         self.assertLess(self.control["C_Sign"]["calls"] - calls, seen["signed"] + 8 + n // 10, seen)
+
+
+class Answer(EachCase):
+    rings, profiles = RINGS, PROFILES
+    daemon_settings, token_settings = "  deadline: 45s\n", "  signers: 1\n  token_timeout: 5s\n"
+
+    def test_a_signature_that_is_made_does_not_wait_for_the_next(self):
+        control = faults.wrap(self.place)
+        self.addCleanup(control.close)
+        daemon = self.new_daemon(self.place).start()
+        self.addCleanup(daemon.kill)
+        signers = daemon.roles()["signer"]
+        control.set("C_Sign", "delay", value=30)
+        c = connect(daemon.socket)
+        self.addCleanup(c.socket.close)
+
+        def ask_two():
+            c.send(wire.sign("web", request_id=1) + wire.sign("web", request_id=2))
+        for _ in range(4):
+            control.arm()
+            ask_two()
+            self.assertEqual([outcome(c.reply()) for _ in range(2)], ["signed"] * 2)
+        calls = control.calls()
+        second = [i for i, name in enumerate(calls, 1) if name == "C_Sign"][1]
+        control.arm("hang", second)
+        ask_two()
+        reply = c.reply()
+        self.assertEqual((reply[1], outcome(reply)), (1, "signed"))
+        self.assertEqual(daemon.roles()["signer"], signers, "it came when the next one had hung for too long")
+        self.assertTrue(control.disarm())
+        self.assertEqual(c.reply()[1], 2)
+        self.assertEqual(daemon.stop(), 0)
 
 
 class Memory(EachCase):
