@@ -340,13 +340,10 @@ static bool may_wait(const struct pool *p, int64_t now_ms, struct err *e)
     return pool_serves(p, e) || (p->idle_ms && now_ms - p->idle_ms < POOL_PATIENCE_MS && !is_hopeless(p));
 }
 
-/*
- * How many jobs it may have, so that they are done soon: what takes long, or
- * has not shown yet that it does not, is not queued where nobody sees it.
- */
+/* How many jobs it may have, so that they are done soon: what takes long is not queued where nobody sees it. */
 static size_t depth(const struct peer *peer)
 {
-    size_t n = peer->job_us > 0 ? (size_t)(POOL_AHEAD_US / peer->job_us) : POOL_LEAST;
+    size_t n = peer->job_us > 0 ? (size_t)(POOL_AHEAD_US / peer->job_us) : POOL_FIRST;
 
     return n < POOL_LEAST ? POOL_LEAST : n > POOL_DEPTH ? POOL_DEPTH : n;
 }
