@@ -201,7 +201,8 @@ size_t signet_async_process(struct signet_async *a)
 {
     if (!own(a, NULL) || a->inside)
         return 0;
-    a->inside = a->busy = true;
+    a->busy = true;
+    a->inside = true;
     clear_timer(a);
     size_t n = conn_process(a->conn);
     if (!a->closed)

@@ -38,7 +38,7 @@ static struct config *parse(const Signet__Role__Config *m, const struct names *n
     return config_parse((const char *)m->text.data, m->text.len, m->file, names, mistakes);
 }
 
-static struct conf *conf_of_token(const Signet__Role__Config *m, const struct names *names, size_t token, struct buf *mistakes)
+static struct conf *parse_token(const Signet__Role__Config *m, const struct names *names, size_t token, struct buf *mistakes)
 {
     CLEANUP(conf_unrefp) struct conf *c = conf_empty();
 
@@ -63,8 +63,8 @@ struct conf *conf_new(const Signet__Role__Config *m, struct buf *mistakes)
         if (!(c->config = parse(m, &names, mistakes)))
             return NULL;
     }
-    for (size_t i = 0; ok && i < c->config->n_tokens; i++)
-        ok = (c->of_token[i] = conf_of_token(m, &names, i, mistakes));
+    for (size_t i = 0; ok && c->config->n_tokens > 1 && i < c->config->n_tokens; i++)
+        ok = (c->of_token[i] = parse_token(m, &names, i, mistakes));
     if (!ok)
         buf_printf(mistakes, "%s: no memory to read it\n", m->file);
     return ok ? TAKE(c) : NULL;
@@ -92,6 +92,11 @@ void conf_unref(struct conf *c)
 void conf_set_name(const struct token_config *token, const char *ring, char out[CONF_SET_NAME])
 {
     snprintf(out, CONF_SET_NAME, "%s%s%s", token->name, token->name[0] ? "/" : "", ring);
+}
+
+struct conf *conf_of_token(struct conf *c, size_t token)
+{
+    return c->of_token[token] ? c->of_token[token] : c;
 }
 
 const char *conf_user(const struct conf *c, uint32_t uid)

@@ -14,7 +14,7 @@ struct conf {
     uint32_t generation;
     struct name_id *callers;       /* by uid */
     size_t n_callers;
-    struct conf *of_token[CONFIG_MAX_TOKENS];  /* as those who serve one token see it; NULL in these themselves */
+    struct conf *of_token[CONFIG_MAX_TOKENS];  /* conf_of_token's, where there are several */
     unsigned refs;
 };
 
@@ -28,6 +28,8 @@ DEFINE_CLEANUP(struct conf, conf_unref)
 #define CONF_SET_NAME (CONFIG_MAX_TOKEN_NAME + RING_MAX_NAME + 2)
 void conf_set_name(const struct token_config *token, const char *ring, char out[CONF_SET_NAME]);
 
+/* As those who serve that token see it; borrowed from c. */
+struct conf *conf_of_token(struct conf *c, size_t token);
 /* The user name of a uid, borrowed; NULL: none. */
 const char *conf_user(const struct conf *c, uint32_t uid);
 

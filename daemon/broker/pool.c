@@ -165,20 +165,6 @@ void peer_tell(struct peer *peer, const Signet__Role__Message *m)
 
 /* --- what peers say ------------------------------------------------------------------------------ */
 
-/* The id of an answer; 0: it answers no job. */
-static uint64_t answered_id(const Signet__Role__Message *m)
-{
-    switch (m->of_case) {
-    case SIGNET__ROLE__MESSAGE__OF_WORK_DONE: return m->work_done->id;
-    case SIGNET__ROLE__MESSAGE__OF_KEYS:      return m->keys->id;
-    case SIGNET__ROLE__MESSAGE__OF_CHANGED:   return m->changed->id;
-    case SIGNET__ROLE__MESSAGE__OF_POWERS:    return m->powers->id;
-    case SIGNET__ROLE__MESSAGE__OF_VERIFIED:  return m->verified->id;
-    case SIGNET__ROLE__MESSAGE__OF_CHECKED:   return m->checked->id;
-    default:                                  return 0;
-    }
-}
-
 static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint64_t id)
 {
     for (size_t i = 0; i < peer->n_given; i++) {
@@ -217,7 +203,7 @@ static void hear(struct peer *peer)
     int got_fd;
 
     while (peer->channel && (m = channel_next(peer->channel, &got_fd, &bad)) != NULL) {
-        uint64_t id = answered_id(m);
+        uint64_t id = channel_answers(m);
         if (got_fd >= 0)
             close(got_fd);
         if (id)

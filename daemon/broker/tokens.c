@@ -73,9 +73,9 @@ static struct shift *shift_of(struct broker *b, const struct ring_config *r)
 }
 
 /* Whose turn it was it stays, and what is known of each, where the tokens are in another order too. */
-static void keep_shift(const struct shift *old, struct shift *to, size_t n)
+static void keep_shift(const struct shift *old, struct shift *to)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < to->n; i++)
         for (size_t k = 0; k < old->n; k++)
             if (old->tokens[k] == to->tokens[i]) {
                 to->of[i] = old->of[k];
@@ -98,7 +98,7 @@ static bool use_shifts(struct broker *b)
         memcpy(shifts[i].tokens, r->tokens, sizeof shifts[i].tokens);
         shifts[i].n = r->n_tokens;
         if (old)
-            keep_shift(old, &shifts[i], r->n_tokens);
+            keep_shift(old, &shifts[i]);
     }
     free(b->shifts);
     b->shifts = shifts;
@@ -117,7 +117,7 @@ bool tokens_use(struct broker *b, const struct pool_hooks *signers)
     }
     for (size_t i = 0; i < b->n_tokens; i++) {
         b->tokens[i]->signers.max_queue = d->max_queue_per_uid;
-        keys_use(b->tokens[i]->keys, b->conf->of_token[i]);
+        keys_use(b->tokens[i]->keys, conf_of_token(b->conf, i));
     }
     return use_shifts(b);
 }
@@ -265,8 +265,13 @@ struct held *tokens_signer(struct broker *b, const struct ring_config *r, int64_
                            struct err *e)
 {
     struct shift *shift = r->n_tokens > 1 ? shift_of(b, r) : NULL;
+    struct held *h = shift ? signer_at(b, r, shift->at, now, e) : NULL;
 
-    if (shift && (!signer_at(b, r, shift->at, now, e) || !is_known(b, r, shift->at, now)))
+    if (h && is_known(b, r, shift->at, now)) {
+        *out_token = token_at(b, r, shift->at);
+        return h;
+    }
+    if (shift)
         look(b, r, shift, now);
     *out_token = tokens_turn(b, r);
     return keys_signer((*out_token)->keys, r->settings.name, now, e);

@@ -272,6 +272,19 @@ void channel_done(Signet__Role__Message *m)
         signet__role__message__free_unpacked(m, NULL);
 }
 
+uint64_t channel_answers(const Signet__Role__Message *m)
+{
+    switch (m->of_case) {
+    case SIGNET__ROLE__MESSAGE__OF_WORK_DONE: return m->work_done->id;
+    case SIGNET__ROLE__MESSAGE__OF_KEYS:      return m->keys->id;
+    case SIGNET__ROLE__MESSAGE__OF_CHANGED:   return m->changed->id;
+    case SIGNET__ROLE__MESSAGE__OF_POWERS:    return m->powers->id;
+    case SIGNET__ROLE__MESSAGE__OF_VERIFIED:  return m->verified->id;
+    case SIGNET__ROLE__MESSAGE__OF_CHECKED:   return m->checked->id;
+    default:                                  return 0;
+    }
+}
+
 void channel_why(const Signet__Role__Why *why, struct err *e)
 {
     bool ours = why->reason > ERR_NONE && why->reason < N_ERR_REASONS;

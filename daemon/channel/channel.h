@@ -43,6 +43,8 @@ enum channel_io channel_fill(struct channel *c);
  */
 Signet__Role__Message *channel_next(struct channel *c, int *out_fd, bool *out_bad);
 void channel_done(Signet__Role__Message *m);
+/* The id of the job that it answers; 0: it answers none. */
+uint64_t channel_answers(const Signet__Role__Message *m);
 
 /*
  * Why a peer did not do it, as our own error, its text cut to fit. A reason

@@ -9,8 +9,8 @@
 #define TOKENS_OF_SPELL 4u         /* two of them at its ends */
 
 const struct rehearsal_habit rehearsal_habits[N_REHEARSAL_HABITS] = {
-    [HABIT_MAX_AGE] = { "max-age", "use a copy for max-age", true },
-    [HABIT_WAITS] = { "waits", "wait for the end of max-age whatever kid they see", true },
+    [HABIT_MAX_AGE] = { "max-age", "use a copy for max-age", true, .keeps = 0 },
+    [HABIT_WAITS] = { "waits", "wait for the end of max-age whatever kid they see", true, .keeps = 0 },
     [HABIT_REFETCHES] = { "refetches", "fetch anew for a kid that they do not know", true, .refetches = true },
     [HABIT_SKEWED] = { "skewed", "have a clock that is wrong by up to skew", true, .is_skewed = true },
     [HABIT_NEWEST] = { "newest", "keep only the newest key", false, .newest_only = true },

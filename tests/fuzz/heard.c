@@ -1,6 +1,7 @@
 #include "tests/fuzz/heard.h"
 
 #include "proto/frame.h"
+#include "tests/fuzz/put_field.h"
 
 #include <sys/socket.h>
 
@@ -25,16 +26,6 @@ void heard_end(struct heard *h)
     channel_free(h->role);
 }
 
-static size_t put_varint(uint8_t *out, uint64_t v)
-{
-    size_t n = 0;
-
-    for (; v > 0x7F; v >>= 7)
-        out[n++] = (uint8_t)(v | 0x80);
-    out[n++] = (uint8_t)v;
-    return n;
-}
-
 Signet__Role__Message *heard_say(struct heard *h, unsigned field, const uint8_t *packed, size_t len)
 {
     static uint8_t bytes[FRAME_HEADER_LEN + 16 + MAX_LEN];
@@ -43,10 +34,7 @@ Signet__Role__Message *heard_say(struct heard *h, unsigned field, const uint8_t 
     int fd;
 
     MUST(len <= MAX_LEN);
-    n += put_varint(bytes + n, (uint64_t)field << 3 | 2);
-    n += put_varint(bytes + n, len);
-    memcpy(bytes + n, packed, len);
-    n += len;
+    n += put_field(bytes + n, field, packed, len);
     frame_header(bytes, n - FRAME_HEADER_LEN);
     MUST(send(channel_fd(h->broker), bytes, n, MSG_DONTWAIT) == (ssize_t)n);
     MUST(channel_fill(h->role) == CHANNEL_IDLE);
@@ -55,19 +43,6 @@ Signet__Role__Message *heard_say(struct heard *h, unsigned field, const uint8_t 
     h->n = 0;
     h->id = 0;
     return m;
-}
-
-static uint64_t id_of(const Signet__Role__Message *m)
-{
-    switch (m->of_case) {
-    case SIGNET__ROLE__MESSAGE__OF_WORK_DONE: return m->work_done->id;
-    case SIGNET__ROLE__MESSAGE__OF_KEYS:      return m->keys->id;
-    case SIGNET__ROLE__MESSAGE__OF_CHANGED:   return m->changed->id;
-    case SIGNET__ROLE__MESSAGE__OF_POWERS:    return m->powers->id;
-    case SIGNET__ROLE__MESSAGE__OF_VERIFIED:  return m->verified->id;
-    case SIGNET__ROLE__MESSAGE__OF_CHECKED:   return m->checked->id;
-    default:                                  return 0;
-    }
 }
 
 void heard_answer(void *ctx, const Signet__Role__Message *m)
@@ -83,7 +58,7 @@ void heard_answer(void *ctx, const Signet__Role__Message *m)
     MUST(read && !bad && read->of_case == m->of_case);
     if (m->of_case != SIGNET__ROLE__MESSAGE__OF_SIGNER_STATE) {
         h->n++;
-        h->id = id_of(read);
+        h->id = channel_answers(read);
     }
     channel_done(read);
 }

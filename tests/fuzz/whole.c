@@ -10,6 +10,7 @@
 #include "proto/frame.h"
 #include "proto/jose/jws.h"
 #include "proto/wire.h"
+#include "tests/fuzz/put_field.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_token.h"
 
@@ -71,27 +72,6 @@ static void watch(enum whole_role role, bool begins)
 }
 
 /* --- messages ------------------------------------------------------------------------------------ */
-
-static size_t put_varint(uint8_t *out, uint64_t v)
-{
-    size_t n = 0;
-
-    for (; v > 0x7F; v >>= 7)
-        out[n++] = (uint8_t)(v | 0x80);
-    out[n++] = (uint8_t)v;
-    return n;
-}
-
-/* A field of a message that holds another one. */
-static size_t put_field(uint8_t *out, unsigned field, const uint8_t *packed, size_t len)
-{
-    size_t n = put_varint(out, (uint64_t)field << 3 | 2);
-
-    n += put_varint(out + n, len);
-    if (len)
-        memcpy(out + n, packed, len);
-    return n + len;
-}
 
 static void put(int fd, const uint8_t *bytes, size_t len)
 {

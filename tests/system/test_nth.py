@@ -2,7 +2,7 @@
 that callers and operators ask for, and in its end: no process crashes of it, every request is answered by what it asked
 for or by an error that says why, nothing leaks, and it goes on; a role that gives up is replaced.
 
-SIGNET_FULL=1: each of them; else some, others each time. SIGNET_SEED=N: those of that run.
+SIGNET_FULL=1: each of them; else some, the same each time. SIGNET_SEED=N: others.
 """
 import contextlib
 import os
@@ -18,7 +18,7 @@ from nth import Control, NthDaemon
 from rig import PATIENCE, Place, main, profile, ring, until
 
 FULL = bool(os.environ.get("SIGNET_FULL"))
-SEED = int(os.environ.get("SIGNET_SEED", time.time_ns() % 2 ** 32))
+SEED = int(os.environ.get("SIGNET_SEED", time.time_ns() % 2 ** 32 if FULL else 1))
 SOME = 1                             # of each operation's calls, in the default run
 ROLES = ["", "broker", "signer 1", "verifier 1"]
 CKR_DEVICE_ERROR = 0x30

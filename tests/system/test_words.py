@@ -152,7 +152,7 @@ class Which(Words):
         keys = message((1, key("a" * 43, "active")), (1, key("ab" + "c" * 41, "retired")))
         refused = (ERROR, error(5, "UNKNOWN_KEY", "the token has no key 'x'"))
         for kid, says in (("x", "no"), ("a", "more than one")):
-            with self.subTest(kid), Scripted({LIST_KEYS: keys, REVOKE: refused}) as d:
+            with self.subTest(kid), Scripted({LIST_KEYS: keys, REVOKE: refused, DESTROY: refused}) as d:
                 self.assertEqual({d.cli("key", *command, kid, want=1) for command in self.COMMANDS},
                                  {("", f"signet: UNKNOWN_KEY: {says} key has a kid that begins with '{kid}': signet key list\n")})
 
@@ -301,11 +301,14 @@ class Destroy(Words):
             self.assertEqual(said, [{1: b"c0ffee"}])
             self.has(out, "^destroyed, and was\n\\(no kid\\)\n")
 
-    def test_an_unknown_one_is_not_asked_for(self):
+    def test_one_that_is_in_no_list_is_the_daemon_s_to_know(self):
+        unknown = (ERROR, error(5, "UNKNOWN_KEY", "no ring has that key"))
         for asked, says in (("x", "no key has a kid that begins with 'x'"), ("00aa", "no key")):   # the id of one that has a kid
-            _, err, said = self.destroyed(b"", asked, want=1)
+            _, err, said = self.destroyed(unknown, asked, want=1)
             self.has(err, says)
-            self.assertEqual(said, [])
+            self.assertEqual(said, [{1: asked.encode()}])
+        gone = (ERROR, error(14, "TOKEN_UNREACHABLE", "key 'x' may be on token 'main', whose keys are not known"))
+        self.has(self.destroyed(gone, "x", want=3)[1], "TOKEN_UNREACHABLE: key 'x' may be on token 'main'")
 
     def test_one_whose_kid_begins_like_an_option_stands_after_two_dashes(self):
         keys = message((1, key("-dash", "next")))

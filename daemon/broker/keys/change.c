@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define MAX_SECRET 4096u             /* bytes */
-#define LIST_AGAIN_MS 100            /* between listings that are waited for: nobody keeps a signer busy with them */
+#define LIST_WAITED_MS 100           /* between listings that are waited for: nobody keeps a signer busy with them */
 #define RETRY_FIRST_MS 500           /* the next try, twice as late each time, at most a refresh */
 #define RETRY_HARD_MS 600000         /* what the token or the configuration cannot do now it rarely can a moment later */
 
@@ -42,7 +42,7 @@ static struct waiter *waiter_add(struct keys *k, keys_made *done, void *owner, s
 
 bool keys_wait(struct keys *k, keys_made *done, void *owner, struct err *e)
 {
-    int64_t at_ms = k->asked_ms + LIST_AGAIN_MS;
+    int64_t at_ms = k->asked_ms + LIST_WAITED_MS;
 
     if (!waiter_add(k, done, owner, e))
         return false;

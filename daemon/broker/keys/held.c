@@ -142,9 +142,14 @@ static uint64_t bit_of(unsigned signer)
     return signer >= 1 && signer <= 64 ? UINT64_C(1) << (signer - 1) : 0;
 }
 
-void held_wrong(struct held *h, unsigned signer)
+void held_found_anew(struct held *h, unsigned signer)
 {
     h->proved_by &= ~bit_of(signer);
+}
+
+void held_wrong(struct held *h, unsigned signer)
+{
+    held_found_anew(h, signer);
     h->doubted_by |= bit_of(signer);
     h->has_lied = true;
     h->n_wrong++;

@@ -77,6 +77,8 @@ void held_wrong(struct held *h, unsigned signer);
 void held_right(struct held *h, unsigned signer);
 /* Nobody gets a signature of it, and it is tried at each listing. */
 bool held_is_distrusted(const struct held *h);
+/* That signer has found its keys anew: what it proved was of a handle of before. */
+void held_found_anew(struct held *h, unsigned signer);
 /* Whether its next signature by that signer must be checked. */
 bool held_must_check(const struct held *h, unsigned signer);
 

@@ -443,7 +443,7 @@ void keys_right(struct keys *k, uint64_t id, unsigned signer)
 void keys_found_anew(struct keys *k, unsigned signer)
 {
     for (size_t i = 0; i < k->n_held; i++)
-        k->held[i]->proved_by &= ~(UINT64_C(1) << (signer - 1));
+        held_found_anew(k->held[i], signer);
 }
 
 const struct held *keys_named(const struct keys *k, const char *kid, struct err *e)
