@@ -413,8 +413,8 @@ void broker_clear(struct broker *b)
         connection_close(c);
     connections_flush(b);
     requests_flush(b);
+    pool_clear(&b->verifiers);           /* proofs of keys, among others */
     tokens_clear(b);
-    pool_clear(&b->verifiers);
     accounts_clear(&b->accounts);
     conf_unref(b->pending);
     conf_unref(b->conf);

@@ -4,7 +4,7 @@
  * callers: each request is answered by what it asked for or an error, no wrong signature leaves, nothing leaks, and
  * afterwards it goes on; or the broker has given up, and another begins.
  *
- * SIGNET_FULL=1: all of them; else some of each, others each time.
+ * SIGNET_FULL=1: all of them; else some of each, the same each time. SIGNET_SEED=N: others.
  */
 #include "daemon/channel/channel.h"
 #include "tests/fuzz/usual.h"
@@ -13,7 +13,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SOME 25u                     /* of a scenario, in the default run */
@@ -190,7 +189,7 @@ static void end(void)
         whole_destroy();
 }
 
-/* Each, or some of them: as far apart as they must be, from another one on each time. */
+/* Each, or some of them: as far apart as they must be. */
 static void fail_each(size_t nth, enum whole_role role, bool (*run)(size_t, enum whole_role, uint64_t, const char **))
 {
     const char *name = "";
@@ -289,7 +288,7 @@ static const struct unit_case cases[] = {
 
 int main(void)
 {
-    unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+    unsigned seed = 1;
 
     all = getenv("SIGNET_FULL") != NULL;
     if (getenv("SIGNET_SEED"))
