@@ -5,6 +5,7 @@
 #ifndef SIGNET_BROKER_ACCOUNT_H
 #define SIGNET_BROKER_ACCOUNT_H
 
+#include "daemon/broker/pace.h"
 #include "daemon/broker/queue.h"
 #include "daemon/config/config.h"
 
@@ -24,9 +25,10 @@ enum account_lane { LANE_VERIFIERS, LANE_SIGNERS /* of the first token; the othe
 struct account {
     uid_t uid;
     struct lane lanes[N_LANES];
+    struct pace paces[N_LANES];            /* of the lanes */
     size_t n_connections, n_requests;      /* alive */
     size_t n_jobs;                         /* waiting or with a peer */
-    size_t n_bytes;                        /* of its requests and jobs, about */
+    size_t n_bytes;                        /* of its requests, jobs and replies, about */
     uint64_t turn;                         /* of the broker, in which it has spent: */
     int64_t spent_us;                      /* on beginning requests */
     int64_t seen_ms;                       /* monotonic: its last request */

@@ -18,12 +18,20 @@
 
 /* --- its life -------------------------------------------------------------------------------- */
 
+/* Replies that wait to be taken are their caller's to answer for, as its requests were. */
+static void took_out(struct connection *c, size_t n)
+{
+    if (c->account)
+        c->account->n_bytes -= n;
+}
+
 static void connection_free(struct connection *c)
 {
     if (c->on_read)
         event_free(c->on_read);
     if (c->on_write)
         event_free(c->on_write);
+    took_out(c, c->out.len - c->out_at);
     buf_clear(&c->in);
     buf_clear(&c->out);
     free(c->groups);
@@ -157,6 +165,8 @@ static bool append_reply(struct connection *c, const Signet__V1__Reply *r)
     frame_header(c->out.data + c->out.len, len);
     protobuf_c_message_pack(&r->base, c->out.data + c->out.len + FRAME_HEADER_LEN);
     c->out.len += FRAME_HEADER_LEN + len;
+    if (c->account)
+        c->account->n_bytes += FRAME_HEADER_LEN + len;
     c->dirty = true;
     return true;
 }
@@ -208,6 +218,7 @@ static void write_out(struct connection *c)
             return;
         }
         c->out_at += (size_t)n;
+        took_out(c, (size_t)n);
         c->stuck_since_ms = 0;
     }
     c->out.len = c->out_at = 0;

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FULL_RETRY_MS 50u        /* a caller whose lane is full may come back then */
+#define MAX_RETRY_MS 1000u       /* who is told to wait for longer waits for nothing: the token may be quick again */
+
 void pool_init(struct pool *p, struct event_base *base, enum account_lane lane, const char *name,
                const struct pool_hooks *hooks)
 {
@@ -182,11 +185,11 @@ static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint6
 /* n answers came together: what each took, on average. */
 static void learn(struct peer *peer, uint64_t n)
 {
-    int64_t now_us = clock_mono_us();
+    int64_t now_us = clock_mono_us(), took_us = (now_us - peer->busy_since_us) / (int64_t)(n ? n : 1);
 
     if (n == 0)
         return;
-    peer->job_us += ((now_us - peer->busy_since_us) / (int64_t)n - peer->job_us) / 4;
+    peer->job_us = peer->job_us ? peer->job_us + (took_us - peer->job_us) / 4 : took_us;
     peer->busy_since_us = now_us;
     peer->at_since_ms = now_us / 1000;
 }
@@ -329,7 +332,7 @@ static bool may_wait(const struct pool *p, int64_t now_ms, struct err *e)
 /* How many jobs it may have, so that they are done soon: what takes long is not queued where nobody sees it. */
 static size_t depth(const struct peer *peer)
 {
-    size_t n = peer->job_us > 0 ? (size_t)(POOL_AHEAD_US / peer->job_us) : POOL_DEPTH;
+    size_t n = peer->job_us > 0 ? (size_t)(POOL_AHEAD_US / peer->job_us) : POOL_FIRST;
 
     return n < POOL_LEAST ? POOL_LEAST : n > POOL_DEPTH ? POOL_DEPTH : n;
 }
@@ -370,17 +373,35 @@ static struct peer *roomy(struct pool *p, const struct job *j)
     return best;
 }
 
+/* Of its own: as many wait as may, or as are done until its deadline. The last quarter of that is for being done. */
+static bool lane_has_room(const struct pool *p, const struct job *j, int64_t now_ms, struct err *e)
+{
+    const struct lane *lane = &j->account->lanes[p->lane];
+    int64_t latest = j->deadline_ms - (j->deadline_ms - now_ms) / 4;
+    int64_t turn = pace_foretell(&j->account->paces[p->lane], lane->n, now_ms);
+
+    if (p->max_queue && lane->n >= p->max_queue) {
+        err_set(e, ERR_QUEUE_FULL, "uid %u has %zu requests waiting, the most that it may have",
+                (unsigned)j->account->uid, lane->n);
+        e->retry_after_ms = FULL_RETRY_MS;
+        return false;
+    }
+    if (turn <= latest)
+        return true;
+    err_set(e, ERR_QUEUE_FULL, "uid %u has %zu requests waiting: as things go, one more would not be done within its deadline",
+            (unsigned)j->account->uid, lane->n);
+    e->retry_after_ms = turn - latest < MAX_RETRY_MS ? FULL_RETRY_MS + (uint32_t)(turn - latest) : MAX_RETRY_MS;
+    return false;
+}
+
 bool pool_submit(struct pool *p, struct job *j, struct err *e)
 {
     struct lane *lane = &j->account->lanes[p->lane];
-    bool full = p->max_queue && lane->n >= p->max_queue;
+    int64_t now_ms = clock_mono_ms();
 
-    if (full || !may_wait(p, clock_mono_ms(), e)) {
-        if (full) {
-            err_set(e, ERR_QUEUE_FULL, "uid %u has %zu requests waiting, the most that it may have",
-                    (unsigned)j->account->uid, lane->n);
-            e->retry_after_ms = 50;
-        }
+    if (lane->n == 0)
+        j->account->paces[p->lane] = (struct pace){ 0 };
+    if (!lane_has_room(p, j, now_ms, e) || !may_wait(p, now_ms, e)) {
         j->free(j);
         return false;
     }
@@ -405,6 +426,7 @@ static void give(struct peer *peer, struct job *j, int64_t now_ms)
     }
     peer->given[peer->n_given++] = j;
     peer->dirty = true;
+    pace_served(&j->account->paces[peer->pool->lane], now_ms);
 }
 
 void pool_flush(struct pool *p, int64_t now_ms)

@@ -17,7 +17,8 @@
 #include <event2/event.h>
 
 #define POOL_DEPTH 32u           /* jobs with a peer at most: what it answers at once is read at once */
-#define POOL_LEAST 2u            /* one being done, one waiting */
+#define POOL_LEAST 1u            /* being done: of what takes so long nobody waits behind another's, and the way costs nothing */
+#define POOL_FIRST 4u            /* of one that has not shown yet how quick it is */
 #define POOL_AHEAD_US 16000      /* work given ahead; the rest waits here, where fairness and deadlines live */
 #define POOL_AHEAD_BYTES (CHANNEL_MAX_OUT / 2)   /* jobs on the way to one peer; key sets have the other half */
 #define POOL_PATIENCE_MS 1000    /* after the last peer was lost: another is mostly there sooner */

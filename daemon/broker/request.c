@@ -192,8 +192,8 @@ static bool has_room(const struct request *rq, struct err *e)
 
     if (a->n_bytes <= max)
         return true;
-    err_set(e, ERR_QUEUE_FULL, "the requests of uid %u would hold %zu bytes, it may have at most %zu: fewer at once, or"
-            " shorter ones", (unsigned)a->uid, a->n_bytes, max);
+    err_set(e, ERR_QUEUE_FULL, "the requests of uid %u, and replies that it has not taken, would hold %zu bytes, it may have"
+            " at most %zu: fewer at once, or shorter ones", (unsigned)a->uid, a->n_bytes, max);
     e->retry_after_ms = 50;
     return false;
 }

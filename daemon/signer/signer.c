@@ -20,7 +20,7 @@
 
 #define MAX_PIN 256u               /* bytes */
 #define ANSWERS_A_WRITE 24u
-#define ANSWER_WAITS_US 8000       /* then it is written, whatever else there is to do */
+#define ANSWER_WAITS_US 8000       /* it is written before the next act, if that may take longer: as long as the last one */
 #define LOGIN_PATIENCE_MS 10000u   /* colliding logins of other daemons on a software token */
 
 typedef Signet__Role__Message Message;
@@ -40,6 +40,7 @@ struct signer {
     bool useless;                            /* the broker has no more of us: another is to come in our place */
     unsigned n_gathered;                     /* answers not written yet */
     int64_t gathered_since_us;
+    int64_t last_us;                         /* that the last act took */
 };
 
 /*
@@ -137,7 +138,7 @@ static enum channel_io flush_broker(struct signer *s)
 static bool is_time_to_write(const struct signer *s)
 {
     return s->n_gathered >= ANSWERS_A_WRITE ||
-           (s->n_gathered && clock_mono_us() - s->gathered_since_us >= ANSWER_WAITS_US);
+           (s->n_gathered && clock_mono_us() + s->last_us - s->gathered_since_us >= ANSWER_WAITS_US);
 }
 
 static void to_both(void *ctx, const Message *m)
@@ -338,8 +339,10 @@ static void hear_broker(struct signer *s)
         closep(&fd);
         if (is_time_to_write(s) && flush_broker(s) == CHANNEL_GONE)
             io = CHANNEL_GONE;
+        int64_t began_us = clock_mono_us();
         if (!desk_hear(&s->desk, m, to_broker, s))
             log_error("the broker says what a signer does not know (%d)", (int)m->of_case);
+        s->last_us = clock_mono_us() - began_us;
         channel_done(m);
     }
     if (bad) {

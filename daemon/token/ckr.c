@@ -36,7 +36,8 @@ static const struct ckr table[] = {
     R(CKR_KEY_HANDLE_INVALID, KEY_HANDLE_INVALID, SAY, "the key is gone from the token, or was replaced"),
     R(CKR_KEY_SIZE_RANGE, KEY_UNUSABLE, SAY,
       "the token does not use keys of this size; take another size or algorithm"),
-    R(CKR_KEY_TYPE_INCONSISTENT, KEY_UNUSABLE, SAY, "the key is of another type than the algorithm"),
+    /* No key of another type than its algorithm's is ever asked for: the handle means another key than when it was found. */
+    R(CKR_KEY_TYPE_INCONSISTENT, KEY_HANDLE_INVALID, SAY, "the key is another now, of another type; it is found anew"),
     R(CKR_KEY_FUNCTION_NOT_PERMITTED, KEY_UNUSABLE, SAY, "the key may not sign (CKA_SIGN is false); make one that may"),
     R(CKR_KEY_UNEXTRACTABLE, TOKEN_FAILED, SAY, "the key cannot leave the token"),
     R(CKR_MECHANISM_INVALID, MECHANISM_MISSING, SAY, "the token cannot do this algorithm; take another for the ring"),

@@ -348,6 +348,12 @@ def cmdline(pid):
         return ""
 
 
+def memory(pid):
+    """Bytes of it that are in RAM."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS"))
+
+
 def descendants(pid):
     try:
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -1,16 +1,12 @@
 """Bytes that no client of ours would send: at most that one connection ends, and nobody else notices."""
+import contextlib
 import random
 import socket
 import struct
 
-from rig import Case, cmdline, main, profile, ring
+from rig import Case, cmdline, main, memory, profile, ring, until
 from wire import (Connection, ERROR, GET_KEYS, GET_STATUS, IMPORT_KEY, LIST_KEYS, MAX_REQUEST, SIGN, SIGN_BATCH, VERIFY,
                   field, fields, frame, request, sign, varint)
-
-
-def memory_kib(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
 def memory_holds(pid, what):
@@ -77,6 +73,25 @@ class Hostile(Case):
         with self.connect() as c:
             c.send(b"\0\0\0\x10half")
             self.assertIsNone(c.reply())
+
+    def test_a_byte_now_and_then_is_no_progress(self):
+        """Each is in time after the one before it, and the frame is never whole."""
+        with contextlib.ExitStack() as stack:
+            held = [stack.enter_context(self.connect()) for _ in range(50)]
+            for c in held:
+                c.send(struct.pack(">I", MAX_REQUEST))
+
+            def feed():
+                for c in list(held):
+                    try:
+                        c.send(b"x")
+                    except (BrokenPipeError, ConnectionResetError):
+                        held.remove(c)
+                with self.connect() as other:
+                    other.send(sign("web", request_id=5))
+                    self.assertEqual(other.reply()[1], 5)
+                return not held
+            until("all are closed", feed)
 
     def test_no_message_at_all_is_answered_or_closed(self):
         for message in (b"\xff\xff\xff", b"\x0b\x0c", field(1, 1), field(1, 1) + field(999, b"x"),
@@ -147,11 +162,11 @@ class Hostile(Case):
         broker = self.roles["broker"][0]
         with self.connect() as c:
             c.socket.settimeout(2)
-            start = memory_kib(broker)
+            start = memory(broker)
             with self.assertRaises(TimeoutError):
                 while True:
                     c.send(request(GET_KEYS) * 1000)
-            self.assertLess(memory_kib(broker) - start, 64 * 1024, cmdline(broker))
+            self.assertLess(memory(broker) - start, 64 << 20, cmdline(broker))
             with self.connect() as other:
                 other.send(sign("web", request_id=3))
                 self.assertEqual(other.reply()[1], 3)

@@ -1,8 +1,6 @@
 """The local verifier beside a real daemon: the same verdict as the daemon's, the daemon or no daemon."""
-import subprocess
-import unittest
-
-from rig import BUILD, Case, HMAC_SECRET, main, profile, ring
+from locally import Local
+from rig import Case, HMAC_SECRET, main, profile, ring
 
 ALGS = ["RS256", "PS384", "ES256", "ES512", "EdDSA"]
 WEB = ring("web", "ES256", "create: yes") + "".join(
@@ -10,22 +8,6 @@ WEB = ring("web", "ES256", "create: yes") + "".join(
 PROFILES = (profile("web", "web", "shop, login") + profile("other", "web", "elsewhere", "typ: at+jwt") +
             "".join(profile(a.lower(), a.lower(), a.lower()) for a in ALGS) +
             profile("hmac", "hmac", "hmac"))
-
-
-class Local:
-    def __init__(self, daemon):
-        self.process = subprocess.Popen([BUILD / "tests/system/locally", daemon.socket], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-
-    def verify(self, token, profile="-", audience="-"):
-        self.process.stdin.write(f"{profile} {audience} {token}\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().strip()
-
-    def finish(self):
-        self.process.stdin.close()
-        assert self.process.wait(60) == 0
-        self.process.stdout.close()
 
 
 class Locally(Case):

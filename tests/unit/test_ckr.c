@@ -31,6 +31,7 @@ static void rows_are_in_order_and_once(void)
 static const struct { CK_RV rv; enum err_reason want; const char *in_text; } reason_case[] = {
     { CKR_PIN_INCORRECT, ERR_PIN_WRONG, "CKR_PIN_INCORRECT (0xa0)" },
     { CKR_PIN_LOCKED, ERR_PIN_LOCKED, "tpm2_dictionarylockout" },
+    { CKR_KEY_TYPE_INCONSISTENT, ERR_KEY_HANDLE_INVALID, "anew" },
     { CKR_OBJECT_HANDLE_INVALID, ERR_KEY_HANDLE_INVALID, "C_Sign: " },
     { CKR_DEVICE_ERROR, ERR_TOKEN_UNREACHABLE, "network" },
     { CKR_SESSION_HANDLE_INVALID, ERR_TOKEN_UNREACHABLE, "anew" },

@@ -359,6 +359,29 @@ static void a_full_lane_is_its_own_caller_s(void)
     unit_same_int("two", (long long)t.two.n_jobs, 0);
 }
 
+/* A lane of which two a second were served lately. */
+static void what_would_be_too_late_is_refused_at_once_to_its_caller_alone(void)
+{
+    int64_t now_ms = clock_mono_ms();
+    struct err e;
+    char got[8];
+
+    begin();
+    CU_ASSERT_TRUE(submit(&t.one, 'a', FAR, &e));
+    CU_ASSERT_TRUE(submit(&t.two, 'b', FAR, &e));
+    t.one.paces[LANE_SIGNERS] = (struct pace){ .since_ms = now_ms, .n_windows = PACE_WINDOWS, .ended = { 1, 1, 1, 1 } };
+    CU_ASSERT_FALSE(submit(&t.one, 'c', now_ms + PACE_WINDOW_MS, &e));
+    unit_same_int("reason", e.reason, ERR_QUEUE_FULL);
+    CU_ASSERT_TRUE(e.retry_after_ms > 0);
+    CU_ASSERT_TRUE(submit(&t.two, 'd', now_ms + PACE_WINDOW_MS, &e));
+    CU_ASSERT_TRUE(submit(&t.one, 'e', now_ms + 100 * PACE_WINDOW_MS, &e));
+    pool_flush(&t.pool, now_ms);
+    serve(1, got, true);
+    serve(2, got, true);
+    CU_ASSERT_TRUE(submit(&t.one, 'f', now_ms + PACE_WINDOW_MS, &e));       /* nobody is before it */
+    finish();
+}
+
 static void slow_work_is_not_given_ahead(void)
 {
     struct err e;
@@ -368,14 +391,17 @@ static void slow_work_is_not_given_ahead(void)
     for (int i = 0; i < 60; i++)
         submit(&t.one, 'x', FAR, &e);
     pool_detach(&t.pool, 2, "is not needed here");
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_int("before it has shown how quick it is", (long long)strlen(got), POOL_FIRST);
     t.pool.peers[0].job_us = 5 * POOL_AHEAD_US;
     pool_flush(&t.pool, 0);
     serve(1, got, false);
-    unit_same_int("one being done, one waiting", (long long)strlen(got), POOL_LEAST);
+    unit_same_str("slow: no more", got, "");
     t.pool.peers[0].job_us = 1;
     pool_flush(&t.pool, 0);
     serve(1, got, false);
-    unit_same_int("quick work, many", (long long)strlen(got), POOL_DEPTH - POOL_LEAST);
+    unit_same_int("quick work, many", (long long)strlen(got), POOL_DEPTH - POOL_FIRST);
     finish();
 }
 
@@ -442,6 +468,8 @@ static const struct unit_case cases[] = {
       work_waits_for_the_successor_of_the_last_but_not_for_long },
     { "a peer that logs in takes nothing and does not hang", a_peer_that_logs_in_takes_nothing_and_does_not_hang },
     { "a full lane is its own caller's", a_full_lane_is_its_own_caller_s },
+    { "what would be too late is refused at once, to its caller alone",
+      what_would_be_too_late_is_refused_at_once_to_its_caller_alone },
     { "slow work is not given ahead", slow_work_is_not_given_ahead },
     { "nothing waits behind what may take longer", nothing_waits_behind_what_may_take_longer },
     { "long work waits for its turn, and not on the way", long_work_waits_for_its_turn_and_not_on_the_way },

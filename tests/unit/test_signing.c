@@ -207,6 +207,13 @@ static size_t ask(size_t claims_len)
     return len;
 }
 
+/* The caller has read what came: it is charged for it no more. */
+static void take(void)
+{
+    t.c.account->n_bytes -= t.c.out.len;
+    t.c.out.len = 0;
+}
+
 /* The only reply that came. */
 static Signet__V1__Reply *reply(void)
 {
@@ -215,7 +222,7 @@ static Signet__V1__Reply *reply(void)
     CU_ASSERT_FATAL(t.c.out.len > 4);
     Signet__V1__Reply *r = signet__v1__reply__unpack(NULL, t.c.out.len - 4, t.c.out.data + 4);
     CU_ASSERT_PTR_NOT_NULL_FATAL(r);
-    t.c.out.len = 0;
+    take();
     return r;
 }
 
@@ -284,7 +291,8 @@ static void a_uid_makes_the_broker_hold_so_many_bytes_and_no_more(void)
     }
     CU_ASSERT(earlier + own <= most);    /* the last that was begun */
     CU_ASSERT(before + own > most);      /* and the first that was not */
-    unit_same_int("the refused one is not charged", (long long)t.c.account->n_bytes, (long long)before);
+    unit_same_int("of the refused one the reply alone is charged", (long long)t.c.account->n_bytes,
+                  (long long)(before + t.c.out.len));
     Signet__V1__Reply *r = reply();
     unit_same_str("refused", reason(r), "QUEUE_FULL");
     signet__v1__reply__free_unpacked(r, NULL);
