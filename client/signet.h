@@ -514,7 +514,7 @@ SIGNET_API void signet_ring_list_free(struct signet_ring_list *l);
 /* A key's life. 0 in place of a time: nothing known or foreseen. */
 struct signet_planned_key {
     const char *kid;                 /* "": not known, or not made yet */
-    const char *state;               /* as signet_key's, at now; to_come: next */
+    const char *state;               /* as signet_key's, at now; to_come: next; "gone": it is on the token no more */
     bool to_come;                    /* not made yet */
     int64_t published_at;            /* to_come: due to be made; else known to this daemon since; 0: it signed then */
     uint32_t longest_max_age_s;      /* the same two: how long a key set without it may be in use */

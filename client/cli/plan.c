@@ -70,12 +70,13 @@ static bool is(const struct signet_planned_key *k, const char *state)
 
 bool plan_is_dead(const struct signet_planned_key *k)
 {
-    return is(k, "revoked") || is(k, "orphan");
+    return is(k, "revoked") || is(k, "orphan") || is(k, "gone");
 }
 
+/* A revoked key that never signed holds no place. */
 static bool has_turn(const struct signet_planned_key *k)
 {
-    return !k->destroyed_at || k->destroyed_at > k->activates_at;
+    return k->activates_at && (!k->destroyed_at || k->destroyed_at > k->activates_at);
 }
 
 /* Whose turn ends with this key's; NULL: nobody's. Its name in `name`. */
@@ -91,7 +92,7 @@ static const struct signet_planned_key *key_before(const struct signet_ring_plan
 
 static const char *fate(const struct signet_planned_key *dead)
 {
-    return is(dead, "revoked") ? "revoked" : "not proved";
+    return is(dead, "revoked") ? "revoked" : is(dead, "gone") ? "gone from the token" : "not proved";
 }
 
 static size_t collect(const struct signet_ring_plan *p, struct event *out)
@@ -118,13 +119,28 @@ static void put_why(const char *text)
     printf("    %s%s%s\n", paint(PAINT_DIM), text, paint_off());
 }
 
+/* At its own turn; of those whose time has come one that nothing keeps from it. */
+static bool can_sign(const struct signet_ring_plan *p, const struct signet_planned_key *k)
+{
+    return k->activates_at > p->now ? !plan_is_dead(k) : strcmp(k->kid, p->ring->status.active_kid) == 0;
+}
+
 static void put_made(const struct signet_ring_plan *p, size_t key, const char *name)
 {
-    char before[PLAN_NAME], why[256];
+    const struct signet_planned_key *k = &p->keys[key], *before;
+    char name_before[PLAN_NAME], why[256];
 
     printf("%s is made\n", name);
-    snprintf(why, sizeof why, "safe: it is published and used for nothing yet; while it cannot be made, %s goes on signing",
-             key_before(p, key, before) ? before : "nothing");
+    before = key_before(p, key, name_before);
+    if (k->activates_at - k->published_at <= p->ring->refresh_s) {
+        put_why("it signs at once, for nothing else does");
+        return;
+    }
+    if (before && can_sign(p, before))
+        snprintf(why, sizeof why, "safe: it is published and used for nothing yet; while it cannot be made, %s goes on signing",
+                 name_before);
+    else
+        snprintf(why, sizeof why, "safe: it is published and used for nothing yet; nothing signs meanwhile");
     put_why(why);
 }
 
@@ -148,7 +164,7 @@ static void put_signs(const struct signet_ring_plan *p, size_t key, const char *
     char sum[PLAN_SUM], span[16], when[80], why[400];
 
     if (plan_is_dead(k)) {
-        printf("%s %s: it is %s\n", name, k->activates_at <= p->now && is(k, "revoked") ? "began to sign, and does no more"
+        printf("%s %s: it is %s\n", name, k->activates_at <= p->now && !is(k, "orphan") ? "began to sign, and does no more"
                : "has its turn and does not sign", fate(k));
         return;
     }
@@ -162,6 +178,10 @@ static void put_signs(const struct signet_ring_plan *p, size_t key, const char *
     if (ahead >= plan_needs_s(p, key))
         snprintf(why, sizeof why, "safe: %s %s ahead; every verifier has it after %s", k->to_come ? "published" :
                  "seen here", spell(span, (uint32_t)ahead), plan_sum(sum, p, key));
+    else if (k->to_come)
+        snprintf(why, sizeof why, "not safe: it is published only %s ahead; every verifier has it by %s: %s",
+                 spell(span, (uint32_t)ahead), cli_when(when, k->published_at + plan_needs_s(p, key), p->now),
+                 plan_sum(sum, p, key));
     else if (k->activates_at <= p->now)
         snprintf(why, sizeof why, "not known to be safe: it was seen here only %s ahead; every verifier has it by %s: %s",
                  spell(span, (uint32_t)ahead), cli_when(when, k->published_at + plan_needs_s(p, key), p->now),

@@ -109,7 +109,7 @@ static void put_successor(const struct signet_revocation *r, int64_t now)
 }
 
 /* What is missing, and what somebody has to do about it. */
-static void put_trouble(const struct signet_revocation *r)
+static void put_trouble(const struct signet_revocation *r, const struct signet_ring *now)
 {
     const char *kid = r->key.kid, *ring = r->key.ring;
 
@@ -122,7 +122,10 @@ static void put_trouble(const struct signet_revocation *r)
     else if (!r->recorded)
         printf("  The key is gone, but nothing on the token says that it is revoked: a backup that is restored brings it"
                " back. Destroy it in every backup.\n");
-    if (!r->successor)
+    if (!r->successor && now && *now->status.next_kid)
+        printf("  No token of ring '%s' is signed until its next key, %s, takes over: signetd does that as soon as the token"
+               " lets it.\n", ring, now->status.next_kid);
+    else if (!r->successor)
         printf("  No token of ring '%s' is signed until it has another key: signet key generate %s%s%s\n", ring, ring,
                *r->key.token ? "@" : "", r->key.token);
 }
@@ -144,7 +147,7 @@ static void put_report(const struct signet_revocation *r, const struct signet_ri
     puts(r->recorded ? "on the token: a backup that is restored does not bring it back"
                      : "no: a backup that is restored brings it back");
     if (*r->trouble.reason)
-        put_trouble(r);
+        put_trouble(r, ring);
 }
 
 static int put(const struct signet_revocation *r, const struct signet_ring *ring, bool as_json)

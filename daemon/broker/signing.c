@@ -347,8 +347,8 @@ static void finish(struct signing *s)
     struct held *key = (struct held *)keys_by_id(s->on->keys, s->key);
     struct err e;
 
-    if (key && key->revoked) {       /* while it signed */
-        err_set(&e, ERR_NO_ACTIVE_KEY, "key '%s' was revoked while it signed", s->kid);
+    if (!key || key->revoked) {      /* while it signed */
+        err_set(&e, ERR_NO_ACTIVE_KEY, "key '%s' was %s while it signed", s->kid, key ? "revoked" : "destroyed");
         relist_or_fail(s, &e);
         return;
     }
@@ -358,8 +358,7 @@ static void finish(struct signing *s)
         return;
     }
     s->rq->broker->counters.signed_tokens++;
-    if (key)
-        held_signed(key, s->profile->name);
+    held_signed(key, s->profile->name, clock_now());
     s->state = SG_WHOLE;
 }
 

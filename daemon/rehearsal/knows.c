@@ -97,6 +97,7 @@ static void take_listing(struct run *r, struct sim_daemon *d, int64_t now)
         known->has_public = k->has_public;
         known->has_private = k->has_private;
         known->proved = k->stage == STAGE_WHOLE && k->has_private;
+        known->was_proved |= known->proved;
     }
     miss(r, d, now);
     d->was_blind = false;
@@ -108,7 +109,8 @@ static struct ring_key key_of(const struct run *r, const struct known *known, in
     struct ring_key key = {
         .activates_at = k->activates_at, .max_ttl = r->s->max_ttl, .skew = r->s->skew, .max_age = r->s->max_age,
         .seen_since = known->seen_since, .origin = k->origin, .proved = known->proved, .has_private = known->has_private,
-        .verifies = known->has_public, .half = !known->proved, .gone = known->gone, .ref = known->key,
+        .verifies = known->has_public, .lacks_half = !known->has_public || !known->has_private,
+        .half = !known->proved && !known->was_proved, .gone = known->gone, .ref = known->key,
         .watched_s = known->retired_since == NEVER ? 0 : now - known->retired_since,
     };
 

@@ -44,6 +44,7 @@ struct known {
     int64_t seen_since, retired_since;       /* retired_since NEVER: it is not */
     unsigned n_missing;          /* listings in a row */
     bool has_public, has_private, proved;    /* as listed last */
+    bool was_proved;
     bool gone;
     bool missed_next;            /* it was a next key when it may have gone */
     bool let_go;                 /* destroyed by this daemon itself */

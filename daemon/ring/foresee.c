@@ -97,6 +97,7 @@ static void act(struct walk *w, const struct ring_next *next)
     case RING_DESTROY_PRIVATE:
         w->lives[p->key.ref].private_destroyed_at = w->at;
         p->key.has_private = false;
+        p->key.lacks_half = true;
         return;
     }
 }

@@ -25,6 +25,12 @@ static bool was_cut_off(const struct ring *r, ptrdiff_t active, int64_t now)
     return i < active && (i < 0 ? r->s.create : r->places[i].revoked);
 }
 
+/* For good; a key that lacks a half may be in its making still, unless it was whole. */
+static bool is_lost(const struct ring *r, const struct ring_place *p, int64_t now)
+{
+    return p->key.gone || (p->key.lacks_half && (!p->key.half || is_half_made(r, p, now)));
+}
+
 /* The active key cannot sign: the standby steps in, or the panic button's work goes on. */
 static struct ring_next rescue(const struct ring *r, int64_t now)
 {
@@ -37,7 +43,7 @@ static struct ring_next rescue(const struct ring *r, int64_t now)
     const struct ring_place *p = &r->places[active];
     int64_t at = ring_at_once(r, now);
     bool panic = p->revoked || was_cut_off(r, active, now);
-    if (!panic && !(p->key.gone && r->s.standby))
+    if (!panic && !(is_lost(r, p, now) && r->s.standby))
         return nothing;
     if (coming < 0 || r->s.no_facts)
         return (struct ring_next){ RING_GENERATE, now, at, NULL };
@@ -59,7 +65,7 @@ static struct ring_next rotate(const struct ring *r, int64_t now)
         return nothing;
     int64_t turn = r->places[active].key.activates_at + s->rotate_every;
     int64_t due = s->standby ? now : turn - ring_ahead(r, now) - s->refresh;
-    return (struct ring_next){ RING_GENERATE, due, ring_turn(r, ring_most(due, now)), NULL };
+    return (struct ring_next){ RING_GENERATE, due, ring_own_turn(r, ring_most(due, now)), NULL };
 }
 
 /* Then all who list the token know of it before its turn, by whichever clock; who does not: see ring_facts_max_age. */

@@ -98,13 +98,11 @@ int64_t ring_at_once(const struct ring *r, int64_t now)
     return ring_most(now, r->places[active].key.activates_at + (ring_signer(r, now, &e) ? 1 : 0));
 }
 
-int64_t ring_turn(const struct ring *r, int64_t now)
+int64_t ring_own_turn(const struct ring *r, int64_t now)
 {
     ptrdiff_t active = ring_active(r, now);
     int64_t at = now + ring_ahead(r, now);
 
-    if (ring_is_silent(r, now))
-        return ring_at_once(r, now);
     if (active >= 0 && r->s.rotate_every)
         at = ring_most(at, r->places[active].key.activates_at + r->s.rotate_every);
     at = rounded_up(at, r->s.refresh);
@@ -113,6 +111,11 @@ int64_t ring_turn(const struct ring *r, int64_t now)
         if (r->places[i].revoked && r->places[i].key.activates_at >= at)
             at = rounded_up(r->places[i].key.activates_at + 1, r->s.refresh);
     return at;
+}
+
+int64_t ring_turn(const struct ring *r, int64_t now)
+{
+    return ring_is_silent(r, now) ? ring_at_once(r, now) : ring_own_turn(r, now);
 }
 
 /* Since when all that see it publish it: by a slow clock a key after the next is too far, until the active one's turn. */

@@ -199,8 +199,8 @@ bool ring_published(const struct ring *r, size_t i, int64_t now)
 
     if (p->key.gone)
         return false;
-    /* Verifying needs only the public half: the other may have been destroyed. */
-    if (state == KEY_RETIRED && p->key.verifies && !p->key.has_private)
+    /* Verifying needs only the public half: the other may have been destroyed, or lost. */
+    if ((state == KEY_RETIRED || state == KEY_ACTIVE) && p->key.verifies && p->key.lacks_half)
         return true;
     return p->key.proved && (state == KEY_ACTIVE || state == KEY_RETIRED ||
                              (state == KEY_NEXT && !ring_too_far(r, i, now)));
@@ -223,6 +223,8 @@ const struct ring_key *ring_signer(const struct ring *r, int64_t now, struct err
     const char *heal = p && p->key.origin == KEY_OUTSIDE ? "restore its backup"
                        : p && p->key.gone ? "generate a new one (signet key generate), or restore its backup"
                                           : "change to another (signet ring rotate --now), or restore its backup";
+    const char *instead = ring_coming(r, now) < 0 ? "generate a new one (signet key generate)"
+                                                  : "its next key takes over as soon as the token can be told";
 
     if (p && can_sign(p))
         return &p->key;
@@ -230,7 +232,7 @@ const struct ring_key *ring_signer(const struct ring *r, int64_t now, struct err
         err_set(e, ERR_NO_ACTIVE_KEY, r->n ? "ring '%s' has no key whose time has come: wait, or look at the clock"
                                            : "ring '%s' has no key: signet key generate %s", r->s.name, r->s.name);
     else if (p->revoked)
-        err_set(e, ERR_NO_ACTIVE_KEY, "ring '%s': its active key '%s' is revoked: %s", r->s.name, p->key.kid, heal);
+        err_set(e, ERR_NO_ACTIVE_KEY, "ring '%s': its active key '%s' is revoked: %s", r->s.name, p->key.kid, instead);
     else if (p->key.trouble.reason != ERR_NONE)
         explain(r, &p->key, heal, e);
     else if (p->key.gone)

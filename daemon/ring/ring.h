@@ -35,9 +35,10 @@ struct ring_key {
     enum key_origin origin;
     bool proved;                       /* both halves, and a test signature verified */
     bool has_private;
-    bool verifies;                     /* its public half is there and can be read */
+    bool verifies;                     /* its public half can be read, or was */
     int64_t watched_s;                 /* for how long this process has seen it retired; as seen_since: see ring_watch */
-    bool half;                         /* cut off in its making: nobody brought it, and it cannot sign */
+    bool lacks_half;                   /* one of the two, which may have been there: it verifies still, if it ever signed */
+    bool half;                         /* cut off in its making, maybe: nobody brought it, it cannot sign, and never proved that it could */
     bool stays;                        /* not to be destroyed for now: the token did not let it be, or signs with no key at all */
     bool gone;                         /* was there, is not any more: holds its place still */
     struct err trouble;                /* why it cannot sign, naming it; ERR_NONE: not known */

@@ -31,6 +31,8 @@ ptrdiff_t ring_active(const struct ring *r, int64_t now);
 int64_t ring_most(int64_t a, int64_t b);
 /* How long a copy of the key set that is out may be used, by the longest of what keys and settings promise. */
 int64_t ring_longest_max_age(const struct ring *r, int64_t now);
+/* As ring_turn, and known to every verifier before, though nothing signs meanwhile: by itself no key does at once. */
+int64_t ring_own_turn(const struct ring *r, int64_t now);
 /* The index of the first proved key to come that counts; -1: none. */
 ptrdiff_t ring_coming(const struct ring *r, int64_t now);
 

@@ -94,6 +94,11 @@ class Rotating(EachCase):
     def signs_with(self, token):
         return jwt.get_unverified_header(token)["kid"]
 
+    def signs(self):
+        """With which key; empty: with none."""
+        token = self.daemon.cli("sign", "--profile", "web", "--subject", "s", want=None)[0]
+        return token and self.signs_with(token.decode().strip())
+
     def refused(self, reason, *args):
         _, err = self.daemon.cli(*args, want=1)
         self.assertIn(reason, err)
@@ -478,6 +483,48 @@ class Lost(Rotating):
         self.assertIn("signet key generate", err)
         self.assertNotIn(before, [k["kid"] for k in self.keys("active")])
 
+    def lose_private(self, label):
+        run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN, "--delete-object",
+             "--type", "privkey", "--label", label], env=self.place.env)
+
+    def test_the_active_key_loses_its_private_half_and_its_tokens_are_good_still(self):
+        self.daemon.start()
+        token, [key] = self.token(), self.keys("active")
+        self.lose_private(key["label"])
+        err = self.come("it is missed", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[1])
+        self.assertIn("its private half is not there", err)
+        self.assertIn("signet ring rotate --now", err)
+        for _ in range(5):
+            self.time.pass_by(REFRESH)
+            self.daemon.cli("verify", token)
+            self.assertEqual(self.published(), [key["kid"]])         # and none is made that nobody knows
+        self.daemon.stop()
+        self.daemon.start()
+        self.daemon.cli("verify", token)
+        self.daemon.cli("ring", "rotate", "web", "--now", "--yes")
+        self.come("it signs again", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+        self.daemon.cli("verify", token)
+
+    def test_a_standby_takes_over_from_a_key_that_lost_its_private_half(self):
+        self.daemon.write(*self.conf(*self.settings, "standby: yes"))
+        self.daemon.start()
+        token, [key] = self.token(), self.keys("active")
+        [standby] = self.come("the standby", lambda: self.keys("next"))
+        self.lose_private(key["label"])
+        self.come("it takes over", lambda: self.signs() == standby["kid"])
+        self.daemon.cli("verify", token)
+
+    def test_without_its_active_key_a_ring_makes_none_by_itself_that_no_verifier_knows(self):
+        self.daemon.start()
+        [key] = self.keys("active")
+        self.destroy(key["label"])
+        self.come("it is missed", lambda: not self.signs())
+        plan = self.daemon.cli("ring", "plan", "web")[0].decode()
+        self.assertIn("it is gone from the token", plan)
+        self.assertIn("nothing signs meanwhile", plan)
+        [made] = self.come("another is made", lambda: self.keys("next"))
+        self.assertGreaterEqual(made["activates_at"] - self.time.now(), AHEAD - 2 * REFRESH)
+
     def test_one_listing_without_it_loses_no_key(self):
         self.settings = self.SELDOM
         self.daemon.write(*self.conf())
@@ -673,6 +720,31 @@ class Clocks(Rotating):
         until("it signs again by itself", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
         self.assertIn(first, self.states(), "a wrong clock destroyed it")
 
+    def set_back(self, seconds):
+        self.time.move(-seconds)
+        until("it is noticed", lambda: "the clock was set back" in self.notices())
+
+    def test_set_back_a_key_that_signed_is_still_needed(self):
+        self.daemon.start()
+        key = self.next_key()
+        self.pass_until(key["activates_at"] + 1)
+        token = self.token()
+        self.set_back(10 * MINUTE)
+        self.refused("KEY_NEEDED", "key", "destroy", key["kid"])
+        self.time.move(0)
+        self.come("it is good still", lambda: self.daemon.cli("verify", token, want=None)[0])
+
+    def test_set_back_a_key_that_signed_and_is_revoked_holds_its_place(self):
+        self.daemon.start()
+        first, key = self.active(), self.next_key()
+        self.pass_until(key["activates_at"] + 1)
+        self.assertEqual(self.signs_with(self.token()), key["kid"])
+        self.set_back(10 * MINUTE)
+        report = self.json("key", "revoke", key["kid"], "--compromised")
+        self.assertGreater(report["tokens_until"], self.time.now())
+        self.time.move(0)
+        self.assertNotIn(self.come("another signs", self.signs), (first, key["kid"]))
+
     def test_a_clock_that_is_ahead_for_a_moment_destroys_nothing(self):
         self.daemon.write(*self.conf(*self.settings, "standby: yes", "destroy_retired_private: yes"))
         self.daemon.start()
@@ -761,6 +833,7 @@ class Halves(Rotating):
             self.assertEqual(self.states()[first], "retired")
             self.assertLessEqual({first, key["kid"]}, set(self.published()))
             self.assertIn("only verifies", self.daemon.cli("key", "show", first)[0].decode())
+            self.assertNotIn("could be exported", self.daemon.cli("status")[0].decode())
         self.pass_by(self.LONG)
         # After a restart it has to be watched for a whole turn: in larger steps.
         until("the other half goes too", lambda: first not in self.states() or self.time.pass_by(MINUTE))
@@ -841,8 +914,9 @@ class Tokens(Rotating):
         until("it is said", lambda: "keeps no data objects" in self.daemon.said())
         self.assertIn("keeps no data objects", self.notices())
         first = self.active()
+        self.next_key()                                  # nobody can be told that it comes sooner: another is made
         report = self.json("key", "revoke", first, "--compromised", want=1)
-        self.assertEqual((report["recorded"], report["destroyed"]), (False, True))
+        self.assertEqual((report["recorded"], report["destroyed"], report["promoted"]), (False, True, False))
         self.assertTrue(report["trouble"]["reason"])
         self.assertEqual(self.signs_with(self.token()), report["successor"]["kid"])
         made = self.json("ring", "rotate", "web")

@@ -664,14 +664,53 @@ static void a_destroyed_key_moves_nobody_s_end(void)
     ring_free(r);
 }
 
-static void a_retired_key_verifies_without_its_private_half(void)
+static void a_key_that_signed_verifies_without_its_private_half(void)
 {
     struct ring_key k[] = { key("a", 100), key("b", 200) };
 
     k[0].proved = k[0].has_private = false;
+    k[0].lacks_half = true;
     struct ring *r = ring_of(&plain, k, 2, NULL, 0);
     unit_same_int("retired", ring_published(r, 0, 210), 1);
-    unit_same_int("never before its time was over", ring_published(r, 0, 150), 0);
+    unit_same_int("lost while it signed: its tokens live", ring_published(r, 0, 150), 1);
+    unit_same_int("never before its time", ring_published(r, 0, 50), 0);
+    ring_free(r);
+}
+
+/* What was whole is not being made: nobody waits, and nobody makes what signs at once in its place but a standby. */
+static void a_key_that_lost_a_half_is_no_half_made_one(void)
+{
+    struct ring_settings s = plain;
+    struct ring_key k[] = { key("a", 100), key("b", 200) };
+
+    s.create = true;
+    k[0].proved = k[0].has_private = false;
+    k[0].lacks_half = true;
+    struct ring *r = ring_of(&s, k, 1, NULL, 0);
+    check_next("the next key has its own turn", ring_next(r, 120), RING_GENERATE, 165, 200, "");
+    check_next("also where that is over", ring_next(r, 300), RING_GENERATE, 165, 330, "");
+    ring_free(r);
+    s.standby = true;
+    r = ring_of(&s, k, 2, NULL, 0);
+    check_next("a standby steps in", ring_next(r, 150), RING_PROMOTE, 150, 150, "b");
+    ring_free(r);
+    k[0].half = true;                        /* or is it made this moment? */
+    k[0].seen_since = 149;
+    r = ring_of(&s, k, 2, NULL, 0);
+    CU_ASSERT_NOT_EQUAL(ring_next(r, 150).action, RING_PROMOTE);
+    check_next("that takes so long", ring_next(r, 152), RING_PROMOTE, 152, 152, "b");
+    ring_free(r);
+}
+
+/* A person may want that; the ring by itself has verifiers that do not know the key. */
+static void in_a_silent_ring_no_key_signs_at_once_by_itself(void)
+{
+    struct ring_key k[] = { key("a", 100) };
+
+    k[0].gone = true;
+    struct ring *r = ring_of(&plain, k, 1, NULL, 0);
+    check_next("gone", ring_next(r, 170), RING_GENERATE, 165, 200, "");
+    check_next("for long", ring_next(r, 1001), RING_GENERATE, 165, 1035, "");
     ring_free(r);
 }
 
@@ -816,7 +855,9 @@ static const struct unit_case cases[] = {
     { "twins retire together", twins_retire_together },
     { "only what all daemons know lets a key sign at once", only_what_all_daemons_know_lets_a_key_sign_at_once },
     { "a destroyed key moves nobody's end", a_destroyed_key_moves_nobody_s_end },
-    { "a retired key verifies without its private half", a_retired_key_verifies_without_its_private_half },
+    { "a key that signed verifies without its private half", a_key_that_signed_verifies_without_its_private_half },
+    { "a key that lost a half is no half-made one", a_key_that_lost_a_half_is_no_half_made_one },
+    { "in a silent ring no key signs at once by itself", in_a_silent_ring_no_key_signs_at_once_by_itself },
     { "the set changes when a key is made or ends", the_set_changes_when_a_key_is_made_or_ends },
 };
 

@@ -22,7 +22,7 @@ static const char config[] =
     "    claims: {allowed: any}\n    sign: {users: any}\n    verify: {users: any}\n";
 
 /* How a signer answers the work of a request. */
-enum answer { RIGHT, OTHER_MAC, WHY_NONE, WHY_UNKNOWN, OTHER_MESSAGE };
+enum answer { RIGHT, OTHER_MAC, WHY_NONE, WHY_UNKNOWN, OTHER_MESSAGE, LATER };
 
 /* A broker without its loop: one caller, whose replies stay in its buffer, and two signers, which are the test. */
 static struct {
@@ -31,6 +31,8 @@ static struct {
     struct channel *signers[N_SIGNERS];
     enum answer answers[N_SIGNERS];      /* to the first work, to the second */
     unsigned n_works, n_anew;            /* of those: before which the key is to be found anew */
+    uint64_t later;                      /* the work that is answered LATER, and whose */
+    unsigned later_signer;
     size_t n_listed;                     /* keys of the token; all but one say nothing new */
 } t;
 
@@ -74,6 +76,11 @@ static void work(unsigned i, uint64_t id, enum answer how)
     Signet__Role__Why why = SIGNET__ROLE__WHY__INIT;
     uint8_t mac[32] = "mac";
 
+    if (how == LATER) {
+        t.later = id;
+        t.later_signer = i;
+        return;
+    }
     mac[31] = how == OTHER_MAC;
     done.id = changed.id = id;
     done.signature = (ProtobufCBinaryData){ sizeof mac, mac };
@@ -318,7 +325,30 @@ static void a_listing_longer_than_a_signer_makes_is_refused(void)
     finish();
 }
 
+static void a_signature_of_a_key_that_was_revoked_meanwhile_is_not_released(void)
+{
+    struct err e;
+
+    begin();
+    t.answers[0] = LATER;
+    ask(1);
+    for (unsigned i = 0; i < TURNS && !t.later; i++)
+        turn();
+    CU_ASSERT_TRUE_FATAL(t.later != 0);
+    CU_ASSERT_TRUE_FATAL(keys_revoke(t.b.tokens[0]->keys, "h", keys_at(t.b.tokens[0]->keys, 0)->kid, 1, &e));
+    work(t.later_signer, t.later, RIGHT);
+    for (unsigned i = 0; i < 1000 && t.n_works < N_SIGNERS; i++)
+        turn();
+    unit_same_int("both signers made it", t.n_works, N_SIGNERS);
+    for (unsigned i = 0; i < 10; i++)
+        turn();
+    unit_same_int("it waits for the key that takes over", (long long)t.c.out.len, 0);
+    finish();
+}
+
 static const struct unit_case cases[] = {
+    { "a signature of a key that was revoked meanwhile is not released",
+      a_signature_of_a_key_that_was_revoked_meanwhile_is_not_released },
     { "a uid makes the broker hold so many bytes and no more", a_uid_makes_the_broker_hold_so_many_bytes_and_no_more },
     { "a listing longer than a signer makes is refused", a_listing_longer_than_a_signer_makes_is_refused },
     { "what a signer says instead of signing is an error", what_a_signer_says_instead_of_signing_is_an_error },

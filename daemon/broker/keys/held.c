@@ -175,12 +175,13 @@ bool held_must_check(const struct held *h, unsigned signer)
     return h->has_lied || !(h->proved_by & bit_of(signer));
 }
 
-void held_signed(struct held *h, const char *profile)
+void held_signed(struct held *h, const char *profile, int64_t now)
 {
     struct held_use *more;
     size_t i = 0;
 
     h->n_signed++;
+    h->active_at = now > h->active_at ? now : h->active_at;
     while (i < h->n_uses && strcmp(h->uses[i].profile, profile) != 0)
         i++;
     if (i < h->n_uses) {
@@ -210,7 +211,7 @@ static bool is_exportable(const struct held *h)
     return h->extractable || !h->sensitive;
 }
 
-static bool lacks_a_half(const struct held *h)
+bool held_lacks_half(const struct held *h)
 {
     return !h->has_private || (h->alg->family != ALG_HMAC && !h->has_public);
 }
@@ -224,7 +225,7 @@ static void judge(struct held *h, const struct ring_config *ring)
                 h->crv[0] ? h->crv : h->kty, h->alg->name);
     else
         name_it(h);
-    if (h->trouble.reason == ERR_NONE && lacks_a_half(h))
+    if (h->trouble.reason == ERR_NONE && held_lacks_half(h))
         err_set(&h->trouble, ERR_KEY_UNPROVED, "its %s half is not there", h->has_private ? "public" : "private");
     if (h->trouble.reason == ERR_NONE && is_exportable(h) && !ring->allow_exportable)
         err_set(&h->trouble, ERR_KEY_EXPORTABLE, "it could be exported (CKA_EXTRACTABLE or not CKA_SENSITIVE), and ring"
@@ -340,9 +341,9 @@ static bool was_brought(const struct held *h)
 
 bool held_is_half(const struct held *h)
 {
-    if (!h->ring[0] || h->origin == KEY_OUTSIDE || was_brought(h))
+    if (!h->ring[0] || h->origin == KEY_OUTSIDE || h->was_proved || was_brought(h))
         return false;
-    return lacks_a_half(h) || (h->proof == PROOF_FAILED && !h->doubted);
+    return held_lacks_half(h) || (h->proof == PROOF_FAILED && !h->doubted);
 }
 
 bool held_is_owed(const struct held *h)

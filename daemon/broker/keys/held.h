@@ -38,6 +38,8 @@ struct held {
     int64_t seen_ms;                 /* steady: since when, or since it is proved and so published */
     int64_t retired_ms;              /* steady: since when it was seen retired or past that; 0: it is not */
     int64_t stays_ms;                /* steady: until when its destruction is not tried again; 0: it is */
+    bool was_proved;                 /* what it lacks now it has lost */
+    int64_t active_at;               /* Unix seconds: it was seen active, or signed, last; 0: never. A clock may be set back */
     bool revoked;                    /* since it was asked for: what it signed meanwhile is not released */
     bool let_go;                     /* we destroyed it: that it is missing says nothing */
     struct held_use *uses; size_t n_uses;    /* signatures released, by profile */
@@ -83,9 +85,13 @@ void held_found_anew(struct held *h, unsigned signer);
 bool held_must_check(const struct held *h, unsigned signer);
 
 /* One that was released. */
-void held_signed(struct held *h, const char *profile);
+void held_signed(struct held *h, const char *profile, int64_t now);
 
-/* Cut off in its making: it lacks a half, or was asked and does not sign; and nobody brought it to the token. */
+bool held_lacks_half(const struct held *h);
+/*
+ * Cut off in its making, as far as can be told: it lacks a half, or was asked and does not sign; nobody brought it to the
+ * token, and this process has never seen it sign.
+ */
 bool held_is_half(const struct held *h);
 /* Ours, whole and in good custody: worth a proof. */
 bool held_usable(const struct held *h);

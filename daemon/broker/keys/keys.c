@@ -285,8 +285,8 @@ static bool is_proof_owed(const struct keys *k)
     return false;
 }
 
-/* Which keys this process has itself seen retired for long enough. */
-static void watch_retired(struct keys *k, int64_t now)
+/* Which keys this process has itself seen active, and when; and retired, for how long. */
+static void watch_states(struct keys *k, int64_t now)
 {
     int64_t steady_ms = clock_steady_ms();
 
@@ -301,6 +301,8 @@ static void watch_retired(struct keys *k, int64_t now)
             else if (h->retired_ms == 0)
                 h->retired_ms = steady_ms;
             h->revoked = state == KEY_REVOKED;
+            if (state == KEY_ACTIVE && now > h->active_at)
+                h->active_at = now;
         }
 }
 
@@ -335,7 +337,7 @@ void keys_settled(struct keys *k)
     bool first = k->listed_ms == 0, owed = is_proof_owed(k);
     views_listed(k);
     views_refresh(k, now);
-    watch_retired(k, now);
+    watch_states(k, now);
     if (first)
         log_info("the token's keys are read: %zu", k->n_held);
     k->n_settled = k->n_listings;
@@ -476,7 +478,7 @@ const char *keys_custody(const struct keys *k, bool tpm2_pkcs11)
 
     for (size_t i = 0; i < k->n_held; i++) {
         const struct held *h = k->held[i];
-        if (!h->ring[0] || h->gone)
+        if (!h->ring[0] || h->gone || !h->has_private)       /* what only verifies anyone may have */
             continue;
         n_ours++;
         n_exportable += h->extractable || !h->sensitive;

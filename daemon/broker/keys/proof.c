@@ -44,6 +44,7 @@ static void proved(struct proving *p, enum proof how, const struct err *why)
         if (how == PROOF_DONE && h->proof != PROOF_DONE)
             h->seen_ms = clock_steady_ms();          /* from now on it is published */
         h->proof = how;
+        h->was_proved |= how == PROOF_DONE;
         h->doubted = p->doubted;
         if (how == PROOF_FAILED) {
             h->trouble = *why;

@@ -8,7 +8,7 @@
 /* What was proved has both halves: one may be gone since, where a daemon was killed while it destroyed the key. */
 static bool is_proved(const struct held *h)
 {
-    return h->proof == PROOF_DONE && h->has_private && (h->has_public || h->alg->family == ALG_HMAC);
+    return h->proof == PROOF_DONE && !held_lacks_half(h);
 }
 
 static struct ring_key key_of(const struct held *h, int64_t now)
@@ -16,7 +16,7 @@ static struct ring_key key_of(const struct held *h, int64_t now)
     struct ring_key key = {
         .activates_at = h->activates_at, .max_ttl = h->max_ttl, .skew = h->skew, .max_age = h->max_age,
         .seen_since = now - (clock_steady_ms() - h->seen_ms) / 1000, .origin = h->origin, .proved = is_proved(h),
-        .has_private = h->has_private, .verifies = h->jwk != NULL, .gone = h->gone,
+        .has_private = h->has_private, .verifies = h->jwk != NULL, .lacks_half = held_lacks_half(h), .gone = h->gone,
         .watched_s = h->retired_ms ? (clock_steady_ms() - h->retired_ms) / 1000 : 0, .half = held_is_half(h),
         .stays = clock_steady_ms() < h->stays_ms || h->doubted, .ref = h->id,
     };

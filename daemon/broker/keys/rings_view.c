@@ -169,23 +169,15 @@ bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e)
 
 /* --- who signs ---------------------------------------------------------------------------------------------- */
 
-/* The key whose turn it is was not even asked for a proof: `e` becomes why. */
-static void say_trouble(const struct keys *k, const struct ring_view *v, int64_t now, struct err *e)
+/* The key whose turn it is was not even asked for a proof: a signer or verifier was not there for it. */
+static void say_starting(const struct keys *k, const struct ring_view *v, int64_t now, struct err *e)
 {
     for (size_t i = 0; i < ring_size(v->ring); i++) {
         const struct held *h = ring_state(v->ring, i, now) == KEY_ACTIVE ? keys_by_id(k, ring_key(v->ring, i)->ref) : NULL;
-        if (!h || h->proof == PROOF_FAILED)
+        if (!h || h->trouble.reason != ERR_NONE || h->proof == PROOF_FAILED || h->proof == PROOF_DONE)
             continue;
-        /* A signer or verifier that was not there for it says nothing of the key. */
-        if (h->trouble.reason == ERR_NONE && h->proof != PROOF_DONE) {
-            err_set(e, ERR_STARTING, "ring '%s': its key '%s' has yet to prove that it signs", v->config->settings.name, h->kid);
-            e->retry_after_ms = 500;
-            continue;
-        }
-        if (h->trouble.reason == ERR_NONE)
-            continue;
-        *e = h->trouble;
-        err_wrap(e, "ring '%s', key '%s'", v->config->settings.name, h->kid[0] ? h->kid : h->label);
+        err_set(e, ERR_STARTING, "ring '%s': its key '%s' has yet to prove that it signs", v->config->settings.name, h->kid);
+        e->retry_after_ms = 500;
     }
 }
 
@@ -212,7 +204,7 @@ struct held *keys_signer(struct keys *k, const char *ring, int64_t now, struct e
         } else if (empty && v->trouble.reason != ERR_NONE) {
             *e = v->trouble;
         } else if (v && e->reason == ERR_KEY_UNPROVED) {
-            say_trouble(k, v, now, e);
+            say_starting(k, v, now, e);
         }
         return NULL;
     }

@@ -7,6 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* When the last token of a key ends, or ended, if it signs no more from now on; 0: it has none that counts. */
 int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t now)
 {
@@ -14,16 +19,21 @@ int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t n
         const struct ring_key *key = ring_key(ring, i);
         if (key->ref != h->id)
             continue;
+        int64_t lives = key->max_ttl + key->skew, ends = ring_ends_at(ring, i);
         switch (ring_state(ring, i, now)) {
         case KEY_ACTIVE:
-            return now + key->max_ttl + key->skew;
+            return now + lives;
         case KEY_RETIRED: case KEY_EXPIRED:
-            return ring_ends_at(ring, i);
+            return ends == INT64_MAX ? now + lives : ends;       /* a twin of the active one */
         case KEY_NEXT:
-            return key->activates_at - now <= ring_withdraw_ahead(ring) ? key->activates_at + key->max_ttl + key->skew : 0;
+            if (key->activates_at - now <= ring_withdraw_ahead(ring))
+                return key->activates_at + lives;
+            break;
         default:
-            return 0;
+            break;
         }
+        /* Seen active all the same: the clock was set back. */
+        return h->active_at ? most(h->active_at, now) + lives : 0;
     }
     return 0;
 }
@@ -42,7 +52,7 @@ static bool may_destroy(const struct request *rq, const struct held *h, struct e
     int64_t needed = op_tokens_until(ring, h, now);
     if (needed <= now || rq->msg->destroy_key->i_know)
         return true;
-    if (keys_view(rq->token->keys, h, now).activates_at > now)
+    if (keys_view(rq->token->keys, h, now).activates_at > now && !h->active_at)
         return err_set(e, ERR_KEY_NEEDED, "key '%.64s' signs in a moment, and another daemon may do so already: its tokens would"
                        " be rejected; if you know that: --i-know", h->kid);
     return err_set(e, ERR_KEY_NEEDED, "tokens that key '%.64s' signed may live until %s and would be rejected: wait, or, if you"

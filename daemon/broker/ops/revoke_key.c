@@ -18,8 +18,9 @@
 struct revocation {
     char ring[RING_MAX_NAME + 1], kid[RING_MAX_KID + 1];
     uint64_t key;
+    uint64_t next;                   /* the ring's next key when the button was pressed; 0: none */
     Signet__V1__KeyInfo *was;
-    bool was_active, recorded, promoted;
+    bool was_active, recorded;
     int64_t tokens_until;
     struct err trouble;              /* what could not be done; ERR_NONE: nothing */
     unsigned n_steps;
@@ -58,7 +59,7 @@ static void answer(struct request *rq)
         revoke.successor = &successor;
         revoke.known_at = known_at(on->keys, rv->ring, now);
     }
-    revoke.promoted = rv->promoted;
+    revoke.promoted = held && on == rq->token && held->id == rv->next;
     revoke.tokens_until = rv->tokens_until;
     revoke.destroyed = !bad || bad->n_missing || bad->gone;
     revoke.recorded = rv->recorded;
@@ -113,7 +114,6 @@ static void step(struct request *rq)
     struct keys_change want;
     bool more = next_step(rq, &want) && rv->n_steps++ < MAX_STEPS;
 
-    rv->promoted |= more && want.kind == CHANGE_DUE && keys_next(rq->token->keys, rv->ring, clock_now());
     if (!more || !keys_change(rq->token->keys, rv->ring, &want, stepped, rq, &rv->trouble))
         answer(rq);
 }
@@ -184,8 +184,8 @@ static bool find(struct request *rq, struct revocation *rv, int64_t *out_holds_a
     rv->key = h->id;
     rv->was_active = strcmp(view.state, key_state_name(KEY_ACTIVE)) == 0;
     rv->tokens_until = op_tokens_until(ring, h, now);
-    /* One whose time never came holds nobody up. */
-    *out_holds_at = view.activates_at > now ? 0 : view.activates_at;
+    /* One whose time never came holds nobody up; a clock that was set back does not count. */
+    *out_holds_at = view.activates_at > now && !h->active_at ? 0 : view.activates_at;
     return (rv->was = op_key_copy(rq->token, h)) || err_set(e, ERR_NO_MEMORY, "no memory for another request");
 }
 
@@ -197,7 +197,11 @@ static bool begin(struct request *rq, struct err *e)
     rq->state = rv;
     if (!rv)
         return err_set(e, ERR_NO_MEMORY, "no memory for another request");
-    if (!find(rq, rv, &holds_at, e) || !keys_revoke(rq->token->keys, rv->ring, rv->kid, holds_at, e))
+    if (!find(rq, rv, &holds_at, e))
+        return false;
+    const struct held *next = keys_next(rq->token->keys, rv->ring, clock_now());
+    rv->next = next ? next->id : 0;
+    if (!keys_revoke(rq->token->keys, rv->ring, rv->kid, holds_at, e))
         return false;
     log_warning("ring '%s': uid %u revokes key '%s': it is not used or published from now on", rv->ring,
                 (unsigned)rq->caller.uid, rv->kid);

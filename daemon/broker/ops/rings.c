@@ -158,7 +158,7 @@ static void fill_life(Signet__V1__PlannedKey *out, const struct ring_life *l)
 {
     signet__v1__planned_key__init(out);
     out->kid = (char *)(uintptr_t)l->key.kid;
-    out->state = (char *)(uintptr_t)key_state_name(l->state);
+    out->state = (char *)(uintptr_t)(l->key.gone && l->state != KEY_REVOKED ? "gone" : key_state_name(l->state));
     out->to_come = l->to_come;
     out->published_at = l->published_at;
     out->longest_max_age_s = (uint32_t)l->longest_max_age;
