@@ -10,6 +10,7 @@
 #include "proto/frame.h"
 #include "proto/jose/jws.h"
 #include "proto/wire.h"
+#include "tests/fuzz/asked.h"
 #include "tests/fuzz/put_field.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_token.h"
@@ -226,25 +227,9 @@ static void hear_as_supervisor(const Message *m)
 /* --- the others ---------------------------------------------------------------------------------------- */
 
 /* Of what is answered with the same; 0: it is not. */
-static uint64_t id_of(const Message *m)
-{
-    switch (m->of_case) {
-    case OF(WORK):            return m->work->id;
-    case OF(LIST):            return m->list->id;
-    case OF(GENERATE):        return m->generate->id;
-    case OF(IMPORT):          return m->import->id;
-    case OF(DESTROY):         return m->destroy->id;
-    case OF(WRITE_FACT):      return m->write_fact->id;
-    case OF(TRY_POWERS):      return m->try_powers->id;
-    case OF(VERIFY_TOKEN):    return m->verify_token->id;
-    case OF(CHECK_SIGNATURE): return m->check_signature->id;
-    default:                  return 0;
-    }
-}
-
 static void hear_as(enum whole_role role, Message *m)
 {
-    uint64_t id = id_of(m);
+    uint64_t id = asked_id(m);
     struct err e;
 
     if (id && whole_lies && whole_lies(role, id))
