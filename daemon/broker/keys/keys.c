@@ -46,7 +46,7 @@ static const struct token_config *token_config(const struct keys *k)
 static void list_failed(struct keys *k, const struct err *e)
 {
     if (k->trouble.reason != e->reason && e->reason != ERR_STARTING)
-        log_warning("the token could not be listed: %s: %s", err_reason_name(e->reason), e->text);
+        log_warning("%s could not be listed: %s: %s", k->token, err_reason_name(e->reason), e->text);
     if (k->trouble.reason == ERR_NONE)
         k->trouble_since = clock_now();
     k->trouble = *e;
@@ -339,7 +339,7 @@ void keys_settled(struct keys *k)
     views_refresh(k, now);
     watch_states(k, now);
     if (first)
-        log_info("the token's keys are read: %zu", k->n_held);
+        log_info("the keys of %s are read: %zu", k->token, k->n_held);
     k->n_settled = k->n_listings;
     waiters_call(k, NULL);
     rotate_settled(k, now);
@@ -405,6 +405,10 @@ void keys_use(struct keys *k, struct conf *conf)
 {
     conf_unref(k->wanted);
     k->wanted = conf_ref(conf);
+    if (*token_config(k)->name)
+        snprintf(k->token, sizeof k->token, "token '%s'", token_config(k)->name);
+    else
+        strcpy(k->token, "the token");
     keys_refresh(k);
 }
 

@@ -56,6 +56,7 @@ struct trial {
 
 struct keys {
     struct event_base *base;
+    char token[CONFIG_MAX_TOKEN_NAME + 10];    /* "the token"; of several: "token 'main'" */
     struct pool *signers, *verifiers;
     struct account account;          /* of our own jobs */
     struct conf *wanted;             /* the latest: what listings are asked for */

@@ -61,7 +61,7 @@ static void begin_due(struct keys *k, struct ring_view *v, int64_t now)
     if (next.at > now || clock_steady_ms() < v->due_ms || must_wait(v, &next))
         return;
     if (ring_size(v->ring) == 0)
-        log_info("ring '%s' has no key and says create: one is generated", name);
+        log_info("ring '%s' has no key on %s and says create: one is generated", name, k->token);
     v->due_ms = 0;
     change_add(k, name, &(struct keys_change){ .kind = CHANGE_DUE }, NULL);
 }
@@ -90,11 +90,11 @@ static void powers_told(void *owner, struct job *j, const Signet__Role__Message 
     k->powers.destroys = p->destroys;
     snprintf(k->powers.lacks, sizeof k->powers.lacks, "%s", p->lacks);
     if (!p->keeps_facts)
-        log_warning("the token keeps no data objects (%s): a revoked key can only be destroyed, and whoever restores a"
-                    " backup of it brings it back; no next key can be brought forward", k->powers.lacks);
+        log_warning("%s keeps no data objects (%s): a revoked key can only be destroyed, and whoever restores a"
+                    " backup of it brings it back; no next key can be brought forward", k->token, k->powers.lacks);
     if (!p->destroys)
-        log_warning("the token does not let signetd destroy objects (%s): expired and revoked keys stay on it until a"
-                    " person removes them", k->powers.lacks);
+        log_warning("%s does not let signetd destroy objects (%s): expired and revoked keys stay on it until a"
+                    " person removes them", k->token, k->powers.lacks);
 }
 
 bool keys_no_facts(const struct keys *k)
