@@ -522,7 +522,7 @@ class Lost(Rotating):
         plan = self.daemon.cli("ring", "plan", "web")[0].decode()
         self.assertIn("it is gone from the token", plan)
         self.assertIn("nothing signs meanwhile", plan)
-        [made] = self.come("another is made", lambda: self.keys("next"))
+        made = self.next_key()
         self.assertGreaterEqual(made["activates_at"] - self.time.now(), AHEAD - 2 * REFRESH)
 
     def test_one_listing_without_it_loses_no_key(self):
