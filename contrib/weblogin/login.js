@@ -69,6 +69,7 @@ function routes(app, { signet, users, verifier, now }) {
     if (!await passwords.matches(password, user?.password))
       return askToLogIn(res, 401, { name, wrong: 'Name or password is wrong.' });
     ofName.forget(pair);
+    ofAddress.giveBack(from); // a house full of people behind one address is no attack
     await begin(res, user, Math.floor(now() / 1000));
     res.redirect(303, targets.shop);
   });

@@ -33,10 +33,11 @@ SHOTS = BUILD.resolve() / "weblogin-shots"
 MINUTE = 60
 TTL, LEEWAY, MAX_AGE = 4 * MINUTE, 5, 30                # as signetd.conf has them
 STEP = 20                                               # seconds between a person's clicks
-LOCKED_FOR, TRIES = 5 * MINUTE, 5
+LOCKED_FOR, TRIES, TRIES_OF_ADDRESS = 5 * MINUTE, 5, 100
 XSS = """<img src=x onerror=alert(1)>"'&"""
 USERS = {"ada": ("Ada Lovelace", "staff", "tea for two"), "bob": ("Bob Cook", "customer", "two for tea"),
          "mallory": (XSS, "customer", "x"), "eve": ("Eve", "customer", "y")}
+TOO_WIDE = "[...document.querySelectorAll('html, .card, .part')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.className)"
 VIEWS = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
 
 
@@ -468,6 +469,16 @@ class BadInput(Weblogin):
         self.pass_by(LOCKED_FOR)
         self.session_of("eve", attacker)
 
+    def test_an_address_has_so_many_tries_for_all_names_together(self):
+        guesser = "127.0.0.5"
+        for i in range(TRIES_OF_ADDRESS):
+            self.assertEqual(self.try_password("eve", "guess", guesser)[0], 401 if i < TRIES else 429)
+            if i == TRIES_OF_ADDRESS - 2:                                 # what is right does not count
+                self.session_of("bob", guesser)
+                self.session_of("bob", guesser)
+        self.assertEqual(self.try_password("bob", "two for tea", guesser)[0], 429)
+        self.session_of("bob", "127.0.0.6")
+
     def test_a_right_password_begins_to_count_anew(self):
         for _ in range(2):
             for _ in range(TRIES - 1):
@@ -639,6 +650,11 @@ class Away(Weblogin):
             until(f"{app} has keys again", lambda: self.ask(app, session=token)[0] == 200)
 
 
+class Parts(Weblogin):
+    def test_the_rules_that_no_browser_sees(self):
+        run(["node", "--test", HERE / "parts.js"], env=self.env)
+
+
 class Looks(Weblogin):
     def test_pictures_of_every_page(self):
         for view, size in VIEWS.items():
@@ -650,8 +666,7 @@ class Looks(Weblogin):
 
     def pictures(self, name):
         def look(page):
-            beyond = self.browser.evaluate("document.documentElement.scrollWidth - innerWidth")
-            self.assertLessEqual(beyond, 0, f"{page} is too wide")
+            self.assertEqual(self.browser.evaluate(TOO_WIDE), [], f"{page} is too wide")
             self.browser.shot(str(SHOTS / f"{page}-{name}.png"))
         self.go("login")
         look("login")

@@ -14,7 +14,7 @@ class KeySet {
   // The public key of that kid, or undefined. Throws where signet was needed and could not say.
   async find(kid) {
     await this.bringUpToDate();
-    if (!this.set.keys.has(kid) && this.mayAsk()) await this.fetch();
+    if (!this.set.keys.has(kid) && (this.fetching || this.mayAsk())) await this.fetch(); // under way: for this kid too
     return this.set.keys.get(kid);
   }
 

@@ -19,6 +19,12 @@ class Throttle {
     return 0;
   }
 
+  // A try that was none after all.
+  giveBack(key) {
+    const count = this.counts.get(key);
+    if (count) count.n--;
+  }
+
   forget(key) {
     this.counts.delete(key);
   }
