@@ -4,7 +4,6 @@ browser, in the tests' time."""
 import base64
 import concurrent.futures
 import contextlib
-import hashlib
 import hmac
 import http.client
 import http.server
@@ -74,8 +73,9 @@ def signed_by_ours(token):
 class Lines:
     """A process whose lines are read as they come."""
 
-    def __init__(self, argv, env, stdin=subprocess.DEVNULL):
-        self.process = subprocess.Popen([str(a) for a in argv], env=env, stdin=stdin, stdout=subprocess.PIPE, bufsize=0)
+    def __init__(self, argv, env, stdin=subprocess.DEVNULL, stderr=None):
+        self.process = subprocess.Popen([str(a) for a in argv], env=env, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
+                                        bufsize=0)
 
     def line(self):
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
@@ -109,12 +109,13 @@ class Browser(Lines):
 
 
 class Server(Lines):
-    """One of the three. `env`: what it is told besides."""
+    """One of the three."""
 
-    def __init__(self, argv, env):
-        super().__init__(argv, env)
+    def __init__(self, argv, env, log):
+        with open(log, "ab") as stderr:
+            super().__init__(argv, env, stderr=stderr)
         said = self.line()
-        assert "http" in said, f"{argv} did not start: {said}"
+        assert "http" in said, f"{argv} did not start: {said}{log.read_text()}"
 
 
 def setUpModule():
@@ -123,6 +124,10 @@ def setUpModule():
 
 def tearDownModule():
     Weblogin.daemon.stop()
+    said = Weblogin.log.read_text()
+    assert not SANITIZER.search(said), said
+    # Nobody could make a server stumble, but for signetd's absence.
+    assert not re.search(r"^\w*Error: (?!DAEMON_UNREACHABLE)", said, re.M), said
 
 
 class Weblogin(unittest.TestCase):
@@ -147,7 +152,7 @@ class Weblogin(unittest.TestCase):
                    "USERS_FILE": str(cls.place.dir / "users.db")}
         with concurrent.futures.ThreadPoolExecutor() as at_once:
             list(at_once.map(cls.put_user, USERS))
-        cls.server = {}
+        cls.log, cls.server = cls.place.dir / "servers.log", {}
         at_the_end(lambda: [s.end() for s in cls.server.values()])
         cls.server.update({name: cls.start(name) for name in ports})
         cls.browser = Browser()
@@ -166,7 +171,7 @@ class Weblogin(unittest.TestCase):
                     cls.origin["login"] + "/", APP / "public/style.css"]
         else:
             argv = ["node", HERE / "start.js", name]
-        return Server(argv, {**cls.env, **env})
+        return Server(argv, {**cls.env, **env}, cls.log)
 
     @classmethod
     def restart(cls, name):
