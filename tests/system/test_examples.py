@@ -189,8 +189,8 @@ class Examples(Case):
 
 
 class Stranger:
-    """What listens where a daemon should: a saying for each connection, the last for all that follow. It closes, or
-    says no more."""
+    """What listens where a daemon should: a saying for each connection, the last for all that follow, or what makes one of
+    the bytes that came. It closes, or says no more."""
 
     def __init__(self, path, *sayings, closes):
         self.sayings, self.closes, self.taken = sayings, closes, []
@@ -206,8 +206,8 @@ class Stranger:
                 c, _ = self.socket.accept()
             except OSError:
                 return
-            c.recv(65536)
-            c.sendall(self.sayings[min(len(self.taken), len(self.sayings) - 1)])
+            came, saying = c.recv(65536), self.sayings[min(len(self.taken), len(self.sayings) - 1)]
+            c.sendall(saying(came) if callable(saying) else saying)
             self.taken.append(c)
             if self.closes:
                 c.close()
@@ -221,6 +221,12 @@ class Stranger:
 
 def reply(request_id=1, **result):
     return wire.frame(signet_pb2.Reply(request_id=request_id, **result).SerializeToString())
+
+
+def signs(came):
+    """Answers the first of the requests that came."""
+    request = signet_pb2.Request.FromString(came[4:4 + struct.unpack(">I", came[:4])[0]])
+    return reply(request.request_id, sign=signet_pb2.SignReply(token="x"))
 
 
 class Strangers(unittest.TestCase):
@@ -272,6 +278,30 @@ class Strangers(unittest.TestCase):
             finally:
                 client.close()
                 stranger.end()
+
+    def test_a_restart_is_waited_for(self):
+        """By the client in node, as an app server's must: the other is for scripts."""
+        away = [reply(i, error=signet_pb2.Error(code=14, reason=reason, text="not now", retry_after_ms=100))
+                for i, reason in ((1, "DRAINING"), (2, "STARTING"))]
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "s.sock"
+            before = Stranger(path, *away, signs, closes=True)
+            client = Node(path)
+            self.addCleanup(client.close)
+            try:
+                [answer] = client.ask(("sign", ["web", "x"]))
+                self.assertEqual(answer.get("value", {}).get("token"), "x", answer)
+            finally:
+                before.end()
+            path.unlink()                        # nobody listens, until another does
+            with concurrent.futures.ThreadPoolExecutor(1) as meanwhile:
+                asked = meanwhile.submit(client.ask, ("sign", ["web", "x"]))
+                after = Stranger(path, signs, closes=True)
+                try:
+                    [answer] = asked.result(PATIENCE)
+                    self.assertEqual(answer.get("value", {}).get("token"), "x", answer)
+                finally:
+                    after.end()
 
     @each_client
     def test_no_daemon_is_named_with_its_path(self, kind):

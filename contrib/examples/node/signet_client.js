@@ -4,10 +4,12 @@
 //     npm ci
 //     ./signet_client.js PROFILE SUBJECT
 //
-// A client has one connection; hundreds of calls may be under way on it at once.
+// A client has one connection; hundreds of calls may be under way on it at once. It connects when there is something to
+// ask, and a daemon that restarts is waited for: what was under way is asked again, which is harmless.
 'use strict';
 const net = require('node:net');
 const path = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
 const protobuf = require('protobufjs');
 
 const schema = protobuf.loadSync(path.join(__dirname, '../../../proto/signet.proto'));
@@ -15,6 +17,8 @@ const Request = schema.lookupType('signet.v1.Request');
 const Reply = schema.lookupType('signet.v1.Reply');
 // Of gRPC's codes, those that a client finds by itself.
 const INVALID_ARGUMENT = 3, DEADLINE_EXCEEDED = 4, UNAVAILABLE = 14;
+const RESTART_MS = 2000, FIRST_WAIT_MS = 100; // how long a restart may take; what is waited before the next try, doubled
+const AWAY = ['DAEMON_UNREACHABLE', 'STARTING', 'DRAINING'];
 const MAX_REQUEST = 64 * 1024, MAX_REPLY = 1024 * 1024; // bytes; the daemon's max_request, unless it is configured
 
 class SignetError extends Error {
@@ -26,7 +30,7 @@ class SignetError extends Error {
 
 class Client {
   constructor(socketPath = process.env.SIGNET_SOCKET || '/run/signet/signet.sock', timeoutMs = 5000) {
-    Object.assign(this, { socketPath, timeoutMs, socket: null, lastId: 0, waiting: new Map() });
+    Object.assign(this, { socketPath, timeoutMs, socket: null, lastId: 0, waiting: new Map(), wasThere: false });
   }
 
   // {token, kid, jti, expiresAt}. `more`: the other fields of SignRequest, such as {ttlS: 600}.
@@ -39,6 +43,16 @@ class Client {
     return this.call('verify', { token: Buffer.from(token), ...more });
   }
 
+  // {keys, version, maxAgeS, changesInS, profiles}: what verifies locally, and for how long. Each key is {jwk, ring}.
+  async keys() {
+    const pages = [await this.call('getKeys', { page: 0 })], [first] = pages;
+    while (pages.length < first.nPages) pages.push(await this.call('getKeys', { page: pages.length }));
+    // The set changed between two pages: the next ones are of the new one.
+    if (pages.some((p) => p.version !== first.version)) return this.keys();
+    const keys = pages.flatMap((p) => JSON.parse(p.jwks).keys.map((jwk, i) => ({ jwk, ring: p.rings[i] })));
+    return { ...first, keys };
+  }
+
   // When nothing is under way.
   close() {
     this.socket?.destroy();
@@ -46,12 +60,17 @@ class Client {
 
   async call(op, body) {
     const until = performance.now() + this.timeoutMs;
-    let reply = await this.ask(op, body, until);
-    // The daemon was restarted; asking twice is harmless.
-    if (reply.error?.reason === 'DAEMON_UNREACHABLE') reply = await this.ask(op, body, until);
-    if (reply.error) throw new SignetError(reply.error);
-    if (!reply[op]) throw this.failure(UNAVAILABLE, 'PROTOCOL_BROKEN', 'the answer is to something else');
-    return reply[op];
+    let patience = until, dropped = 0;
+    for (let wait = FIRST_WAIT_MS; ; wait *= 2) {
+      const { error, ...reply } = await this.ask(op, body, until);
+      if (!error && reply[op]) return reply[op];
+      if (!error) throw this.failure(UNAVAILABLE, 'PROTOCOL_BROKEN', 'the answer is to something else');
+      patience = Math.min(patience, performance.now() + RESTART_MS); // from the first failure on
+      // One that was never there is not restarting; one that hangs up on the same question twice does not like it.
+      const again = AWAY.includes(error.reason) && (error.hungUp ? ++dropped < 2 : this.wasThere);
+      if (!again || performance.now() + wait > patience) throw new SignetError(error);
+      if (!error.hungUp) await sleep(wait * (0.5 + Math.random() / 2));
+    }
   }
 
   async ask(op, body, until) {
@@ -78,6 +97,8 @@ class Client {
   connect() {
     const socket = net.createConnection(this.socketPath);
     let unread = Buffer.alloc(0), error = this.failure(UNAVAILABLE, 'DAEMON_UNREACHABLE', 'it closed the connection');
+    let hungUp = false;
+    socket.on('connect', () => { hungUp = this.wasThere = true; });
     socket.on('data', (bytes) => {
       try {
         unread = this.takeReplies(Buffer.concat([unread, bytes]));
@@ -90,7 +111,7 @@ class Client {
     });
     socket.on('close', () => {
       this.socket = null;
-      this.waiting.forEach((answer) => answer({ error }));
+      this.waiting.forEach((answer) => answer({ error: Object.assign(error, { hungUp }) }));
     });
     return socket;
   }
