@@ -134,7 +134,10 @@ static void check_outside_of_two(const struct checking *k, const struct ring_con
 static void check_ring_tokens(const struct checking *k, const struct ring_config *r)
 {
     const char *name = r->settings.name;
+    char names[CONFIG_MAX_TOKENS * (CONFIG_MAX_TOKEN_NAME + 2) + 1] = "";
 
+    for (size_t i = 0; i < k->c->n_tokens; i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", k->c->tokens[i].name);
     if (!tree_whole(k->root, "tokens", NULL))
         return;
     if (r->n_token_names == 0 && k->c->n_tokens > 1)
@@ -143,8 +146,8 @@ static void check_ring_tokens(const struct checking *k, const struct ring_config
     for (size_t i = 0; i < r->n_token_names; i++)
         if (!config_ring_token(k->c, r, r->token_names[i]))
             mistake(k->m, tree_line_of(k->root, "rings", name, "tokens"), "rings.%s.tokens: there is no token '%.60s' under"
-                    " 'tokens'", name, r->token_names[i]);
-    if (r->n_tokens == 1 && tree_has(k->root, "rings", name, "failover_after"))
+                    " 'tokens', which has: %s", name, r->token_names[i], names);
+    if (r->n_tokens == 1 && r->n_token_names < 2 && tree_has(k->root, "rings", name, "failover_after"))
         mistake(k->m, tree_line_of(k->root, "rings", name, "failover_after"), "rings.%s.failover_after: its keys are on one"
                 " token: there is none to change over to", name);
     for (size_t i = 0; i < r->n_outside; i++)

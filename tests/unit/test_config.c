@@ -310,9 +310,8 @@ static const struct { const char *name, *text, *want; } tokens_case[] = {
     { "a ring that does not say", TWO "rings: {web: {alg: ES256}}\n" SESSION,
       "signetd.conf:4: rings.web: there are several tokens: say which hold its keys, the one that signs first ('tokens: [main,"
       " spare]')\n" },
-    { "one that is not there", TWO "rings: {web: {alg: ES256, tokens: [main, spar]}}\n" SESSION,
-      "signetd.conf:4: rings.web.tokens: there is no token 'spar' under 'tokens'\n"
-      },
+    { "one that is not there", TWO "rings: {web: {alg: ES256, tokens: [main, spar], failover_after: 1s}}\n" SESSION,
+      "signetd.conf:4: rings.web.tokens: there is no token 'spar' under 'tokens', which has: main, spare\n" },
     { "one only, and none to change over to", TWO "rings: {web: {alg: ES256, tokens: [main], failover_after: 1s}}\n" SESSION,
       "signetd.conf:4: rings.web.failover_after: its keys are on one token: there is none to change over to\n" },
     { "both sections", TWO "token: {module: m, uri: 'pkcs11:token=x'}\nrings: {web: {alg: ES256, tokens: [main]}}\n" SESSION,
