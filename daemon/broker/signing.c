@@ -176,6 +176,8 @@ static void signed_now(void *owner, struct job *j, const Signet__Role__Message *
     s->job = NULL;
     s->by = j->peer;
     s->made_as = j->id;
+    if (m)
+        request_count_job(s->rq, STATS_SIGN, j);
     if (!m || m->of_case != SIGNET__ROLE__MESSAGE__OF_WORK_DONE) {
         if (m)
             err_set(&why, ERR_INTERNAL, "a signer answered with something else than a signature");
@@ -391,7 +393,7 @@ bool signing_prepare(struct signing *s, struct request *rq, const Signet__V1__Si
 {
     *s = (struct signing){ .rq = rq, .ask = ask };
     buf_init(&s->token, rq->conf->config->daemon.max_request + 1);
-    s->profile = request_profile(rq, ask->profile, e);
+    s->profile = rq->profile = request_profile(rq, ask->profile, e);
     return s->profile && policy_may_sign(s->profile, &rq->caller, e) && raw_ok(s->profile, ask, e) &&
            request_rate(rq, s->profile, e) && build(s, e);
 }
