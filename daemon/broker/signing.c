@@ -228,9 +228,10 @@ static void sign(struct signing *s)
 
 /* --- before release ----------------------------------------------------------------------------------- */
 
-static void release(struct signing *s)
+static void good(struct signing *s)
 {
     keys_right(s->on->keys, s->key, s->by);
+    keys_found_good(s->on->keys);
     s->on->signers.peers[s->by - 1].n_wrong = 0;
     s->state = SG_RELEASE;
 }
@@ -243,7 +244,7 @@ static void checked(void *owner, struct job *j, const Signet__Role__Message *m, 
     if (!m)
         fail(s, e);
     else if (m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->good)
-        release(s);
+        good(s);
     else
         not_its_own(s);
     advance(s);
@@ -265,7 +266,7 @@ static void compared(void *owner, struct job *j, const Signet__Role__Message *m,
         fail(s, m ? &why : e);
     } else if (d->signature.len == s->signature_len &&
                CRYPTO_memcmp(d->signature.data, s->signature, s->signature_len) == 0) {
-        release(s);
+        good(s);
     } else {
         not_its_own(s);
     }

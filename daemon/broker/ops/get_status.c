@@ -256,6 +256,17 @@ static void fill_stats(struct status *st, const struct broker *b)
     fill_refusals(st, &b->stats);
 }
 
+/* Of any token: with one that signs the daemon does. */
+static int64_t proved_at(const struct broker *b)
+{
+    int64_t last = 0;
+
+    for (size_t i = 0; i < b->n_tokens; i++)
+        if (keys_proved_at(b->tokens[i]->keys) > last)
+            last = keys_proved_at(b->tokens[i]->keys);
+    return last;
+}
+
 /* What is said of all tokens, as of the clock, is said once. */
 static bool is_said(const struct status *st, const char *text)
 {
@@ -325,6 +336,7 @@ static bool begin(struct request *rq, struct err *e)
             fill_signers(st, &b->tokens[i]->signers);
         fill_counters(st, b);
         fill_stats(st, b);
+        st->reply.proved_at = proved_at(b);
         st->reply.config_generation = rq->conf->generation;
         st->reply.pid = (uint32_t)getpid();
         for (size_t i = 0; i < b->n_tokens; i++) {
