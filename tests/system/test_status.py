@@ -178,8 +178,8 @@ class Reload(EachCase):
         self.daemon.stop()
 
 
-class Proved(unittest.TestCase):
-    """That the token signs now is known without anybody asking for a signature."""
+class Faulty(unittest.TestCase):
+    """A token that does what it is told, and time that passes as it is told."""
 
     def start(self, alg="ES256", signers=2):
         place = Place()
@@ -191,6 +191,24 @@ class Proved(unittest.TestCase):
         self.daemon = Daemon(place, ring("web", alg, "create: yes"), profile("web", "web", "shop"), token=f"  signers: {signers}\n")
         self.addCleanup(self.daemon.kill)
         self.daemon.start()
+
+
+class Late(Faulty):
+    def test_a_batch_that_is_too_late_counts_by_its_items_too(self):
+        self.start()
+        self.control.set("C_Sign", "delay", value=500)
+        with wire.Connection(self.daemon.socket) as c:
+            c.send(wire.request(wire.SIGN_BATCH, b"".join(wire.field(1, wire.field(1, "web")) for _ in range(30)), deadline_ms=50))
+            self.assertEqual(c.reason(), "DEADLINE_EXCEEDED")
+        self.control.set("C_Sign", "none")
+        said = status(self.daemon)
+        self.assertEqual({k: n for k, n in results(said).items() if k[0] == "sign"}, {("sign", "web", "DEADLINE_EXCEEDED"): 30})
+        self.assertEqual(sum(stage(said, "sign", "total")["counts"]), 30)      # who waited in vain waited
+        self.daemon.stop()
+
+
+class Proved(Faulty):
+    """That the token signs now is known without anybody asking for a signature."""
 
     def proved_at(self):
         return status(self.daemon)["proved_at"]
