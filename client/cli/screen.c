@@ -210,11 +210,20 @@ static bool is_hidden(uint32_t c)
            (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF || (c >= 0xFFF0 && c <= 0xFFFB) || c >= 0xE0000;
 }
 
+static size_t letter_len(uint8_t first)
+{
+    if (first < 0x80)
+        return 1;
+    if (first < 0xC2 || first >= 0xF5)
+        return 0;
+    return first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+}
+
 /* Bytes of the letter that begins there, at most len; 0: none. */
 static size_t letter(const char *at, size_t len, uint32_t *out)
 {
     const uint8_t *b = (const uint8_t *)at;
-    size_t n = b[0] < 0x80 ? 1 : b[0] >= 0xC2 && b[0] < 0xE0 ? 2 : b[0] >= 0xE0 && b[0] < 0xF0 ? 3 : b[0] >= 0xF0 && b[0] < 0xF5 ? 4 : 0;
+    size_t n = letter_len(b[0]);
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
 
     if (n == 0 || n > len)

@@ -34,7 +34,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option options[] = {
     { "admin", 'A', NULL, 0, "Ask the admin socket: notices, sandbox, signers, counters and requests too", 0 },
-    { "watch", 'w', NULL, 0, "Look again and again, on the admin socket: a page on a terminal until q is typed, else a line a look", 0 },
+    { "watch", 'w', NULL, 0, "Look again and again, on the admin socket: a page on a terminal until q is typed, else a line"
+      " a look", 0 },
     { "interval", 'i', "TIME", 0, "Between two looks; without: 2s", 0 },
     { 0 },
 };
