@@ -391,6 +391,28 @@ struct signet_counter {
     uint64_t value;
 };
 
+/* Requests since the daemon's start; a batch's items count as sign. */
+struct signet_result_count {
+    const char *op, *profile;        /* sign, verify, …; profile "": of none that the configuration has */
+    const char *result;              /* OK, or the error's reason */
+    uint64_t n;
+};
+
+/* How long they took: counts[i] took at most bounds_us[i], and longer than the bound before; the last one: the rest. */
+struct signet_stage {
+    const char *op, *stage;          /* sign, verify; queue, token, total: waiting, with a signer or verifier, all of it */
+    const uint32_t *bounds_us;
+    const uint64_t *counts;          /* n_bounds + 1 */
+    size_t n_bounds;
+    uint64_t sum_us;
+};
+
+struct signet_refusal {
+    int64_t at;
+    uint32_t uid;
+    const char *op, *profile, *reason, *text;
+};
+
 struct signet_status {
     const char *version;             /* signetd's */
     int64_t started_at;
@@ -415,6 +437,13 @@ struct signet_status {
     const char *const *notices;      /* what an operator should know of clock, token, rings and sandbox, a sentence each */
     size_t n_notices;
     const char *sandbox;             /* what the kernel has of it: "Landlock ABI 7, seccomp"; "none" */
+    int64_t proved_at;               /* when a signature of the token was last found good; 0: never yet */
+    const struct signet_result_count *results;
+    size_t n_results;
+    const struct signet_stage *stages;
+    size_t n_stages;
+    const struct signet_refusal *refusals;         /* the last ones, newest first */
+    size_t n_refusals;
 };
 
 SIGNET_API struct signet_status *signet_get_status(struct signet *s, struct signet_error *e);

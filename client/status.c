@@ -12,6 +12,9 @@ struct owned_status {
     struct signet_ring_status *rings;
     struct signet_signer_status *signers;
     struct signet_counter *counters;
+    struct signet_result_count *results;
+    struct signet_stage *stages;
+    struct signet_refusal *refusals;
     Signet__V1__Reply *reply;            /* every string lives in it */
 };
 
@@ -24,7 +27,10 @@ static bool room(struct owned_status *o, const Signet__V1__GetStatusReply *r)
     o->rings = calloc(r->n_rings + 1, sizeof *o->rings);
     o->signers = calloc(r->n_signers + 1, sizeof *o->signers);
     o->counters = calloc(r->n_counters + 1, sizeof *o->counters);
-    return o->mechanisms && o->tokens && o->rings && o->signers && o->counters;
+    o->results = calloc(r->n_results + 1, sizeof *o->results);
+    o->stages = calloc(r->n_stages + 1, sizeof *o->stages);
+    o->refusals = calloc(r->n_refusals + 1, sizeof *o->refusals);
+    return o->mechanisms && o->tokens && o->rings && o->signers && o->counters && o->results && o->stages && o->refusals;
 }
 
 static void take_token(struct owned_status *o, const Signet__V1__TokenStatus *t)
@@ -105,6 +111,31 @@ static void take_processes(struct owned_status *o, const Signet__V1__GetStatusRe
     o->status.n_counters = r->n_counters;
 }
 
+/* A histogram whose counts are not one more than its bounds is none of ours: it is left out. */
+static void take_stages(struct owned_status *o, const Signet__V1__GetStatusReply *r)
+{
+    for (size_t i = 0; i < r->n_stages; i++) {
+        const Signet__V1__StageStatus *m = r->stages[i];
+        if (m->n_counts == m->n_bounds_us + 1)
+            o->stages[o->status.n_stages++] = (struct signet_stage){ m->op, m->stage, m->bounds_us, m->counts,
+                                                                     m->n_bounds_us, m->sum_us };
+    }
+}
+
+static void take_requests(struct owned_status *o, const Signet__V1__GetStatusReply *r)
+{
+    for (size_t i = 0; i < r->n_results; i++)
+        o->results[i] = (struct signet_result_count){ r->results[i]->op, r->results[i]->profile, r->results[i]->result,
+                                                      r->results[i]->n };
+    for (size_t i = 0; i < r->n_refusals; i++) {
+        const Signet__V1__RefusalInfo *m = r->refusals[i];
+        o->refusals[i] = (struct signet_refusal){ m->at, m->uid, m->op, m->profile, m->reason, m->text };
+    }
+    o->status.n_results = r->n_results;
+    o->status.n_refusals = r->n_refusals;
+    take_stages(o, r);
+}
+
 struct signet_status *signet_get_status(struct signet *s, struct signet_error *e)
 {
     Signet__V1__Request op = SIGNET__V1__REQUEST__INIT;
@@ -127,13 +158,15 @@ struct signet_status *signet_get_status(struct signet *s, struct signet_error *e
         .mechanisms = o->mechanisms, .tokens = o->tokens, .rings = o->rings, .signers = o->signers, .counters = o->counters,
         .config_generation = r->config_generation, .pid = r->pid,
         .notices = (const char *const *)r->notices, .n_notices = r->n_notices,
-        .sandbox = r->sandbox,
+        .sandbox = r->sandbox, .proved_at = r->proved_at,
+        .results = o->results, .stages = o->stages, .refusals = o->refusals,
     };
     if (r->trouble)
         error_from_wire(&o->status.trouble, r->trouble);
     take_tokens(o, r);
     take_rings(o, r);
     take_processes(o, r);
+    take_requests(o, r);
     o->reply = TAKE(reply);
     return &o->status;
 }
@@ -151,5 +184,8 @@ void signet_status_free(struct signet_status *status)
     free(o->rings);
     free(o->signers);
     free(o->counters);
+    free(o->results);
+    free(o->stages);
+    free(o->refusals);
     free(o);
 }

@@ -1,10 +1,15 @@
 #include "client/cli/cli.h"
+#include "client/cli/figures.h"
 #include "client/cli/ring.h"
+#include "client/cli/watch.h"
 #include "client/clock.h"
 
 #include <string.h>
 
-struct args { struct common common; bool admin; };
+#define INTERVAL_S 2u
+#define MAX_INTERVAL_S 3600u
+
+struct args { struct common common; bool admin, watch; uint32_t interval_s; };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -13,13 +18,25 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &a->common; return 0;
     case 'A':           a->admin = true; return 0;
+    case 'w':           a->watch = true; return 0;
+    case 'i':
+        if (!cli_duration(arg, &a->interval_s) || a->interval_s == 0 || a->interval_s > MAX_INTERVAL_S)
+            argp_error(state, "--interval wants 1s to 1h, not '%s'", arg);
+        return 0;
+    case ARGP_KEY_END:
+        if (a->interval_s && !a->watch)
+            argp_error(state, "--interval belongs to --watch");
+        return 0;
     case ARGP_KEY_ARG:  argp_error(state, "'%s' is no option", arg); return 0;
     default:            return ARGP_ERR_UNKNOWN;
     }
 }
 
 static const struct argp_option options[] = {
-    { "admin", 'A', NULL, 0, "Ask the admin socket: notices, sandbox, signers and counters too", 0 },
+    { "admin", 'A', NULL, 0, "Ask the admin socket: notices, sandbox, signers, counters and requests too", 0 },
+    { "watch", 'w', NULL, 0, "Look again and again, on the admin socket: a page on a terminal until q is typed, else a line"
+      " a look", 0 },
+    { "interval", 'i', "TIME", 0, "Between two looks; without: 2s", 0 },
     { 0 },
 };
 static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
@@ -117,6 +134,10 @@ static json_t *status_json(const struct signet_status *st, bool admin)
         json_object_set_new(out, "sandbox", json_string(st->sandbox));
         json_object_set_new(out, "signers", signers_json(st));
         json_object_set_new(out, "counters", counters_json(st));
+        json_object_set_new(out, "proved_at", json_integer((json_int_t)st->proved_at));
+        json_object_set_new(out, "results", figures_results_json(st));
+        json_object_set_new(out, "stages", figures_stages_json(st));
+        json_object_set_new(out, "refusals", figures_refusals_json(st));
         json_object_set_new(out, "config_generation", json_integer(st->config_generation));
         json_object_set_new(out, "pid", json_integer(st->pid));
     }
@@ -174,6 +195,39 @@ static void put_tokens(const struct signet_status *st)
     }
 }
 
+static void put_times(const struct signet_status *st, const char *op)
+{
+    static const char *const stages[] = { "total", "queue", "token" };
+    char p50[16], p99[16];
+
+    if (figures_quantile(st, NULL, op, "total", 0.5) < 0)
+        return;
+    printf("  %-22s", op);
+    for (size_t i = 0; i < ARRAY_LEN(stages); i++)
+        printf("%s %s %s, %s", i ? ";" : " p50, p99:", stages[i],
+               figures_write_us(p50, figures_quantile(st, NULL, op, stages[i], 0.5)),
+               figures_write_us(p99, figures_quantile(st, NULL, op, stages[i], 0.99)));
+    putchar('\n');
+}
+
+/* Of all profiles together: --json has each. */
+static void put_requests(const struct signet_status *st)
+{
+    struct figures_reason reasons[FIGURES_MAX_REASONS];
+    size_t n = figures_reasons(st, NULL, reasons);
+
+    puts("requests since the start");
+    printf("  %-22s %llu\n", "OK", (unsigned long long)figures_count(st, NULL, NULL, "OK"));
+    for (size_t i = 0; i < n; i++) {
+        fputs("  ", stdout);
+        cli_put_text(reasons[i].reason);
+        printf("%*s %llu\n", (int)strlen(reasons[i].reason) < 22 ? 22 - (int)strlen(reasons[i].reason) : 0, "",
+               (unsigned long long)reasons[i].n_all);
+    }
+    put_times(st, "sign");
+    put_times(st, "verify");
+}
+
 static void put_words(const struct signet_status *st, bool admin)
 {
     int64_t now = clock_wall_s();
@@ -206,6 +260,7 @@ static void put_words(const struct signet_status *st, bool admin)
     puts("counters");
     for (size_t i = 0; i < st->n_counters; i++)
         printf("  %-22s %llu\n", st->counters[i].name, (unsigned long long)st->counters[i].value);
+    put_requests(st);
 }
 
 int cmd_status(int argc, char **argv)
@@ -215,6 +270,8 @@ int cmd_status(int argc, char **argv)
     int status = EXIT_USAGE;
 
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+    if (a.watch)
+        return watch_run(&a.common, a.interval_s ? a.interval_s : INTERVAL_S);
     struct signet *s = a.admin ? cli_open_admin(&a.common) : cli_open(&a.common);
     struct signet_status *st = s ? signet_get_status(s, &e) : NULL;
     if (st) {

@@ -185,6 +185,7 @@ static void take_switch(struct broker *b, const Message *m, int *fd)
     conf_unref(b->conf);
     b->conf = TAKE(b->pending);
     b->verifiers.max_queue = b->conf->config->daemon.max_queue_per_uid;
+    stats_use(&b->stats, b->conf->config->profiles, b->conf->config->n_profiles);
     const struct pool_hooks signers = { b, on_signer_says, on_hung };
     if (!tokens_use(b, &signers)) {
         log_error("no memory for the tokens of configuration %u", b->conf->generation);
@@ -416,6 +417,7 @@ void broker_clear(struct broker *b)
     pool_clear(&b->verifiers);           /* proofs of keys, among others */
     tokens_clear(b);
     accounts_clear(&b->accounts);
+    stats_clear(&b->stats);
     conf_unref(b->pending);
     conf_unref(b->conf);
     struct event *events[] = { b->on_read, b->on_write, b->tick };

@@ -6,6 +6,7 @@
 #include "daemon/broker/conf.h"
 #include "daemon/broker/keys/keys.h"
 #include "daemon/broker/pool.h"
+#include "daemon/broker/stats.h"
 
 #include <event2/event.h>
 
@@ -60,6 +61,7 @@ struct broker {
     struct request *ended;       /* to be freed at the end of this turn */
     size_t n_requests;
     struct counters counters;
+    struct stats stats;          /* of what callers asked; our own work is not in it */
     int64_t started_at;
     uint64_t n_signatures;       /* for verify_every */
     uint64_t next_reload;

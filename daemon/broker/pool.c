@@ -165,7 +165,7 @@ void peer_tell(struct peer *peer, const Signet__Role__Message *m)
 
 /* --- what peers say ------------------------------------------------------------------------------ */
 
-static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint64_t id)
+static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint64_t id, int64_t now_us)
 {
     for (size_t i = 0; i < peer->n_given; i++) {
         struct job *j = peer->given[i];
@@ -174,6 +174,7 @@ static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint6
         memmove(&peer->given[i], &peer->given[i + 1], (--peer->n_given - i) * sizeof *peer->given);
         peer->n_done++;
         j->peer = peer->number;
+        j->answered_us = now_us;
         finish(j, m, NULL);
         return;
     }
@@ -199,6 +200,7 @@ static void hear(struct peer *peer)
     enum channel_io io = channel_fill(peer->channel);
     Signet__Role__Message *m;
     uint64_t before = peer->n_done;
+    int64_t now_us = clock_mono_us();
     bool bad = false;
     int got_fd;
 
@@ -207,7 +209,7 @@ static void hear(struct peer *peer)
         if (got_fd >= 0)
             close(got_fd);
         if (id)
-            take_answer(peer, m, id);
+            take_answer(peer, m, id, now_us);
         else
             peer->pool->hooks.message(peer->pool->hooks.ctx, peer, m);
         channel_done(m);
@@ -397,7 +399,7 @@ static bool lane_has_room(const struct pool *p, const struct job *j, int64_t now
 bool pool_submit(struct pool *p, struct job *j, struct err *e)
 {
     struct lane *lane = &j->account->lanes[p->lane];
-    int64_t now_ms = clock_mono_ms();
+    int64_t now_us = clock_mono_us(), now_ms = now_us / 1000;
 
     if (lane->n == 0)
         j->account->paces[p->lane] = (struct pace){ 0 };
@@ -406,6 +408,7 @@ bool pool_submit(struct pool *p, struct job *j, struct err *e)
         return false;
     }
     j->id = p->next_id++;
+    j->queued_us = now_us;
     j->account->n_jobs++;
     j->account->n_bytes += j->len;
     queue_push(&p->queue, lane, &j->item);
@@ -424,6 +427,7 @@ static void give(struct peer *peer, struct job *j, int64_t now_ms)
         peer->at_since_ms = now_ms;
         peer->busy_since_us = now_ms * 1000;
     }
+    j->given_us = clock_mono_us();
     peer->given[peer->n_given++] = j;
     peer->dirty = true;
     pace_served(&j->account->paces[peer->pool->lane], now_ms);

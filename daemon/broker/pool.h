@@ -68,6 +68,7 @@ struct job {
     uint32_t timeout_ms;         /* a peer that is at it for longer is hung */
     unsigned n_lost;             /* peers that ended while they had it; more than 0: it goes alone */
     unsigned peer;               /* that answered */
+    int64_t queued_us, given_us, answered_us;    /* monotonic; `given` to the peer that answered */
     size_t len;                  /* bytes of its message, about: they wait here where they are too many for the way */
     unsigned not_peer;           /* preferably another than this number; 0: any */
     job_done *done;

@@ -45,10 +45,63 @@ static void end(struct request *rq)
     rq->conn = NULL;
 }
 
+/* --- what became of it ------------------------------------------------------------------------ */
+
+static void count_refused(struct broker *b, uid_t uid, unsigned op, const char *profile, const struct err *e)
+{
+    stats_count(&b->stats, op, profile, e->reason);
+    if (!err_is_verdict(e->reason))      /* a verdict is an answer */
+        stats_refused(&b->stats, clock_now(), uid, op, profile, e);
+}
+
+static void count_time(struct request *rq, const struct op *op, uint64_t n)
+{
+    if (op == &op_sign || op == &op_verify)
+        stats_took(&rq->broker->stats, op == &op_sign ? STATS_SIGN : STATS_VERIFY, STATS_TOTAL,
+                   clock_mono_us() - rq->began_us, n);
+}
+
+static void count_one(struct request *rq, const struct op *op, const char *profile, const struct err *e)
+{
+    /* What was refused at once says nothing of how long an answer takes; who waited in vain does. */
+    if (!e || err_is_verdict(e->reason) || e->reason == ERR_DEADLINE_EXCEEDED)
+        count_time(rq, op, 1);
+    if (e)
+        count_refused(rq->broker, rq->account->uid, op_number(op), profile, e);
+    else
+        stats_count(&rq->broker->stats, op_number(op), profile, ERR_NONE);
+}
+
+void request_count_item(struct request *rq, const char *profile, const struct err *why)
+{
+    count_one(rq, &op_sign, profile, why);
+}
+
+void request_count_job(struct request *rq, enum stats_kind kind, const struct job *j)
+{
+    struct stats *s = &rq->broker->stats;
+
+    stats_took(s, kind, STATS_QUEUE, j->given_us - j->queued_us, 1);
+    stats_took(s, kind, STATS_TOKEN, j->answered_us - j->given_us, 1);
+}
+
+/* A batch that was begun has no more items than it may, and each is refused; else it is one. */
+static void count_request(struct request *rq, const struct err *e)
+{
+    const Signet__V1__SignBatchRequest *batch = rq->op == &op_sign_batch ? rq->msg->sign_batch : NULL;
+
+    for (size_t i = 0; batch && rq->state && i < batch->n_items; i++)
+        count_one(rq, &op_sign, batch->items[i]->profile, e);
+    if (!batch || !rq->state)
+        count_one(rq, batch ? &op_sign : rq->op, rq->profile ? rq->profile->name : "", e);
+}
+
 void request_reply(struct request *rq, Signet__V1__Reply *r)
 {
     if (rq->answered)
         return;
+    if (r->result_case != SIGNET__V1__REPLY__RESULT_ERROR && rq->op != &op_sign_batch)
+        count_request(rq, NULL);
     r->request_id = rq->msg->request_id;
     if (rq->conn)
         connection_reply(rq->conn, r);
@@ -92,6 +145,7 @@ void request_refuse(struct request *rq, const struct err *e)
     if (rq->answered)
         return;
     count(rq->broker, e);
+    count_request(rq, e);
     if (!err_is_verdict(e->reason))
         request_tell(rq->account, rq->op ? rq->op->name : "?", e);
     request_error(&error, e);
@@ -250,6 +304,7 @@ void request_new(struct connection *c, const uint8_t *bytes, size_t len)
             err_set(&e, ERR_NO_MEMORY, "no memory for another request");
         message_free(msg);
         c->broker->counters.refused_requests++;
+        count_refused(c->broker, c->caller.uid, 0, "", &e);
         connection_refuse(c, peek_id(bytes, len), &e);
         return;
     }
@@ -259,7 +314,8 @@ void request_new(struct connection *c, const uint8_t *bytes, size_t len)
     if (msg->op_case == SIGNET__V1__REQUEST__OP_SIGN_BATCH && msg->sign_batch->n_items > 1)
         rq->n_items = msg->sign_batch->n_items;
     rq->n_bytes = len + rq->n_items * ACCOUNT_ITEM_BYTES;
-    rq->deadline_ms = clock_mono_ms() + deadline_of(rq);
+    rq->began_us = clock_mono_us();
+    rq->deadline_ms = rq->began_us / 1000 + deadline_of(rq);
     enlist(rq);
     if (!may_begin(rq, &e) || !rq->op->begin(rq, &e))
         request_refuse(rq, &e);

@@ -20,8 +20,9 @@ struct request {
     Signet__V1__Request *msg;
     const struct op *op;
     size_t n_items, n_bytes;         /* charged to the account; its jobs are charged by themselves */
-    int64_t deadline_ms;             /* monotonic */
+    int64_t began_us, deadline_ms;   /* monotonic */
     bool answered;
+    const struct profile *profile;   /* that it is about, once that is known; a batch's items have their own */
     struct broker_token *token;      /* that an administrator's operation is about */
     void *state;                     /* the operation's own */
 };
@@ -32,6 +33,12 @@ void request_new(struct connection *c, const uint8_t *bytes, size_t len);
 /* The answer; the request is over. r->request_id is filled in. */
 void request_reply(struct request *rq, Signet__V1__Reply *r);
 void request_refuse(struct request *rq, const struct err *e);
+
+/* An item of a batch is done (`why` NULL), or refused: the batch does not count by itself. */
+void request_count_item(struct request *rq, const char *profile, const struct err *why);
+
+/* How long a signer or verifier had its work, and it before. */
+void request_count_job(struct request *rq, enum stats_kind kind, const struct job *j);
 
 /* That `what` was refused to an account, and why, in the log: a few a second of each. */
 void request_tell(struct account *a, const char *what, const struct err *e);

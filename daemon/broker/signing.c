@@ -176,6 +176,8 @@ static void signed_now(void *owner, struct job *j, const Signet__Role__Message *
     s->job = NULL;
     s->by = j->peer;
     s->made_as = j->id;
+    if (m)
+        request_count_job(s->rq, STATS_SIGN, j);
     if (!m || m->of_case != SIGNET__ROLE__MESSAGE__OF_WORK_DONE) {
         if (m)
             err_set(&why, ERR_INTERNAL, "a signer answered with something else than a signature");
@@ -226,9 +228,10 @@ static void sign(struct signing *s)
 
 /* --- before release ----------------------------------------------------------------------------------- */
 
-static void release(struct signing *s)
+static void good(struct signing *s)
 {
     keys_right(s->on->keys, s->key, s->by);
+    keys_found_good(s->on->keys);
     s->on->signers.peers[s->by - 1].n_wrong = 0;
     s->state = SG_RELEASE;
 }
@@ -241,7 +244,7 @@ static void checked(void *owner, struct job *j, const Signet__Role__Message *m, 
     if (!m)
         fail(s, e);
     else if (m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->good)
-        release(s);
+        good(s);
     else
         not_its_own(s);
     advance(s);
@@ -263,7 +266,7 @@ static void compared(void *owner, struct job *j, const Signet__Role__Message *m,
         fail(s, m ? &why : e);
     } else if (d->signature.len == s->signature_len &&
                CRYPTO_memcmp(d->signature.data, s->signature, s->signature_len) == 0) {
-        release(s);
+        good(s);
     } else {
         not_its_own(s);
     }
@@ -390,7 +393,7 @@ bool signing_prepare(struct signing *s, struct request *rq, const Signet__V1__Si
 {
     *s = (struct signing){ .rq = rq, .ask = ask };
     buf_init(&s->token, rq->conf->config->daemon.max_request + 1);
-    s->profile = request_profile(rq, ask->profile, e);
+    s->profile = rq->profile = request_profile(rq, ask->profile, e);
     return s->profile && policy_may_sign(s->profile, &rq->caller, e) && raw_ok(s->profile, ask, e) &&
            request_rate(rq, s->profile, e) && build(s, e);
 }

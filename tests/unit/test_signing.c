@@ -180,6 +180,7 @@ static void finish(void)
     unit_same_int("charged", (long long)t.c.account->n_bytes, 0);
     tokens_clear(&t.b);
     accounts_clear(&t.b.accounts);
+    stats_clear(&t.b.stats);
     conf_unref(t.b.conf);
     buf_clear(&t.c.out);
     for (unsigned i = 0; i < N_SIGNERS; i++)

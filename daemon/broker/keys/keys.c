@@ -114,6 +114,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         start_listing(k);
     if (k->listed_ms && views_change_at(k) <= now)
         views_refresh(k, now);
+    if (k->listed_ms)
+        pulse_tick(k, now);
 }
 
 void keys_refresh(struct keys *k)

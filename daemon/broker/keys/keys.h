@@ -43,6 +43,10 @@ struct held *keys_published(struct keys *k, const char *ring, const char *kid, c
 /* A signature that `id` made there was not its own, as `why` says; it was verified. */
 void keys_wrong(struct keys *k, uint64_t id, unsigned signer, const struct err *why);
 void keys_right(struct keys *k, uint64_t id, unsigned signer);
+/* A signature of the token was found good this moment: by a verifier, or by a second signer that made the same MAC. */
+void keys_found_good(struct keys *k);
+/* When one was last: Unix seconds; 0: never yet. While nobody has any checked a test signature is, every 10 s. */
+int64_t keys_proved_at(const struct keys *k);
 /* That signer has listed the token: what its handles mean is to be proved. */
 void keys_found_anew(struct keys *k, unsigned signer);
 

@@ -1,5 +1,5 @@
 /*
- * keys_private: what the files behind keys.h share. keys lists; proof tries;
+ * keys_private: what the files behind keys.h share. keys lists; proof tries; pulse tries again;
  * facts remembers; ring_read makes rings of it; rings_view says who signs, key_set
  * what is published; change changes the token; rotate does what becomes due;
  * notices says what a person should know.
@@ -94,6 +94,14 @@ struct keys {
     void *ctx;
     struct { bool known, trying, keeps_facts, destroys; char lacks[200]; } powers;    /* the token's */
     struct { bool known; int64_t ahead_ms, set_ms, by_ms; } clock;   /* wall less steady; when (steady) it was set, and by how much */
+    struct {
+        int64_t good_at;             /* Unix seconds: when a signature was last found good; 0: never */
+        int64_t good_ms, tried_ms;   /* steady: the same; when a test signature was last begun */
+        bool running, failed;        /* one is on its way; the last one came to nothing, and the log has it */
+        uint64_t key;                /* that makes it, by signer `by` */
+        unsigned by;
+        uint8_t mac[ALG_MAX_DIGEST];
+    } pulse;
     /* the public set */
     struct keys_page *pages;
     size_t n_pages;
@@ -110,6 +118,9 @@ void keys_settled(struct keys *k);
 struct held *held_by_id(const struct keys *k, uint64_t id);
 /* Counts in n_proving until it is known; the last one calls keys_settled. False: nobody could take it. */
 bool proof_begin(struct keys *k, struct held *h);
+
+/* pulse.c: a test signature, where none was found good for long */
+void pulse_tick(struct keys *k, int64_t now);
 
 /* facts.c: what is revoked stays so here, whatever a later listing says */
 bool facts_take(struct keys *k, const Signet__Role__Keys *listing, struct err *e);

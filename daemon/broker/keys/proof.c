@@ -69,6 +69,7 @@ static void proof_checked(void *owner, struct job *j, const Signet__Role__Messag
     struct err why;
 
     if (m && m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->good) {
+        keys_found_good(((struct proving *)owner)->keys);
         proved(owner, PROOF_DONE, NULL);
     } else if (!m) {
         proved(owner, PROOF_NONE, e);

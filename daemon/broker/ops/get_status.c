@@ -8,6 +8,8 @@
 
 #define MAX_RINGS 256u               /* as the configuration allows */
 #define MAX_NOTICES 100u             /* more is read by nobody */
+#define MAX_RESULTS (STATS_MAX_RESULTS + STATS_MAX_OPS * N_ERR_REASONS)
+#define N_STAGES (STATS_N_KINDS * STATS_N_STAGES)
 #define MAX_SIGNERS (CONFIG_MAX_TOKENS * POOL_MAX_PEERS)
 
 struct token_status {
@@ -30,6 +32,9 @@ struct status {
     const char *speaking;            /* the name of the token that the next notices are of */
     Signet__V1__SignerStatus signers[MAX_SIGNERS], *each_signer[MAX_SIGNERS];
     Signet__V1__CounterStatus counters[16], *each_counter[16];
+    Signet__V1__ResultStatus results[MAX_RESULTS], *each_result[MAX_RESULTS];
+    Signet__V1__StageStatus stages[N_STAGES], *each_stage[N_STAGES];
+    Signet__V1__RefusalInfo refusals[STATS_MAX_REFUSALS], *each_refusal[STATS_MAX_REFUSALS];
 };
 
 static char *words(const char *s)
@@ -186,6 +191,82 @@ static void fill_counters(struct status *st, const struct broker *b)
     st->reply.n_counters = ARRAY_LEN(all);
 }
 
+static void add_result(void *ctx, unsigned op, const char *profile, enum err_reason result, uint64_t n)
+{
+    struct status *st = ctx;
+    size_t i = st->reply.n_results++;
+    Signet__V1__ResultStatus *r = st->each_result[i] = &st->results[i];
+
+    signet__v1__result_status__init(r);
+    r->op = words(op_name(op));
+    r->profile = words(profile);
+    r->result = words(result == ERR_NONE ? "OK" : err_reason_name(result));
+    r->n = n;
+}
+
+static void fill_stage(Signet__V1__StageStatus *out, const struct op *op, const char *stage, const struct stats_times *t)
+{
+    signet__v1__stage_status__init(out);
+    out->op = words(op->name);
+    out->stage = words(stage);
+    out->bounds_us = (uint32_t *)(uintptr_t)stats_bounds_us;
+    out->n_bounds_us = STATS_N_BOUNDS;
+    out->counts = (uint64_t *)(uintptr_t)t->counts;
+    out->n_counts = STATS_N_BOUNDS + 1;
+    out->sum_us = t->sum_us;
+}
+
+static void fill_stages(struct status *st, const struct stats *s)
+{
+    static const char *const stages[] = { [STATS_QUEUE] = "queue", [STATS_TOKEN] = "token", [STATS_TOTAL] = "total" };
+    const struct op *const ops[] = { [STATS_SIGN] = &op_sign, [STATS_VERIFY] = &op_verify };
+
+    for (size_t k = 0; k < STATS_N_KINDS; k++)
+        for (size_t g = 0; g < STATS_N_STAGES; g++) {
+            size_t i = st->reply.n_stages++;
+            st->each_stage[i] = &st->stages[i];
+            fill_stage(&st->stages[i], ops[k], stages[g], &s->times[k][g]);
+        }
+    st->reply.stages = st->each_stage;
+}
+
+static void fill_refusals(struct status *st, const struct stats *s)
+{
+    const struct stats_refusal *r;
+
+    for (size_t i = 0; (r = stats_refusal(s, i)); i++) {
+        Signet__V1__RefusalInfo *out = st->each_refusal[i] = &st->refusals[i];
+        signet__v1__refusal_info__init(out);
+        out->at = r->at;
+        out->uid = r->uid;
+        out->op = words(op_name(r->op));
+        out->profile = words(r->profile);
+        out->reason = words(err_reason_name(r->why.reason));
+        out->text = words(r->why.text);
+        st->reply.n_refusals = i + 1;
+    }
+    st->reply.refusals = st->each_refusal;
+}
+
+static void fill_stats(struct status *st, const struct broker *b)
+{
+    stats_each(&b->stats, st, add_result);
+    st->reply.results = st->each_result;
+    fill_stages(st, &b->stats);
+    fill_refusals(st, &b->stats);
+}
+
+/* Of any token: with one that signs the daemon does. */
+static int64_t proved_at(const struct broker *b)
+{
+    int64_t last = 0;
+
+    for (size_t i = 0; i < b->n_tokens; i++)
+        if (keys_proved_at(b->tokens[i]->keys) > last)
+            last = keys_proved_at(b->tokens[i]->keys);
+    return last;
+}
+
 /* What is said of all tokens, as of the clock, is said once. */
 static bool is_said(const struct status *st, const char *text)
 {
@@ -254,6 +335,8 @@ static bool begin(struct request *rq, struct err *e)
         for (size_t i = 0; i < b->n_tokens; i++)
             fill_signers(st, &b->tokens[i]->signers);
         fill_counters(st, b);
+        fill_stats(st, b);
+        st->reply.proved_at = proved_at(b);
         st->reply.config_generation = rq->conf->generation;
         st->reply.pid = (uint32_t)getpid();
         for (size_t i = 0; i < b->n_tokens; i++) {

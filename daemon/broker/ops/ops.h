@@ -25,6 +25,9 @@ struct op {
 };
 
 const struct op *op_find(Signet__V1__Request__OpCase c);
+/* Its number for the statistics, and its name there by that; 0 is an operation that we do not know. */
+unsigned op_number(const struct op *op);
+const char *op_name(unsigned number);
 
 extern const struct op op_sign, op_sign_batch, op_verify, op_get_keys, op_get_status, op_list_keys, op_generate_key,
     op_import_key, op_reload, op_preview, op_list_profiles, op_list_rings, op_plan_ring, op_rotate_ring,

@@ -101,10 +101,12 @@ static void batch_reply(struct request *rq, struct sign_state *st)
             signing_reply(s, &signs[i]);
             items[i].result_case = SIGNET__V1__SIGN_BATCH_ITEM__RESULT_SIGN;
             items[i].sign = &signs[i];
+            request_count_item(rq, s->profile->name, NULL);
         } else {
             request_error(&errors[i], &s->err);
             items[i].result_case = SIGNET__V1__SIGN_BATCH_ITEM__RESULT_ERROR;
             items[i].error = &errors[i];
+            request_count_item(rq, s->profile ? s->profile->name : "", &s->err);
         }
     }
     batch.items = each;

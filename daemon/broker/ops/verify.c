@@ -106,6 +106,8 @@ static void verified(void *owner, struct job *j, const Signet__Role__Message *m,
     struct err why;
 
     v->job = NULL;
+    if (m)
+        request_count_job(v->rq, STATS_VERIFY, j);
     if (!m || m->of_case != SIGNET__ROLE__MESSAGE__OF_VERIFIED) {
         if (m)
             err_set(&why, ERR_INTERNAL, "a verifier answered with something else than a verdict");
@@ -204,6 +206,8 @@ static void mac_made(void *owner, struct job *j, const Signet__Role__Message *m,
     struct err why;
 
     v->job = NULL;
+    if (m)
+        request_count_job(v->rq, STATS_VERIFY, j);
     if (!d || d->why || d->signature.len != v->alg->hash_len) {
         if (d && d->why)
             channel_why(d->why, &why);
@@ -291,14 +295,15 @@ static bool begin(struct request *rq, struct err *e)
         return err_set(e, ERR_NO_MEMORY, "no memory for another request");
     v->rq = rq;
     rq->state = v;
-    if (*ask->profile && !(v->profile = request_profile(rq, ask->profile, e)))
+    if (*ask->profile && !(v->profile = rq->profile = request_profile(rq, ask->profile, e)))
         return false;
     /* The caller is judged before the token, as far as that can be. */
     if (v->profile ? !policy_may_verify(v->profile, &rq->caller, e) : !may_verify_some(rq, e))
         return false;
     if (!jws_parse(&v->jws, ask->token.data, ask->token.len, rq->conf->config->daemon.max_request, e))
         return false;
-    if (!v->profile && (!(v->profile = profile_of_token(rq, &v->jws, e)) || !policy_may_verify(v->profile, &rq->caller, e)))
+    if (!v->profile && (!(v->profile = rq->profile = profile_of_token(rq, &v->jws, e)) ||
+                        !policy_may_verify(v->profile, &rq->caller, e)))
         return false;
     v->ring = config_ring(rq->conf->config, v->profile->ring);
     if (!audience_ok(v->profile, ask->audience, e) || !tokens_fresh(rq->broker, v->ring, e))
