@@ -39,7 +39,6 @@ struct held *held_new(const Signet__Role__Key *k, int64_t steady_ms)
     h->secret_len = k->secret_len;
     h->seen_ms = steady_ms;
     h->listed = true;
-    read_halves(h, k);
     return h;
 }
 
@@ -55,13 +54,12 @@ void held_free(struct held *h)
     free(h);
 }
 
-void held_update(struct held *h, const Signet__Role__Key *k)
+void held_listed(struct held *h)
 {
     if (h->n_missing || h->gone)
         h->proved_by = 0;
     h->listed = true;
     h->gone = false;
-    read_halves(h, k);
 }
 
 /* The configuration's outside key that this is, and its ring; NULL: none. */
@@ -236,6 +234,16 @@ static void judge(struct held *h, const struct ring_config *ring)
                 h->alg->name, ring->settings.name);
 }
 
+/* Of what was whole a half may be there again a moment later. */
+static void take_halves(struct held *h, const Signet__Role__Key *k)
+{
+    bool lacks = !k->has_private || (strcmp(h->kty, "oct") != 0 && !k->has_public);
+
+    h->n_lacking = lacks ? h->n_lacking + 1 : 0;
+    if (h->n_lacking != 1 || !h->was_proved)
+        read_halves(h, k);
+}
+
 void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c)
 {
     const struct alg *was = h->alg;
@@ -243,6 +251,7 @@ void held_classify(struct held *h, const Signet__Role__Key *k, const struct conf
     h->ring[0] = h->kid[0] = '\0';
     h->trouble = (struct err){ 0 };
     h->alg = NULL;
+    take_halves(h, k);
     const struct ring_config *ring = claim(h, k, c);
     /* Else it is read once: whose name was forgotten for want of memory would no longer be the one that was revoked. */
     if (h->alg != was)
@@ -349,7 +358,7 @@ bool held_is_half(const struct held *h)
 bool held_is_owed(const struct held *h)
 {
     /* OpenSSL does not say that it had no memory: what it cannot read once it may a moment later. */
-    return (held_usable(h) && h->proof == PROOF_NONE) || (h->spki && h->n_unread && h->n_unread < UNREAD_TRIES);
+    return (held_usable(h) && h->proof == PROOF_NONE) || (h->ring[0] && h->n_lacking == 1) || (h->spki && h->n_unread && h->n_unread < UNREAD_TRIES);
 }
 
 bool held_is_named(const struct held *h, const char *name)

@@ -49,6 +49,7 @@ struct held {
     unsigned n_unread;               /* how often in a row its public half could not be read */
     bool listed;                     /* in the listing that is being read, or was last */
     unsigned n_missing;              /* listings in a row without it */
+    unsigned n_lacking;              /* without one of its halves: once says little */
     bool missed_next;                /* it was a next key when it may have gone */
     bool gone;                       /* missing from two */
     /* a bit for each signer, by number from 1 */
@@ -61,9 +62,9 @@ struct held {
 /* NULL: no memory. */
 struct held *held_new(const Signet__Role__Key *k, int64_t steady_ms);
 void held_free(struct held *h);
-/* The same key in a later listing: what may have changed. */
-void held_update(struct held *h, const Signet__Role__Key *k);
-/* Whose it is under this configuration: ring, alg, kid, promises, trouble. */
+/* The same key in a later listing. */
+void held_listed(struct held *h);
+/* What a listing says of it, and whose it is under this configuration: ring, alg, kid, promises, trouble. */
 void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c);
 
 /* What only all together show: two of one kid, two for one URI. */
@@ -95,7 +96,7 @@ bool held_lacks_half(const struct held *h);
 bool held_is_half(const struct held *h);
 /* Ours, whole and in good custody: worth a proof. */
 bool held_usable(const struct held *h);
-/* The same, and nobody could say yet whether it signs. */
+/* The same, and nobody could say yet whether it signs; or a half of it is missing for the first time. */
 bool held_is_owed(const struct held *h);
 /* Whether that is its kid, or, of one without, its CKA_ID in hexadecimal. */
 bool held_is_named(const struct held *h, const char *name);

@@ -131,7 +131,7 @@ static bool add(struct keys *k, const Signet__Role__Key *key, struct err *e)
     struct held *h = held_by_id(k, key->id);
 
     if (h) {
-        held_update(h, key);
+        held_listed(h);
     } else {
         struct held **more = reallocarray(k->held, k->n_held + 1, sizeof *more);
         if (more)
