@@ -151,17 +151,17 @@ static void wrong_signatures_in_a_row_put_a_key_out_of_use_and_a_right_one_bring
     unit_same_str("what else is wrong stays", err_reason_name(h.trouble.reason), "KEY_EXPORTABLE");
 }
 
-static bool has_private_after(struct held *h, Signet__Role__Key *k, bool listed)
+static bool has_private_after(struct held *h, Signet__Role__Key *k, bool listed, int64_t steady_ms)
 {
     struct ring_config ring = { .settings.name = "web", .alg = &es256 };
     struct config c = { .rings = &ring, .n_rings = 1 };
 
     k->has_private = k->sensitive = k->never_extractable = listed;
-    held_classify(h, k, &c);
+    held_classify(h, k, &c, steady_ms);
     return h->has_private && h->sensitive;
 }
 
-static void a_half_that_one_listing_lacks_is_not_lost(void)
+static void a_half_is_lost_when_it_has_been_missing_for_some_time(void)
 {
     Signet__Role__Key k = SIGNET__ROLE__KEY__INIT;
 
@@ -172,23 +172,26 @@ static void a_half_that_one_listing_lacks_is_not_lost(void)
     k.is_private = true;
     struct held *h = held_new(&k, 0);
     CU_ASSERT_PTR_NOT_NULL_FATAL(h);
-    CU_ASSERT_FALSE(has_private_after(h, &k, false));
-    CU_ASSERT_TRUE(held_is_owed(h));         /* it is listed again before anybody believes it */
-    CU_ASSERT_FALSE(has_private_after(h, &k, false));
-    CU_ASSERT_FALSE(held_is_owed(h));
-    CU_ASSERT_TRUE(has_private_after(h, &k, true));
+    CU_ASSERT_FALSE(has_private_after(h, &k, false, 1000));
+    CU_ASSERT_TRUE(h->is_doubted_half);      /* it is listed again before anybody believes it */
+    CU_ASSERT_FALSE(has_private_after(h, &k, false, 12000));
+    CU_ASSERT_FALSE(h->is_doubted_half);
+    CU_ASSERT_TRUE(has_private_after(h, &k, true, 13000));
     h->was_proved = true;
-    CU_ASSERT_TRUE(has_private_after(h, &k, false));
-    CU_ASSERT_TRUE(has_private_after(h, &k, true));
-    CU_ASSERT_TRUE(has_private_after(h, &k, false));
-    CU_ASSERT_TRUE(held_is_owed(h));
-    CU_ASSERT_FALSE(has_private_after(h, &k, false));
+    CU_ASSERT_TRUE(has_private_after(h, &k, false, 20000));
+    CU_ASSERT_TRUE(has_private_after(h, &k, false, 29000));
+    CU_ASSERT_TRUE(has_private_after(h, &k, true, 31000));
+    CU_ASSERT_TRUE(has_private_after(h, &k, false, 40000));
+    CU_ASSERT_FALSE(has_private_after(h, &k, false, 50000));
     CU_ASSERT_FALSE(held_is_half(h));        /* it lost it */
+    CU_ASSERT_TRUE(has_private_after(h, &k, true, 51000));
+    held_lost_half(h);                       /* destroyed by us */
+    CU_ASSERT_FALSE(has_private_after(h, &k, false, 52000));
     held_free(h);
 }
 
 static const struct unit_case cases[] = {
-    { "a half that one listing lacks is not lost", a_half_that_one_listing_lacks_is_not_lost },
+    { "a half is lost when it has been missing for some time", a_half_is_lost_when_it_has_been_missing_for_some_time },
     { "half a key is told from one that was brought", half_a_key_is_told_from_one_that_was_brought },
     { "custody is what the attributes prove", custody_is_what_the_attributes_prove },
     { "a URI of two keys names neither", a_uri_of_two_keys_names_neither },

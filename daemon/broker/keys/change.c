@@ -136,7 +136,7 @@ static void destroyed(struct keys *k, const struct change *c, const struct err *
     if (h && e)
         h->stays_ms = clock_steady_ms() + RETRY_HARD_MS;     /* others that may go must not wait for it */
     if (h && !e && c->want.private_only)
-        h->n_lacking++;                  /* that it is gone is no news */
+        held_lost_half(h);
     if (!h || e || c->want.private_only)
         return;
     if (views_state(k, h, clock_now(), &state) && state == KEY_ACTIVE)

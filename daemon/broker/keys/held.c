@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define HALF_DOUBT_MS 10000          /* SoftHSM has been seen to list a key by half for a second, while others log in */
 #define UNREAD_TRIES 3u              /* of a public half: then it is broken */
 
 static void read_halves(struct held *h, const Signet__Role__Key *k)
@@ -234,24 +235,32 @@ static void judge(struct held *h, const struct ring_config *ring)
                 h->alg->name, ring->settings.name);
 }
 
-/* Of what was whole a half may be there again a moment later. */
-static void take_halves(struct held *h, const Signet__Role__Key *k)
+/* What was whole stays so while it is doubted. */
+static void take_halves(struct held *h, const Signet__Role__Key *k, int64_t steady_ms)
 {
     bool lacks = !k->has_private || (strcmp(h->kty, "oct") != 0 && !k->has_public);
 
     h->n_lacking = lacks ? h->n_lacking + 1 : 0;
-    if (h->n_lacking != 1 || !h->was_proved)
+    h->lacks_ms = lacks ? h->lacks_ms ? h->lacks_ms : steady_ms : 0;
+    h->is_doubted_half = lacks && (h->n_lacking == 1 || steady_ms - h->lacks_ms < HALF_DOUBT_MS);
+    if (!h->is_doubted_half || !h->was_proved)
         read_halves(h, k);
 }
 
-void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c)
+void held_lost_half(struct held *h)
+{
+    h->n_lacking = 1;
+    h->lacks_ms = 1;
+}
+
+void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c, int64_t steady_ms)
 {
     const struct alg *was = h->alg;
 
     h->ring[0] = h->kid[0] = '\0';
     h->trouble = (struct err){ 0 };
     h->alg = NULL;
-    take_halves(h, k);
+    take_halves(h, k, steady_ms);
     const struct ring_config *ring = claim(h, k, c);
     /* Else it is read once: whose name was forgotten for want of memory would no longer be the one that was revoked. */
     if (h->alg != was)

@@ -49,7 +49,9 @@ struct held {
     unsigned n_unread;               /* how often in a row its public half could not be read */
     bool listed;                     /* in the listing that is being read, or was last */
     unsigned n_missing;              /* listings in a row without it */
-    unsigned n_lacking;              /* without one of its halves: once says little */
+    unsigned n_lacking;              /* without one of its halves */
+    int64_t lacks_ms;                /* steady: since when; 0: it does not */
+    bool is_doubted_half;            /* for so short a time that it may be there again */
     bool missed_next;                /* it was a next key when it may have gone */
     bool gone;                       /* missing from two */
     /* a bit for each signer, by number from 1 */
@@ -65,7 +67,9 @@ void held_free(struct held *h);
 /* The same key in a later listing. */
 void held_listed(struct held *h);
 /* What a listing says of it, and whose it is under this configuration: ring, alg, kid, promises, trouble. */
-void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c);
+void held_classify(struct held *h, const Signet__Role__Key *k, const struct config *c, int64_t steady_ms);
+/* Its private half was destroyed by us: that it is missing is no news. */
+void held_lost_half(struct held *h);
 
 /* What only all together show: two of one kid, two for one URI. */
 void held_compare(struct held *const *all, size_t n, const struct config *c);

@@ -140,7 +140,7 @@ static bool add(struct keys *k, const Signet__Role__Key *key, struct err *e)
             return err_set(e, ERR_NO_MEMORY, "no memory for the keys of the token");
         k->held[k->n_held++] = h;
     }
-    held_classify(h, key, k->listed->config);
+    held_classify(h, key, k->listed->config, clock_steady_ms());
     return true;
 }
 
@@ -278,6 +278,14 @@ static void list_done(void *owner, struct job *j, const Signet__Role__Message *m
         keys_settled(k);
 }
 
+static bool is_half_doubted(const struct keys *k)
+{
+    for (size_t i = 0; i < k->n_held; i++)
+        if (k->held[i]->is_doubted_half && k->held[i]->ring[0] && k->held[i]->retired_ms == 0)
+            return true;
+    return false;
+}
+
 /* A proof that came to nothing for a reason of the moment is tried again soon. */
 static bool is_proof_owed(const struct keys *k)
 {
@@ -348,7 +356,7 @@ void keys_settled(struct keys *k)
     facts_sweep(k);
     change_next(k, now);
     views_tell(k, now);
-    if (owed && k->list_at_ms > clock_steady_ms() + LIST_RETRY_MS)
+    if ((owed || is_half_doubted(k)) && k->list_at_ms > clock_steady_ms() + LIST_RETRY_MS)
         list_in(k, LIST_RETRY_MS);
     if (!owed && !is_begun(k) && !k->serving) {
         k->serving = true;
