@@ -163,7 +163,7 @@ class WithoutLandlock(Sandboxed, Case):
 
     def test_log_and_status_say_so(self):
         want = ("this kernel has no Landlock (Function not implemented): "
-                "seccomp alone keeps broker and verifiers from files")
+                "seccomp alone keeps broker, verifiers and publisher from files")
         self.assertIn(f"supervisor: the sandbox has less than it could: {want}\n", self.daemon.said())
         state, notices = self.told()
         self.assertEqual((state, notices), ("seccomp", want))
