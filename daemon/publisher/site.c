@@ -2,20 +2,28 @@
 
 #include "daemon/publisher/discovery.h"
 #include "daemon/publisher/jwks.h"
+#include "daemon/publisher/metrics.h"
+#include "daemon/publisher/page.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
 #define PROVED_S 60                  /* a test signature is so young, or the token may be gone */
+#define MAX_MADE (4u * 1024 * 1024)  /* bytes of a page: that of 256 rings with 12 keys each has less than one */
 #define DISCOVERY_MAX_AGE_S 300u     /* an algorithm changes over in days */
 
 static const char jwks_name[] = "/.well-known/jwks.json", oidc_name[] = "/.well-known/openid-configuration",
                   oauth_name[] = "/.well-known/oauth-authorization-server";
 
+/* Made once for a snapshot and second, however often it is asked for. */
+struct made { uint64_t number; int64_t at; struct buf body; };
+enum { MADE_PAGE, MADE_METRICS, MADE_OPEN_METRICS, N_MADE };
+
 struct site {
     struct config *config;
     struct places places;
+    struct made made[N_MADE];
 };
 
 /* What an answer is made of. */
@@ -37,6 +45,8 @@ struct site *site_new(struct config *c)
         return NULL;
     }
     s->config = c;
+    for (size_t i = 0; i < N_MADE; i++)
+        buf_init(&s->made[i].body, MAX_MADE);
     return s;
 }
 
@@ -44,6 +54,8 @@ void site_free(struct site *s)
 {
     if (!s)
         return;
+    for (size_t i = 0; i < N_MADE; i++)
+        buf_clear(&s->made[i].body);
     places_clear(&s->places);
     config_free(s->config);
     free(s);
@@ -209,12 +221,55 @@ static void answer_ready(const struct asked *a)
         http_reply_say(a->r, 200, "ready");
 }
 
+static bool make(const struct asked *a, int what, struct buf *out)
+{
+    return what == MADE_PAGE ? page_write(a->shown, a->now, a->steady_ms, out)
+                             : metrics_write(a->shown, what == MADE_OPEN_METRICS, a->now, a->steady_ms, out);
+}
+
+static void answer_made(const struct asked *a, int what, const char *type)
+{
+    struct made *m = &a->site->made[what];
+
+    if (m->body.len == 0 || m->number != a->shown->number || m->at != a->now) {
+        m->body.len = 0;
+        m->number = a->shown->number;
+        m->at = a->now;
+        if (!make(a, what, &m->body))
+            m->body.len = 0;
+    }
+    if (m->body.len == 0 || !buf_append(&a->r->body, m->body.data, m->body.len)) {
+        http_reply_say(a->r, 503, "no memory");
+        return;
+    }
+    a->r->type = type;
+    snprintf(a->r->cache, sizeof a->r->cache, "no-store");
+}
+
+static void answer_metrics(const struct asked *a)
+{
+    bool open = http_accepts(a->rq->accept, "application/openmetrics-text");
+
+    a->r->vary_accept = true;
+    answer_made(a, open ? MADE_OPEN_METRICS : MADE_METRICS, open ? metrics_open_type : metrics_text_type);
+}
+
+static void answer_index(const struct asked *a)
+{
+    a->r->more = page_fields();
+    if (a->r->more)
+        answer_made(a, MADE_PAGE, "text/html; charset=utf-8");
+    else
+        http_reply_say(a->r, 503, "the page has no policy, and is not shown without one");
+}
+
 static const struct {
     const char *path;
     void (*answer)(const struct asked *a);
     bool is_private;
 } pages[] = {
-    { "/healthz", answer_health, false }, { "/readyz", answer_ready, false },
+    { "/healthz", answer_health, false }, { "/readyz", answer_ready, false }, { "/metrics", answer_metrics, true },
+    { "/", answer_index, true },
 };
 
 /* An address, localhost, or an issuer's: no name that a stranger could have made to point here. */
