@@ -10,6 +10,7 @@
 
 #define EVERY_MS 1000
 #define GIVE_UP_MS 10000             /* it reads nothing for so long: another is to come in its place */
+#define IN_KERNEL 16384              /* bytes that may wait unread there: with more, one that hangs would be found late */
 #define MAX_SET (1024u * 1024)       /* bytes of one ring's set, over its tokens */
 
 typedef Signet__Role__Message Message;
@@ -59,8 +60,10 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 bool publish_to(struct broker *b, int fd, struct err *e)
 {
     struct publishing *p = &b->publishing;
+    const int in_kernel = IN_KERNEL;
 
     publish_end(b);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &in_kernel, sizeof in_kernel);
     *p = (struct publishing){ .channel = channel_new(fd) };
     if (p->channel) {
         p->on_read = event_new(b->base, fd, EV_READ | EV_PERSIST, on_readable, b);
