@@ -53,7 +53,7 @@ class Sandboxed:
         program.write_bytes(b"this is none\n")
         program.chmod(0o755)
         http = f"http: {{listen: {place.dir}/h.sock}}\n"
-        daemon = Plain(place, cls.rings, cls.profiles + http, "", cls.token_settings,
+        daemon = Plain(place, cls.rings, cls.profiles, http, cls.token_settings,
                        env={"SIGNET_TEST_PROGRAM": str(program), **cls.kernel})
         daemon.before = cls.before
         return daemon
