@@ -288,6 +288,8 @@ static void put_latency(struct page *p)
     const Signet__V1__GetStatusReply *s = p->shown->status;
     bool more;
 
+    if (s->n_stages == 0)
+        return;
     page_put(p, "<section><h2>Latency</h2><div class=\"card\"><table><thead><tr><th>Stage</th><th class=\"n\">half</th>"
              "<th class=\"n\">95 %</th><th class=\"n\">99 %</th></tr></thead><tbody>");
     for (size_t i = 0; i < s->n_stages && i < SHOWN_STAGES; i++) {

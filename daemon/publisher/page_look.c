@@ -27,7 +27,7 @@ const char page_style[] =
     ".rings{display:grid;gap:12px}"
     ".ringhead{display:flex;flex-wrap:wrap;gap:2px 12px;align-items:baseline;margin-bottom:8px}"
     "svg{display:block;width:100%;overflow:visible}"
-    "svg text{font-size:12px;fill:var(--soft)}svg text.k{fill:var(--ink)}"
+    "svg text{font-size:12px;fill:var(--soft)}svg text.k{fill:var(--ink);paint-order:stroke;stroke:var(--card);stroke-width:4px}"
     ".line{fill:none;stroke:var(--sign);stroke-width:2}.area{fill:var(--sign);opacity:.14}"
     ".b-sign{fill:var(--sign)}.b-next{fill:var(--next)}.b-old{fill:var(--old)}.b-bad{fill:var(--bad)}.b-bar{fill:var(--sign)}"
     ".b-track{fill:var(--line)}.now{stroke:var(--now);stroke-width:2}svg text.nowt{fill:var(--now);font-weight:600}"

@@ -95,10 +95,19 @@ static const char *words_of(const Key *k)
          : is(k, "retired") ? "retired, its tokens live" : k->state;
 }
 
-static void draw_key(const struct drawing *d, const Key *k, int y)
+static void draw_bars(const struct drawing *d, const Key *k, int y)
 {
     int64_t signs_to = k->retires_at ? k->retires_at : is(k, "retired") ? k->activates_at : d->to;
     int64_t ends = k->ends_at ? k->ends_at : is(k, "active") || is(k, "next") ? signs_to : d->to;
+
+    if (is(k, "next") && k->published)
+        bar(d, "next", y + 16, d->page->now, k->activates_at);
+    bar(d, is(k, "revoked") ? "bad" : "sign", y + 16, k->activates_at, signs_to);
+    bar(d, "old", y + 16, signs_to, ends);
+}
+
+static void name_key(const struct drawing *d, const Key *k, int y)
+{
     char kid[9];
 
     snprintf(kid, sizeof kid, "%s", k->kid);
@@ -115,10 +124,6 @@ static void draw_key(const struct drawing *d, const Key *k, int y)
         page_put(d->page, " signed");
     }
     page_put(d->page, "</text>");
-    if (is(k, "next") && k->published)
-        bar(d, "next", y + 16, d->page->now, k->activates_at);
-    bar(d, is(k, "revoked") ? "bad" : "sign", y + 16, k->activates_at, signs_to);
-    bar(d, "old", y + 16, signs_to, ends);
 }
 
 static void mark(const struct drawing *d, int y, const char *anchor, const char *x, int64_t at)
@@ -138,9 +143,11 @@ static void draw(struct drawing *d)
 
     page_printf(d->page, "<svg height=\"%d\" role=\"img\" aria-label=\"Its keys over time\">", height + 18);
     for (size_t i = 0; i < d->n; i++)
-        draw_key(d, d->keys[i], (int)i * ROW);
+        draw_bars(d, d->keys[i], (int)i * ROW);
     page_printf(d->page, "<line class=\"now\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"14\" y2=\"%d\"/><text class=\"nowt\" x=\"%.2f%%\""
                 " y=\"%d\" text-anchor=\"middle\">now</text>", now, now, height, now, height + 14);
+    for (size_t i = 0; i < d->n; i++)
+        name_key(d, d->keys[i], (int)i * ROW);
     mark(d, height + 14, "start", "0", d->from);
     mark(d, height + 14, "end", "100%", d->to);
     page_put(d->page, "</svg>");
