@@ -21,6 +21,7 @@ static const struct {
     [ROLE_BROKER] = { "broker", false },
     [ROLE_SIGNER] = { "signer", true },
     [ROLE_VERIFIER] = { "verifier", true },
+    [ROLE_PUBLISHER] = { "publisher", false },
 };
 #define N_ROLES (sizeof roles / sizeof *roles)
 static const char prefix[] = "signetd: ";

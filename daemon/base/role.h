@@ -15,7 +15,7 @@
 #define ROLE_MAX_NAME 32
 #define ROLE_APART 100u          /* the first token's signers are numbered from 1, the second's from 101, … */
 
-enum role_kind { ROLE_SUPERVISOR, ROLE_BROKER, ROLE_SIGNER, ROLE_VERIFIER };
+enum role_kind { ROLE_SUPERVISOR, ROLE_BROKER, ROLE_SIGNER, ROLE_VERIFIER, ROLE_PUBLISHER };
 
 const char *role_kind_name(enum role_kind kind);              /* "broker" */
 /* "signetd: broker", "signetd: signer 1" */

@@ -124,7 +124,7 @@ static void enter_landlock(enum role_kind kind)
     struct landlock_rules rules = everything(abi);
 
     if (abi == 0)
-        lack("this kernel has no Landlock (%s): seccomp alone keeps broker and verifiers from files", strerror(errno));
+        lack("this kernel has no Landlock (%s): seccomp alone keeps broker, verifiers and publisher from files", strerror(errno));
     if (kind == ROLE_SIGNER)
         rules = (struct landlock_rules){ .scoped = rules.scoped & SCOPE_SIGNAL };
     /* The supervisor's would be its signers' as well, and so make no difference between them. */
@@ -136,7 +136,7 @@ static void enter_landlock(enum role_kind kind)
         snprintf(self.state, sizeof self.state, "Landlock ABI %d", abi);
 }
 
-/* --- seccomp: broker and verifier -------------------------------------------------------------------- */
+/* --- seccomp: broker, verifier, publisher ------------------------------------------------------------ */
 
 static const int allowed[] = {
     SCMP_SYS(accept4), SCMP_SYS(brk), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(close),

@@ -1,7 +1,7 @@
 /*
  * sandbox: what a process of signetd gives up for good before its work begins.
  *
- * broker, verifier: every file (Landlock), every system call that they have no
+ * broker, verifier, publisher: every file (Landlock), every system call that they have no
  * use for (seccomp: no open, exec, process, socket, signal, ptrace, no new
  * code in memory), every capability. They read strangers' bytes.
  *
@@ -12,7 +12,7 @@
  * give up besides is to send signals to others (Landlock, from ABI 6 on).
  *
  * A refused call fails with EPERM and nobody is killed: what we forgot to allow
- * must not end the service. Broker and verifier log it, the kernel does for
+ * must not end the service. Those three log it, the kernel does for
  * the others (audit). What the kernel lacks is gone without, and said.
  *
  * In a build with -Dtesting=true the environment makes the kernel an older

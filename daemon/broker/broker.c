@@ -11,6 +11,7 @@
 #include "daemon/broker/broker_private.h"
 #include "daemon/broker/connection.h"
 #include "daemon/broker/ops/ops.h"
+#include "daemon/broker/publish.h"
 #include "daemon/broker/request.h"
 #include "daemon/broker/tokens.h"
 #include "daemon/broker/work.h"
@@ -231,6 +232,16 @@ static void take_peer(struct broker *b, const Signet__Role__Attach *a, int *fd, 
     }
 }
 
+static void take_publisher(struct broker *b, int *fd)
+{
+    struct err e;
+    int taken = *fd;
+
+    *fd = -1;
+    if (!publish_to(b, taken, &e))
+        log_error("the publisher is told nothing: %s", e.text);
+}
+
 static struct pool *signers_of(struct broker *b, uint32_t number)
 {
     struct broker_token *t = tokens_of_signer(b, number);
@@ -251,6 +262,7 @@ static void take_attach(struct broker *b, const Message *m, int *fd)
     case SIGNET__ROLE__PEER__PEER_ADMIN_SOCKET: take_listener(b, fd, true); break;
     case SIGNET__ROLE__PEER__PEER_SIGNER:       take_peer(b, a, fd, signers_of(b, a->number)); break;
     case SIGNET__ROLE__PEER__PEER_VERIFIER:     take_peer(b, a, fd, &b->verifiers); break;
+    case SIGNET__ROLE__PEER__PEER_PUBLISHER:    take_publisher(b, fd); break;
     default:                                    log_error("the supervisor attached what is not known here"); break;
     }
 }
@@ -258,6 +270,11 @@ static void take_attach(struct broker *b, const Message *m, int *fd)
 static void take_detach(struct broker *b, const Message *m, int *fd)
 {
     bool signer = m->detach->peer == SIGNET__ROLE__PEER__PEER_SIGNER;
+
+    if (m->detach->peer == SIGNET__ROLE__PEER__PEER_PUBLISHER) {
+        publish_end(b);
+        return;
+    }
     struct pool *p = signer ? signers_of(b, m->detach->number) : &b->verifiers;
 
     if (p)
@@ -333,6 +350,7 @@ static void on_tick(evutil_socket_t sock, short what, void *arg)
         pool_tick(&b->tokens[i]->signers, now_ms);
     pool_tick(&b->verifiers, now_ms);
     tokens_tick(b);
+    publish_tick(b);
     connections_tick(b, now_ms);
     if (++n % SWEEP_TICKS == 0)
         accounts_sweep(&b->accounts, now_ms);
@@ -381,6 +399,7 @@ void broker_serving(struct broker *b)
     }
     if (!any || !all || b->serving_told)
         return;
+    publish_tick(b);                     /* who is told that all is there finds it published */
     b->serving_told = true;
     m.of_case = OF(SERVING);
     m.serving = &serving;
@@ -414,6 +433,7 @@ void broker_clear(struct broker *b)
         connection_close(c);
     connections_flush(b);
     requests_flush(b);
+    publish_end(b);
     pool_clear(&b->verifiers);           /* proofs of keys, among others */
     tokens_clear(b);
     accounts_clear(&b->accounts);

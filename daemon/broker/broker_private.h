@@ -36,6 +36,16 @@ struct listener {
     bool admin;
 };
 
+/* The role that shows what we know: publish.c. */
+struct publishing {
+    struct channel *channel;     /* NULL: there is none */
+    struct event *on_read, *on_write;
+    int64_t told_ms;             /* steady: the last snapshot */
+    int64_t unread_ms;           /* steady: since when it has not read all of one; 0: it has */
+    uint64_t version;            /* of the key set in it */
+    bool is_whole;               /* which was known */
+};
+
 struct connection;
 struct request;
 struct broker_token;
@@ -48,6 +58,7 @@ struct broker {
     struct conf *conf;           /* in force; NULL before the first Switch */
     struct conf *pending;        /* said Ready to, not switched to yet */
     struct pool verifiers;
+    struct publishing publishing;
     struct broker_token *tokens[CONFIG_MAX_TOKENS]; size_t n_tokens;
     struct shift *shifts; size_t n_shifts;       /* of each ring of conf */
     int64_t looked_ms;           /* steady: at who can sign */

@@ -403,6 +403,27 @@ bool tokens_set(struct broker *b, int64_t now, struct keys_set *out, struct err 
     return true;
 }
 
+static uint32_t sooner(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+bool tokens_ring_set(struct broker *b, const struct ring_config *r, int64_t now, struct buf *jwks, struct keys_ring_set *out,
+                     struct err *e)
+{
+    *out = (struct keys_ring_set){ NULL, UINT32_MAX, UINT32_MAX };
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        struct keys_ring_set one;
+        if (!keys_ring_set(token_at(b, r, i)->keys, r->settings.name, now, &one, e))
+            return r->n_tokens > 1 ? not_all(b, r->tokens[i], e) : false;
+        if (one.jwks && !jwk_set_append(jwks, one.jwks, strlen(one.jwks)))
+            return err_set(e, ERR_NO_MEMORY, "ring '%s': no memory for its key set", r->settings.name);
+        out->max_age_s = sooner(out->max_age_s, one.max_age_s);
+        out->changes_in_s = sooner(out->changes_in_s, one.changes_in_s);
+    }
+    return true;
+}
+
 const struct keys_page *tokens_page(const struct broker *b, size_t page)
 {
     for (size_t i = 0; i < b->n_tokens; i++) {

@@ -59,6 +59,9 @@ const struct held *tokens_named(struct broker *b, const char *kid, struct broker
  * has those that were known of it last, for as long as that may be served.
  */
 bool tokens_set(struct broker *b, int64_t now, struct keys_set *out, struct err *e);
+/* One ring's over all its tokens: the text is appended to `jwks`, nothing where it has no public key; out->jwks is not set. */
+bool tokens_ring_set(struct broker *b, const struct ring_config *r, int64_t now, struct buf *jwks, struct keys_ring_set *out,
+                     struct err *e);
 const struct keys_page *tokens_page(const struct broker *b, size_t page);
 /* Who waits for a change or a listing of any does so no more. */
 void tokens_forget(struct broker *b, void *owner);

@@ -1,5 +1,6 @@
 #include "daemon/config/checks.h"
 
+#include "daemon/config/places.h"
 #include "daemon/config/value.h"
 #include "daemon/token/token.h"
 #include "proto/jose/claims.h"
@@ -29,6 +30,56 @@ static void check_sockets(const struct checking *k)
     if (d->socket && d->admin_socket && strcmp(d->socket, d->admin_socket) == 0)
         mistake(k->m, tree_line_of(k->root, "daemon", "admin_socket", NULL),
                 "daemon.admin_socket: is the same as daemon.socket");
+}
+
+static void check_http(const struct checking *k)
+{
+    const struct http_config *h = &k->c->http;
+    const struct daemon_config *d = &k->c->daemon;
+    size_t line = tree_line_of(k->root, "http", "listen", NULL);
+
+    if (!h->listen || !h->address_len)
+        return;
+    if (!value_address_is_local(&h->address) && !h->is_public)
+        mistake(k->m, line, "http.listen: others than this machine reach %s: listen at 127.0.0.1 and let a proxy with TLS in"
+                " front pass on what it should, or say 'public: yes', and only key sets, discovery and health are served",
+                h->listen);
+    if ((d->socket && strcmp(d->socket, h->listen) == 0) || (d->admin_socket && strcmp(d->admin_socket, h->listen) == 0))
+        mistake(k->m, line, "http.listen: is a socket of daemon's");
+}
+
+static const struct profile *first_of(const struct config *c, const struct place *p)
+{
+    for (size_t i = 0; i < c->n_profiles; i++) {
+        const struct profile *of = &c->profiles[i];
+        if (p->issuer ? of->issuer && strcmp(of->issuer, p->issuer) == 0
+                      : of->raw && of->ring && strcmp(of->ring, p->rings[0]->settings.name) == 0)
+            return of;
+    }
+    return NULL;
+}
+
+/* Whoever asks for one's keys must not get another's. */
+static void check_places(const struct checking *k)
+{
+    struct places places;
+
+    if (!k->c->http.listen)
+        return;
+    if (!places_find(k->c, &places)) {
+        mistake(k->m, 1, "http: no memory to read it");
+        return;
+    }
+    for (size_t i = 0; i < places.n; i++)
+        for (size_t j = 0; j < i; j++) {
+            const struct place *a = &places.each[i], *b = &places.each[j];
+            if (places_collide(a, b))
+                mistake(k->m, tree_line_of(k->root, "profiles", first_of(k->c, a)->name, "issuer"), "http: the key sets of"
+                        " '%.80s' and '%.80s' would both be at '%.80s/.well-known/jwks.json', and nobody could say which is"
+                        " meant: an issuer with a path of its own (https://login.example/tenant1) has a place of its own",
+                        b->issuer ? b->issuer : b->path, a->issuer ? a->issuer : a->path, a->path);
+        }
+    places_clear(&places);
 }
 
 /* A third: the first try hangs, a second signer's may too, and the third must still be in time. */
@@ -314,6 +365,8 @@ void checks_run(const struct config *c, const struct tree *root, struct mistakes
     struct checking k = { c, root, m };
 
     check_sockets(&k);
+    check_http(&k);
+    check_places(&k);
     if (tree_whole(k.root, "daemon", NULL))
         check_deadline(&k, c->daemon.deadline_ms, "daemon", NULL, NULL);
     check_tokens(&k);

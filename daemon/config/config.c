@@ -3,6 +3,7 @@
 #include "daemon/config/checks.h"
 #include "daemon/config/promises.h"
 #include "daemon/config/setting.h"
+#include "daemon/config/value.h"
 #include "proto/jose/claims.h"
 #include "proto/jose/jwk.h"
 
@@ -18,6 +19,7 @@
 #define YEAR (366 * DAY)
 #define MAX_ID 1024                /* bytes of an issuer, audience */
 #define MAX_CLAIM_NAME 128         /* bytes */
+#define MAX_ORIGIN 255             /* bytes */
 #define MAX_PATH_LEN 4096          /* bytes */
 #define DESCRIPTORS_BESIDE 256u    /* of a broker: channels to 64 signers and 16 verifiers, administrators' connections */
 
@@ -40,6 +42,16 @@ static const struct setting daemon_settings[] = {
     { "frame_timeout", setting_ms, D(frame_timeout_ms), .min = 100, .max = 600000, .unset = "5s" },
 };
 #undef D
+
+static setting_reader read_listen, read_cors;
+
+#define H(field) offsetof(struct http_config, field)
+static const struct setting http_settings[] = {
+    { "listen", read_listen, .max = MAX_PATH_LEN, .flags = SETTING_REQUIRED },
+    { "public", setting_bool, H(is_public), .unset = "no" },
+    { "cors", read_cors, H(origins), H(n_origins), .max = MAX_ORIGIN },
+};
+#undef H
 
 #define T(field) offsetof(struct token_config, field)
 static const struct setting token_settings[] = {
@@ -138,6 +150,40 @@ static void read_allowed(struct reading *r, const struct setting *s, const struc
         p->any_claim = true;
     else
         setting_list(r, s, v, record);
+}
+
+static void read_listen(struct reading *r, const struct setting *s, const struct tree *v, void *record)
+{
+    struct http_config *h = record;
+    static const struct setting text = { "listen", setting_text, offsetof(struct http_config, listen), .max = MAX_PATH_LEN };
+
+    setting_text(r, &text, v, h);
+    if (h->listen && !value_address(h->listen, &h->address, &h->address_len))
+        setting_mistake(r, s, v, "'%.120s' is no address to listen at: write 127.0.0.1:8181, [::1]:8181, or a socket's"
+                        " absolute path of at most 107 bytes", h->listen);
+}
+
+/* As a browser writes it: scheme, host and port, nothing after (RFC 6454 section 6.2). */
+static bool is_origin(const char *text)
+{
+    const char *host = strncmp(text, "https://", 8) == 0 ? text + 8 : strncmp(text, "http://", 7) == 0 ? text + 7 : "";
+
+    return *host && strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]") == strlen(host);
+}
+
+static void read_cors(struct reading *r, const struct setting *s, const struct tree *v, void *record)
+{
+    struct http_config *h = record;
+
+    if (v->kind == TREE_TEXT && strcmp(v->text, "any") == 0) {
+        h->any_origin = true;
+        return;
+    }
+    setting_list(r, s, v, record);
+    for (size_t i = 0; i < h->n_origins; i++)
+        if (!is_origin(h->origins[i]))
+            setting_mistake(r, s, v, "'%.80s' is no origin: write https://app.example or https://app.example:8443, in lower"
+                            " case, with nothing behind", h->origins[i]);
 }
 
 static bool append_json_text(struct buf *out, const char *text)
@@ -250,6 +296,13 @@ static void read_daemon(struct reading *r, size_t line, const struct tree *v, st
         admin->n_uids = 1;
     else
         mistake(r->m, line, "daemon: no memory to read it");
+}
+
+/* Not there: nothing is served by HTTP. */
+static void read_http(struct reading *r, size_t line, const struct tree *v, struct config *c)
+{
+    if (v)
+        setting_map(r, "http", line, v, http_settings, ARRAY_LEN(http_settings), &c->http);
 }
 
 /* The only one; `tokens` has several. */
@@ -410,7 +463,7 @@ static const struct {
     void (*read)(struct reading *r, size_t line, const struct tree *v, struct config *c);
 } sections[] = {
     { "daemon", read_daemon }, { "tokens", read_tokens }, { "token", read_token }, { "rings", read_rings },
-    { "profiles", read_profiles },
+    { "profiles", read_profiles }, { "http", read_http },
 };
 
 static void read_sections(struct reading *r, const struct tree *root, struct config *c)
@@ -497,6 +550,10 @@ void config_free(struct config *c)
     free(c->daemon.socket);
     free(c->daemon.admin_socket);
     allow_clear(&c->daemon.admin);
+    free(c->http.listen);
+    for (size_t i = 0; i < c->http.n_origins; i++)
+        free(c->http.origins[i]);
+    free(c->http.origins);
     for (size_t i = 0; i < c->n_tokens; i++)
         token_clear(&c->tokens[i]);
     free(c->tokens);
@@ -604,6 +661,9 @@ const char *config_needs_restart(const struct config *was, const struct config *
     const char *name = differs("daemon", daemon_settings, ARRAY_LEN(daemon_settings), &was->daemon, &is->daemon);
     char where[CONFIG_TOKEN_WHERE];
 
+    const char *listens = was->http.listen ? was->http.listen : "", *will_listen = is->http.listen ? is->http.listen : "";
+    if (!name && strcmp(listens, will_listen) != 0)
+        return "http.listen";
     if (!name && was->n_tokens != is->n_tokens)
         return "tokens";
     for (size_t i = 0; !name && i < was->n_tokens; i++)

@@ -16,6 +16,8 @@
 #include "proto/cleanup.h"
 #include "proto/jose/alg.h"
 
+#include <sys/socket.h>
+
 #define CONFIG_MAX_TEXT (1024u * 1024)     /* bytes of a file */
 #define CONFIG_MAX_MISTAKES 50u            /* told at once; more are counted */
 
@@ -61,8 +63,15 @@ struct daemon_config {
     uint32_t n_verifiers;                  /* 0: auto */
     uint32_t deadline_ms, drain_timeout_ms, frame_timeout_ms;
 };
+struct http_config {                       /* what the publisher serves; listen NULL: there is none */
+    char *listen;                          /* address:port, [address]:port, or a socket's path */
+    struct sockaddr_storage address; socklen_t address_len;      /* the same */
+    bool is_public;                        /* strangers reach it: keys and health alone */
+    bool any_origin; char **origins; size_t n_origins;           /* of pages that may read the key sets */
+};
 struct config {
     struct daemon_config daemon;
+    struct http_config http;
     struct token_config *tokens; size_t n_tokens;
     struct ring_config *rings; size_t n_rings;
     struct profile *profiles; size_t n_profiles;

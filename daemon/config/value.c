@@ -2,8 +2,11 @@
 
 #include "proto/cleanup.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 #include <time.h>
 
 struct unit { const char *name; int64_t factor; };
@@ -139,4 +142,70 @@ void value_time_write(int64_t t, char out[VALUE_MAX])
 
     if (!gmtime_r(&when, &tm) || strftime(out, VALUE_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
         snprintf(out, VALUE_MAX, "%lld", (long long)t);
+}
+
+/* --- addresses -------------------------------------------------------------------------- */
+
+static bool path_address(const char *text, struct sockaddr_storage *out, socklen_t *out_len)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+    if (strlen(text) >= sizeof a.sun_path)
+        return false;
+    strcpy(a.sun_path, text);
+    memcpy(out, &a, sizeof a);
+    *out_len = sizeof a;
+    return true;
+}
+
+static bool port(const char *text, in_port_t *out)
+{
+    int64_t n;
+
+    if (!value_number(text, &n) || n < 1 || n > UINT16_MAX)
+        return false;
+    *out = htons((uint16_t)n);
+    return true;
+}
+
+bool value_address(const char *text, struct sockaddr_storage *out, socklen_t *out_len)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET };
+    struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+    bool bracket = text[0] == '[';
+    const char *colon = strrchr(text, ':');
+    char host[INET6_ADDRSTRLEN];
+
+    *out = (struct sockaddr_storage){ 0 };
+    if (text[0] == '/')
+        return path_address(text, out, out_len);
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    if (bracket && (len < 2 || colon[-1] != ']'))
+        return false;
+    len -= bracket ? 2 : 0;
+    if (len == 0 || len >= sizeof host)
+        return false;
+    snprintf(host, sizeof host, "%.*s", (int)len, text + bracket);
+    if (bracket) {
+        if (inet_pton(AF_INET6, host, &in6.sin6_addr) != 1 || !port(colon + 1, &in6.sin6_port))
+            return false;
+        memcpy(out, &in6, *out_len = sizeof in6);
+        return true;
+    }
+    if (inet_pton(AF_INET, host, &in.sin_addr) != 1 || !port(colon + 1, &in.sin_port))
+        return false;
+    memcpy(out, &in, *out_len = sizeof in);
+    return true;
+}
+
+bool value_address_is_local(const struct sockaddr_storage *a)
+{
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+
+    memcpy(&in, a, sizeof in);
+    memcpy(&in6, a, sizeof in6);
+    if (a->ss_family == AF_INET)
+        return ntohl(in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return a->ss_family == AF_UNIX || IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
 }

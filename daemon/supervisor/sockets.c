@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,7 +150,25 @@ static bool listen_at(struct listener *l, const char *path, struct err *e)
     return true;
 }
 
-/* --- systemd's, and both together ------------------------------------------------------------------------ */
+/* Its old connections may linger in the kernel when we start again; another listener is still refused. */
+static bool listen_on_port(struct listener *l, const struct http_config *h, struct err *e)
+{
+    const int yes = 1;
+    CLEANUP(closep) int fd = socket(h->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return err_sys(e, "cannot make a socket for http.listen");
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (h->address.ss_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);       /* what is written is what is meant */
+    if (bind(fd, (const struct sockaddr *)&h->address, h->address_len) < 0 || listen(fd, BACKLOG) < 0)
+        return err_sys(e, "http.listen: cannot listen at %s", h->listen);
+    l->fd = fd;
+    fd = -1;
+    return true;
+}
+
+/* --- systemd's, and all together ------------------------------------------------------------------------ */
 
 /* Takes what systemd passed. Each must be a listening Unix stream socket with a name of ours. */
 static bool take_passed(struct sockets *s, struct err *e)
@@ -177,12 +196,17 @@ static bool take_passed(struct sockets *s, struct err *e)
     return all;
 }
 
-bool sockets_open(struct sockets *s, const char *path, const char *admin_path, struct err *e)
+static bool listen_for_http(struct listener *l, const struct http_config *h, struct err *e)
 {
-    *s = (struct sockets){ { .fd = -1 }, { .fd = -1 } };
+    return !h->listen || (h->address.ss_family == AF_UNIX ? listen_at(l, h->listen, e) : listen_on_port(l, h, e));
+}
+
+bool sockets_open(struct sockets *s, const struct config *c, struct err *e)
+{
+    *s = (struct sockets){ { .fd = -1 }, { .fd = -1 }, { .fd = -1 } };
     if (take_passed(s, e) &&
-        (s->user.fd >= 0 || listen_at(&s->user, path, e)) &&
-        (s->admin.fd >= 0 || listen_at(&s->admin, admin_path, e)))
+        (s->user.fd >= 0 || listen_at(&s->user, c->daemon.socket, e)) &&
+        (s->admin.fd >= 0 || listen_at(&s->admin, c->daemon.admin_socket, e)) && listen_for_http(&s->http, &c->http, e))
         return true;
     sockets_close(s);
     return false;
@@ -204,4 +228,5 @@ void sockets_close(struct sockets *s)
 {
     close_one(&s->user);
     close_one(&s->admin);
+    close_one(&s->http);
 }

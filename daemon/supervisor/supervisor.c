@@ -190,7 +190,6 @@ static bool watch_signals(struct supervisor *s)
 
 static bool begin(struct supervisor *s, const char *file, struct err *e)
 {
-    const struct daemon_config *d = &s->source->config->daemon;
     const struct watch_events events = { s, reload_asked, child_ready, child_refused, drained, changed };
 
     /* Opened once: an upgrade on disk never mixes versions. */
@@ -207,7 +206,7 @@ static bool begin(struct supervisor *s, const char *file, struct err *e)
         return err_set(e, ERR_NO_MEMORY, "out of memory");
     s->reload = (struct reload){ .watch = &s->watch, .source = &s->source, .file = file, .generation = 1,
                                  .ended = reload_ended, .ctx = s };
-    if (!reload_init(&s->reload, s->base, e) || !sockets_open(&s->sockets, d->socket, d->admin_socket, e))
+    if (!reload_init(&s->reload, s->base, e) || !sockets_open(&s->sockets, s->source->config, e))
         return false;
     s->watch.sockets = &s->sockets;
     source_begin(s->source, NULL, clock_steady_ms());
@@ -251,7 +250,7 @@ static struct source *load(const char *file)
 
 static int run(const char *file)
 {
-    struct supervisor s = { .exec_fd = -1, .sockets = { { .fd = -1 }, { .fd = -1 } } };
+    struct supervisor s = { .exec_fd = -1, .sockets = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } } };
     struct err e;
     int status = 1;
 

@@ -77,10 +77,11 @@ static bool send_attach(struct child *to, Signet__Role__Peer peer, const struct 
 
 static Signet__Role__Peer peer_of(const struct child *c)
 {
-    return c->kind == ROLE_SIGNER ? SIGNET__ROLE__PEER__PEER_SIGNER : SIGNET__ROLE__PEER__PEER_VERIFIER;
+    return c->kind == ROLE_SIGNER ? SIGNET__ROLE__PEER__PEER_SIGNER :
+           c->kind == ROLE_VERIFIER ? SIGNET__ROLE__PEER__PEER_VERIFIER : SIGNET__ROLE__PEER__PEER_PUBLISHER;
 }
 
-/* A channel between the broker and a signer or verifier, once both are there. */
+/* A channel between the broker and another, once both are there. */
 static void join(struct watch *w, struct child *c)
 {
     int pair[2];
@@ -130,6 +131,8 @@ static void begin(struct watch *w, struct child *c)
         child_enter(c, CHILD_UP);
         evtimer_del(c->timer);
     }
+    if (c == &w->publisher)
+        send_attach(c, SIGNET__ROLE__PEER__PEER_HTTP_SOCKET, NULL, w->sockets->http.fd);
     if (c != &w->broker) {
         join(w, c);
         return;
@@ -209,6 +212,8 @@ void watch_advance(struct watch *w)
         return;
     if (w->broker.state == CHILD_DOWN && due(&w->broker))
         start(w, &w->broker);
+    if (w->source->config->http.listen && w->publisher.state == CHILD_DOWN && due(&w->publisher))
+        start(w, &w->publisher);
     advance_verifiers(w);
     for (size_t i = 0; i < w->n_tokens; i++)
         advance_signers(w, &w->tokens[i]);
@@ -398,13 +403,19 @@ static struct child *verifier_numbered(struct watch *w, uint32_t number)
     return number >= 1 && number <= PLAN_MAX_VERIFIERS ? &w->verifiers[number - 1] : NULL;
 }
 
+static struct child *named(struct watch *w, Signet__Role__Peer peer, uint32_t number)
+{
+    switch (peer) {
+    case SIGNET__ROLE__PEER__PEER_VERIFIER:  return verifier_numbered(w, number);
+    case SIGNET__ROLE__PEER__PEER_PUBLISHER: return &w->publisher;
+    default:                                 return signer_numbered(w, number);
+    }
+}
+
 static bool hear_hung(struct watch *w, struct child *c, const Message *m)
 {
-    uint32_t number = m->hung->signer;
-    bool signer = m->hung->peer != SIGNET__ROLE__PEER__PEER_VERIFIER;
+    struct child *hung = c == &w->broker ? named(w, m->hung->peer, m->hung->signer) : NULL;
     char quoted[256], name[ROLE_MAX_NAME];
-
-    struct child *hung = c != &w->broker ? NULL : signer ? signer_numbered(w, number) : verifier_numbered(w, number);
 
     if (!hung)
         return false;
@@ -550,10 +561,11 @@ static void on_due(void *ctx, struct child *c)
 
 bool watch_each(struct watch *w, watch_visit *visit, void *ctx)
 {
-    struct child *all[1 + PLAN_MAX_VERIFIERS + CONFIG_MAX_TOKENS * PLAN_MAX_SIGNERS];
+    struct child *all[2 + PLAN_MAX_VERIFIERS + CONFIG_MAX_TOKENS * PLAN_MAX_SIGNERS];
     size_t n = 0;
 
     all[n++] = &w->broker;
+    all[n++] = &w->publisher;
     for (unsigned i = 0; i < PLAN_MAX_VERIFIERS; i++)
         all[n++] = &w->verifiers[i];
     for (size_t t = 0; t < w->n_tokens; t++)
@@ -589,7 +601,7 @@ void watch_resume(struct watch *w)
 
 bool watch_all_down(const struct watch *w)
 {
-    bool up = w->broker.state != CHILD_DOWN;
+    bool up = w->broker.state != CHILD_DOWN || w->publisher.state != CHILD_DOWN;
 
     for (unsigned i = 0; i < PLAN_MAX_VERIFIERS; i++)
         up |= w->verifiers[i].state != CHILD_DOWN;
@@ -628,7 +640,8 @@ const char *watch_trouble(const struct watch *w)
 
 bool watch_settled(const struct watch *w)
 {
-    bool all = w->broker.state == CHILD_UP && w->verifiers[0].state == CHILD_UP;
+    bool publishes = !w->source->config->http.listen || w->publisher.state == CHILD_UP || w->publisher.failures > 0;
+    bool all = w->broker.state == CHILD_UP && w->verifiers[0].state == CHILD_UP && publishes;
 
     for (size_t t = 0; t < w->n_tokens; t++)
         for (unsigned i = 0; i < w->tokens[t].n_signers; i++) {
@@ -643,7 +656,7 @@ bool watch_init(struct watch *w, struct event_base *base, int exec_fd, const str
     bool ok = true;
 
     *w = (struct watch){ .handler = { base, exec_fd, w, on_message, on_ended, on_due }, .events = *ev };
-    ok = child_init(&w->broker, &w->handler, ROLE_BROKER, 0);
+    ok = child_init(&w->broker, &w->handler, ROLE_BROKER, 0) && child_init(&w->publisher, &w->handler, ROLE_PUBLISHER, 0);
     for (unsigned i = 0; i < PLAN_MAX_VERIFIERS; i++)
         ok = child_init(&w->verifiers[i], &w->handler, ROLE_VERIFIER, i + 1) && ok;
     for (unsigned t = 0; t < CONFIG_MAX_TOKENS; t++)
@@ -656,6 +669,7 @@ bool watch_init(struct watch *w, struct event_base *base, int exec_fd, const str
 void watch_clear(struct watch *w)
 {
     child_clear(&w->broker);
+    child_clear(&w->publisher);
     for (unsigned i = 0; i < PLAN_MAX_VERIFIERS; i++)
         child_clear(&w->verifiers[i]);
     for (size_t t = 0; t < CONFIG_MAX_TOKENS; t++) {

@@ -43,7 +43,8 @@ struct watch {
     const struct source *source;             /* the configuration in force, and its number */
     uint32_t generation;
     const struct sockets *sockets;
-    struct child broker, verifiers[PLAN_MAX_VERIFIERS];
+    struct child broker, publisher;          /* the publisher: where the configuration has http */
+    struct child verifiers[PLAN_MAX_VERIFIERS];
     unsigned n_verifiers;                    /* wanted now */
     struct watch_token tokens[CONFIG_MAX_TOKENS];
     size_t n_tokens;

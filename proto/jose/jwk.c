@@ -473,3 +473,18 @@ bool jwk_write(const struct jwk *k, struct buf *json)
         json->len = before;
     return ok;
 }
+
+bool jwk_set_append(struct buf *all, const void *set, size_t len)
+{
+    static const char begin[] = "{\"keys\":[", end[] = "]}";
+    const size_t begin_len = sizeof begin - 1, end_len = sizeof end - 1;
+
+    if (len < begin_len + end_len || memcmp(set, begin, begin_len) != 0 ||
+        memcmp((const char *)set + len - end_len, end, end_len) != 0)
+        return false;
+    if (all->len == 0 || len == begin_len + end_len)
+        return all->len > 0 || buf_append(all, set, len);
+    bool first = all->len == begin_len + end_len;
+    all->len -= end_len;
+    return (first || buf_append_char(all, ',')) && buf_append(all, (const char *)set + begin_len, len - begin_len);
+}

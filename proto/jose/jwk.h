@@ -46,6 +46,12 @@ void jwk_set_free(struct jwk_set *s);
 DEFINE_CLEANUP(struct jwk_set, jwk_set_free)
 /* The same of a document already read. */
 struct jwk_set *jwk_set_of(json_t *doc, struct err *e);
+/*
+ * Adds the keys of a set to another, which may be empty: texts as jwk_write and
+ * {"keys":[…]} without a space make them. False: it is none such, the buffer's
+ * bound, or memory; `all` may then be of no use.
+ */
+bool jwk_set_append(struct buf *all, const void *set, size_t len);
 size_t jwk_set_size(const struct jwk_set *s);
 const struct jwk *jwk_set_at(const struct jwk_set *s, size_t i);
 

@@ -52,7 +52,8 @@ class Sandboxed:
         program = place.dir / "no-program"
         program.write_bytes(b"this is none\n")
         program.chmod(0o755)
-        daemon = Plain(place, cls.rings, cls.profiles, "", cls.token_settings,
+        http = f"http: {{listen: {place.dir}/h.sock}}\n"
+        daemon = Plain(place, cls.rings, cls.profiles, http, cls.token_settings,
                        env={"SIGNET_TEST_PROGRAM": str(program), **cls.kernel})
         daemon.before = cls.before
         return daemon
@@ -86,7 +87,8 @@ class Sandboxed:
 
 class Whole(Sandboxed, Case):
     def test_the_kernel_says_so_of_each_role(self):
-        filters = {"supervisor": 2, "signer": 2, "broker": 3, "verifier": 3}      # each has the supervisor's as well
+        # each has the supervisor's as well
+        filters = {"supervisor": 2, "signer": 2, "broker": 3, "verifier": 3, "publisher": 3}
         roles = self.each()
         self.assertEqual({role for role, _ in roles}, set(filters))
         for role, pid in roles:
@@ -102,7 +104,7 @@ class Whole(Sandboxed, Case):
                 self.assertEqual(int(got[kind], 16) & ~may, 0, f"{role}: {kind}")
 
     def test_who_reads_strangers_bytes_can_do_nothing_else(self):
-        for role in ("broker", "verifier"):
+        for role in ("broker", "verifier", "publisher"):
             self.assertEqual(self.tried(role)[0], NOTHING, role)
         self.works()
 
@@ -131,7 +133,7 @@ class Whole(Sandboxed, Case):
         self.assertIn(f"sandbox {state}\n", self.daemon.cli("status", "--admin")[0].decode())
 
     def test_replaced_roles_are_held_like_the_first(self):
-        for role in ("broker", "verifier"):
+        for role in ("broker", "verifier", "publisher"):
             old = self.daemon.roles()[role]
             for pid in old:
                 os.kill(pid, signal.SIGKILL)
@@ -156,14 +158,14 @@ class WithoutLandlock(Sandboxed, Case):
     kernel = {"SIGNET_TEST_LANDLOCK": "0"}
 
     def test_seccomp_alone_keeps_files_from_them(self):
-        for role in ("broker", "verifier"):
+        for role in ("broker", "verifier", "publisher"):
             self.assertEqual(self.tried(role)[0], NOTHING, role)
         self.assertEqual(self.tried("signer")[0], EVERYTHING)
         self.works()
 
     def test_log_and_status_say_so(self):
         want = ("this kernel has no Landlock (Function not implemented): "
-                "seccomp alone keeps broker and verifiers from files")
+                "seccomp alone keeps broker, verifiers and publisher from files")
         self.assertIn(f"supervisor: the sandbox has less than it could: {want}\n", self.daemon.said())
         state, notices = self.told()
         self.assertEqual((state, notices), ("seccomp", want))
@@ -174,7 +176,7 @@ class WithoutSeccomp(Sandboxed, Case):
     kernel = {"SIGNET_TEST_SECCOMP": "0"}
 
     def test_landlock_alone_keeps_files_from_them(self):
-        for role in ("broker", "verifier"):
+        for role in ("broker", "verifier", "publisher"):
             self.assertEqual(self.tried(role)[0], {**OPEN, **NO_FILES, "send its parent a signal": "EPERM"}, role)
             self.assertEqual(self.status_of(self.one(role))["Seccomp"], "0")
         self.works()
@@ -192,7 +194,7 @@ class WithoutBoth(Sandboxed, Case):
     kernel = {"SIGNET_TEST_SECCOMP": "0", "SIGNET_TEST_LANDLOCK": "0"}
 
     def test_everything_is_open(self):
-        for role in ("supervisor", "broker", "signer", "verifier"):
+        for role in ("supervisor", "broker", "signer", "verifier", "publisher"):
             self.assertEqual(self.tried(role)[0], OPEN, role)
         self.works()
         self.assertEqual(self.told()[0], "none")

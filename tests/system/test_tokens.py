@@ -1,6 +1,8 @@
 """A ring whose keys are on two tokens: each has keys of its own, all are published, and when the first token is gone the
 second's active key signs; no token that lives is rejected. The first token is behind the module that does wrong."""
+import http.client
 import json
+import socket
 import threading
 import time
 import unittest
@@ -45,7 +47,8 @@ class Tokens(EachCase):
         self.addCleanup(self.control.close)
         self.clock = Time(self.place)
         self.addCleanup(self.clock.close)
-        self.daemon = TwoTokens(self.place, self.rings, PROFILES)
+        self.http = self.place.dir / "h.sock"
+        self.daemon = TwoTokens(self.place, self.rings, PROFILES, f"http: {{listen: {self.http}}}\n")
         self.addCleanup(self.daemon.kill)
 
     def tearDown(self):
@@ -76,6 +79,14 @@ class Tokens(EachCase):
     def published(self):
         return {k["kid"] for k in self.daemon.jwks()["keys"]}
 
+    def published_by_http(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(self.http))
+            s.sendall(b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            reply = http.client.HTTPResponse(s)
+            reply.begin()
+            return {k["kid"] for k in json.loads(reply.read()).get("keys", [])}
+
     def signs_on(self, ring_name="web"):
         return next(r for r in self.json("status", want=None)["rings"] if r["name"] == ring_name)["token"]
 
@@ -96,6 +107,7 @@ class Tokens(EachCase):
         kids = self.kids()
         self.assertEqual(set(kids), {"main", "spare"})
         self.assertEqual(self.published(), set(kids.values()))
+        until("both are published by HTTP", lambda: self.published_by_http() == set(kids.values()))
         self.assertEqual(self.signs_on(), "main")
         self.assertEqual(jwt.get_unverified_header(self.daemon.token("web"))["kid"], kids["main"])
         words = self.daemon.cli("status")[0].decode()

@@ -20,6 +20,8 @@ static const struct {
     { "signetd: signer 1x", ROLE_SUPERVISOR, 0 },
     { "signetd: signer 10000", ROLE_SUPERVISOR, 0 },
     { "signetd: verifier 2", ROLE_VERIFIER, 2 },
+    { "signetd: publisher", ROLE_PUBLISHER, 0 },
+    { "signetd: publisher 1", ROLE_SUPERVISOR, 0 },
     { "", ROLE_SUPERVISOR, 0 },
     { NULL, ROLE_SUPERVISOR, 0 },
 };
@@ -36,7 +38,7 @@ static void names(void)
 
 static void titles_read_back(void)
 {
-    for (enum role_kind kind = ROLE_BROKER; kind <= ROLE_VERIFIER; kind++) {
+    for (enum role_kind kind = ROLE_BROKER; kind <= ROLE_PUBLISHER; kind++) {
         char title[ROLE_MAX_NAME];
         unsigned number;
         role_title(title, kind, 7);

@@ -204,7 +204,7 @@ static uint32_t max_age(const struct keys *k, int64_t now)
 }
 
 /* What is overdue may come with the next refresh: nobody should ask every second meanwhile. */
-static int64_t changes_at(const struct ring_view *v, int64_t now)
+int64_t view_set_changes_at(const struct ring_view *v, int64_t now)
 {
     int64_t at = ring_set_changes_at(v->ring, now);
 
@@ -216,7 +216,7 @@ uint32_t key_set_changes_in(const struct keys *k, int64_t now)
     int64_t soonest = INT64_MAX;
 
     for (size_t i = 0; i < k->n_views; i++) {
-        int64_t at = view_is_public(&k->views[i]) ? changes_at(&k->views[i], now) : INT64_MAX;
+        int64_t at = view_is_public(&k->views[i]) ? view_set_changes_at(&k->views[i], now) : INT64_MAX;
         soonest = at < soonest ? at : soonest;
     }
     return soonest == INT64_MAX ? 0 : soonest - now > UINT32_MAX ? UINT32_MAX : (uint32_t)(soonest - now);

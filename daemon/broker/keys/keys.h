@@ -62,6 +62,9 @@ bool keys_has_secrets(const struct keys *k, const char *ring, int64_t now);
 bool keys_has_public(const struct keys *k, const char *ring);
 /* As keys_fresh, of all rings that are in it. */
 bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e);
+/* One ring's, borrowed until the loop's next turn: jwks NULL: it has no public key. As keys_fresh. */
+struct keys_ring_set { const char *jwks; uint32_t max_age_s, changes_in_s; };
+bool keys_ring_set(struct keys *k, const char *ring, int64_t now, struct keys_ring_set *out, struct err *e);
 const struct keys_page *keys_pages(const struct keys *k, size_t *out_n);
 
 /* For ListKeys and status: every key, foreign ones too. */

@@ -157,6 +157,7 @@ void views_refresh(struct keys *k, int64_t now);
 /* The same whatever was reckoned before: the clock was set, or a fact is known before it is listed. */
 void views_refresh_all(struct keys *k, int64_t now);
 void key_set_clear(struct keys *k);
+int64_t view_set_changes_at(const struct ring_view *v, int64_t now);
 uint32_t key_set_changes_in(const struct keys *k, int64_t now);
 /* The ring's key in place i where it is published; NULL: it is not. Of an HMAC key that means that it verifies. */
 const struct held *view_published(const struct keys *k, const struct ring_view *v, size_t i, int64_t now);

@@ -167,6 +167,17 @@ bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e)
     return true;
 }
 
+bool keys_ring_set(struct keys *k, const char *ring, int64_t now, struct keys_ring_set *out, struct err *e)
+{
+    const struct ring_view *v = fresh_view(k, ring, now, e);
+
+    if (!v)
+        return false;
+    int64_t in_s = view_set_changes_at(v, now) - now;
+    *out = (struct keys_ring_set){ v->jwks, (uint32_t)ring_copy_max_age(v->ring, now), in_s > UINT32_MAX ? UINT32_MAX : (uint32_t)in_s };
+    return true;
+}
+
 /* --- who signs ---------------------------------------------------------------------------------------------- */
 
 /* The key whose turn it is was not even asked for a proof: a signer or verifier was not there for it. */

@@ -308,16 +308,17 @@ static bool is_ready(const struct broker *b, struct err *e)
     return any && pool_serves(&b->verifiers, e);
 }
 
-static bool begin(struct request *rq, struct err *e)
+/* NULL: no memory. */
+static struct status *status_new(struct broker *b, const struct conf *conf, bool admin, struct err *e)
 {
-    struct broker *b = rq->broker;
-    const struct config *c = rq->conf->config;
+    const struct config *c = conf->config;
     int64_t now = clock_now();
-    Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
-    CLEANUP(status_freep) struct status *st = calloc(1, sizeof *st);
+    struct status *st = calloc(1, sizeof *st);
 
-    if (!st)
-        return err_set(e, ERR_NO_MEMORY, "no memory for the status");
+    if (!st) {
+        err_set(e, ERR_NO_MEMORY, "no memory for the status");
+        return NULL;
+    }
     signet__v1__get_status_reply__init(&st->reply);
     st->reply.version = words(SIGNET_VERSION);
     st->reply.started_at = b->started_at;
@@ -331,13 +332,13 @@ static bool begin(struct request *rq, struct err *e)
         fill_ring(st, i, b, &c->rings[i], now);
     st->reply.rings = st->each_ring;
     st->reply.n_rings = c->n_rings;
-    if (rq->conn->admin) {
+    if (admin) {
         for (size_t i = 0; i < b->n_tokens; i++)
             fill_signers(st, &b->tokens[i]->signers);
         fill_counters(st, b);
         fill_stats(st, b);
         st->reply.proved_at = proved_at(b);
-        st->reply.config_generation = rq->conf->generation;
+        st->reply.config_generation = conf->generation;
         st->reply.pid = (uint32_t)getpid();
         for (size_t i = 0; i < b->n_tokens; i++) {
             st->speaking = token_name(b->tokens[i]);
@@ -350,6 +351,29 @@ static bool begin(struct request *rq, struct err *e)
         st->reply.notices = st->notices;
         st->reply.n_notices = st->n_notices;
     }
+    return st;
+}
+
+bool op_pack_status(struct broker *b, struct buf *out, struct err *e)
+{
+    CLEANUP(status_freep) struct status *st = status_new(b, b->conf, true, e);
+
+    if (!st)
+        return false;
+    size_t len = signet__v1__get_status_reply__get_packed_size(&st->reply);
+    if (!buf_reserve(out, len))
+        return err_set(e, ERR_NO_MEMORY, "no memory for the status, or it has more than %zu bytes", out->max);
+    out->len += signet__v1__get_status_reply__pack(&st->reply, out->data + out->len);
+    return true;
+}
+
+static bool begin(struct request *rq, struct err *e)
+{
+    Signet__V1__Reply r = SIGNET__V1__REPLY__INIT;
+    CLEANUP(status_freep) struct status *st = status_new(rq->broker, rq->conf, rq->conn->admin, e);
+
+    if (!st)
+        return false;
     r.result_case = SIGNET__V1__REPLY__RESULT_GET_STATUS;
     r.get_status = &st->reply;
     request_reply(rq, &r);

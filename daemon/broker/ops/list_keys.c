@@ -131,6 +131,42 @@ static void listing_add(struct listing *l, const struct broker_token *t)
         l->facts[l->n_facts++] = facts[i];
 }
 
+/* --- for the publisher ---------------------------------------------------------------------------- */
+
+/* What is only of use to who administers stays out: it is told each second. */
+static void show_key(struct listing *l, const struct broker_token *t, const struct held *h, int64_t now)
+{
+    Signet__V1__KeyInfo *info = &l->infos[l->n];
+
+    key_info(info, t, h, now);
+    if (info->jwk != protobuf_c_empty_string)
+        free(info->jwk);
+    info->jwk = (char *)(uintptr_t)protobuf_c_empty_string;
+    l->each[l->n++] = info;
+}
+
+bool op_pack_keys(struct broker *b, struct buf *out, struct err *e)
+{
+    Signet__V1__ListKeysReply list = SIGNET__V1__LIST_KEYS_REPLY__INIT;
+    CLEANUP(listing_clear) struct listing l = { 0 };
+    struct err unknown;
+
+    if (!tokens_ready(b, &unknown))
+        return true;
+    if (!listing_init(&l, b, e))
+        return false;
+    for (size_t i = 0; i < b->n_tokens; i++)
+        for (size_t k = 0; k < keys_count(b->tokens[i]->keys) && l.n < OPS_MAX_SHOWN; k++)
+            if (keys_at(b->tokens[i]->keys, k)->ring[0])
+                show_key(&l, b->tokens[i], keys_at(b->tokens[i]->keys, k), clock_now());
+    list.keys = l.each;
+    list.n_keys = l.n;
+    if (!buf_reserve(out, signet__v1__list_keys_reply__get_packed_size(&list)))
+        return err_set(e, ERR_NO_MEMORY, "no memory for %zu keys, or they have more than %zu bytes", l.n, out->max);
+    out->len += signet__v1__list_keys_reply__pack(&list, out->data + out->len);
+    return true;
+}
+
 static bool begin(struct request *rq, struct err *e)
 {
     struct broker *b = rq->broker;

@@ -44,6 +44,8 @@ void reload_ended(struct broker *b, const Signet__Role__ReloadDone *m);
 void profile_info(Signet__V1__ProfileInfo *out, const struct config *c, const struct profile *p);
 
 /* get_status.c: how a ring is; what it points at lies in `t`. */
+/* get_status.c: a GetStatusReply, as administrators have it. */
+bool op_pack_status(struct broker *b, struct buf *out, struct err *e);
 struct ring_troubles { struct err why; Signet__V1__Error trouble, rotation; };
 void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, struct broker *b, const struct ring_config *c,
                  int64_t now);
@@ -70,6 +72,9 @@ int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t n
 Signet__V1__KeyInfo *op_key_copy(const struct broker_token *t, const struct held *h);
 
 /* list_keys.c */
+/* A ListKeysReply of the keys that are in rings, at most OPS_MAX_SHOWN of them, without what nobody looks at; empty while none is known. */
+#define OPS_MAX_SHOWN 1024u
+bool op_pack_keys(struct broker *b, struct buf *out, struct err *e);
 void key_info(Signet__V1__KeyInfo *out, const struct broker_token *t, const struct held *h, int64_t now);
 void key_info_clear(Signet__V1__KeyInfo *i);
 
