@@ -86,6 +86,8 @@ enum { N_FAULT_READING = 0 FAULT_READING(X) };
 struct faults {
     _Atomic uint32_t absent;     /* the token is: no slot has one, no session is known, not even when it is back */
     _Atomic uint32_t n_absences;
+    _Atomic uint64_t oldest_session;     /* C_Sign's count when the oldest was opened that is open, in the process that last
+                                            opened or closed one */
     struct fault_sequence sequence;
     struct fault of[N_FAULT_FUNCTIONS];
 };

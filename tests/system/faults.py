@@ -36,7 +36,7 @@ class Fault(ctypes.Structure):
 
 
 class Layout(ctypes.Structure):
-    _fields_ = [("absent", ctypes.c_uint32), ("n_absences", ctypes.c_uint32),
+    _fields_ = [("absent", ctypes.c_uint32), ("n_absences", ctypes.c_uint32), ("oldest_session", ctypes.c_uint64),
                 ("sequence", Sequence), ("of", Fault * len(FUNCTIONS))]
 
 
@@ -71,6 +71,11 @@ class Control:
 
     def put_back(self):
         self.layout.absent = 0
+
+    def oldest_session(self):
+        """Of those that are open, by how often C_Sign had been called when it was opened, in the process that last opened
+        or closed one."""
+        return self.layout.oldest_session
 
     def arm(self, kind="none", at=0, changes=False):
         """Counts all calls from now on, C_Login's excepted, or those that change the token; `kind` is done at the
