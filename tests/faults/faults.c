@@ -51,7 +51,7 @@ static enum fault_kind due_in_sequence(enum fault_function f)
     struct fault_sequence *s = &control->sequence;
     uint32_t armed = s->armed;
 
-    if (armed == FAULT_DISARMED || f == FAULT_OF_C_Login ||
+    if (armed == FAULT_DISARMED || (armed != FAULT_LOGIN_TOO && f == FAULT_OF_C_Login) ||
         (armed == FAULT_CHANGES && (unsigned)f < (unsigned)N_FAULT_READING))
         return FAULT_NONE;
     uint64_t n = atomic_fetch_add(&s->n_calls, 1) + 1;

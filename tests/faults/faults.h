@@ -50,8 +50,8 @@ enum fault_kind {
     X(C_GenerateKeyPair) X(C_GenerateKey) X(C_CreateObject) X(C_DestroyObject) X(C_SetAttributeValue)
 #define FAULT_FUNCTIONS(X) FAULT_READING(X) FAULT_CHANGING(X)
 
-/* One sequence of the calls of all processes, C_Login's excepted, while it is armed. */
-enum fault_armed { FAULT_DISARMED, FAULT_ALL, FAULT_CHANGES /* only those that change the token count */ };
+/* One sequence of the calls of all processes, while it is armed: ALL but C_Login, which no kill may meet. */
+enum fault_armed { FAULT_DISARMED, FAULT_ALL, FAULT_CHANGES /* only those that change the token */, FAULT_LOGIN_TOO };
 #define FAULT_REMEMBERED 1024u
 
 struct fault_sequence {
