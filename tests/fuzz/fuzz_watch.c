@@ -1,7 +1,7 @@
 /*
  * watch: what the supervisor hears: each part is a message of one role, chosen by a byte, or what else may happen then: a
- * process ends, time passes, a PIN's file changes, the configuration is read again. A role harms nobody but itself, the broker
- * those alone that it names; a PIN goes to its token's signers and nowhere else, and one that was refused to nobody.
+ * process ends, time passes, a PIN's file changes, the configuration is read again. A role harms nobody but itself, the
+ * broker those alone that it names; a PIN goes to its token's signers and nowhere else, and one that was refused to nobody.
  */
 #include "daemon/supervisor/watch.h"
 

@@ -30,9 +30,11 @@ PLANTED = {
     "signer_says": ("daemon/channel/channel.c", "why->reason > ERR_NONE && why->reason", "why->reason"),
     "verifier_says": ("daemon/channel/channel.c", "why->reason > ERR_NONE && why->reason", "why->reason"),
     # A configuration that was never offered is in force.
-    "supervisor_says": ("daemon/broker/broker.c", "if (!b->pending || b->pending->generation", "if (b->pending && b->pending->generation"),
+    "supervisor_says": ("daemon/broker/broker.c", "if (!b->pending || b->pending->generation",
+                        "if (b->pending && b->pending->generation"),
     # Anyone may have another killed.
-    "watch": ("daemon/supervisor/watch.c", "struct child *hung = c != &w->broker ? NULL : signer", "struct child *hung = signer"),
+    "watch": ("daemon/supervisor/watch.c", "struct child *hung = c != &w->broker ? NULL : signer",
+              "struct child *hung = signer"),
 }
 
 
