@@ -70,6 +70,12 @@ static bool take_sent(struct conn *c, size_t n)
     return true;
 }
 
+/* There is room later; of the last two the kernel has none for now, and signetd is there still. */
+static bool is_blocked(int error)
+{
+    return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
+}
+
 /* False: nothing more can be sent for now. */
 static bool send_some(struct conn *c)
 {
@@ -87,8 +93,8 @@ static bool send_some(struct conn *c)
         return false;
     ssize_t n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0) {
-        c->blocked = errno == EAGAIN;
-        c->deaf = errno != EAGAIN && errno != EINTR;     /* what it said before it closed is read first */
+        c->blocked = is_blocked(errno);
+        c->deaf = !c->blocked && errno != EINTR;         /* what it said before it closed is read first */
         return errno == EINTR;
     }
     c->blocked = (size_t)n < all;

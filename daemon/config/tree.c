@@ -364,7 +364,7 @@ struct tree *tree_read(const char *text, size_t len, struct mistakes *m)
         mistake(m, 1, "no memory to read it");
         return NULL;
     }
-    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)(len ? text : ""), len);      /* no bytes may be NULL */
     if (root_event(&r, &event)) {
         root = node(&r, &event, 0);
         yaml_event_delete(&event);

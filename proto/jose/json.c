@@ -51,23 +51,20 @@ static bool depth_ok(const char *text, size_t len)
 
 /*
  * Where jansson has no memory it may take that for bad syntax, or leave out a
- * letter and say nothing. errno tells mostly; and what is wrong is so twice.
+ * letter or a digit and say nothing; errno is lost with the next number. What
+ * is read is so twice.
  */
 static json_t *load(const void *bytes, size_t len, size_t flags, json_error_t *why)
 {
-    json_t *v = NULL;
+    json_t *v = json_loadb(bytes, len, flags, why);
+    CLEANUP(json_decrefp) json_t *again = json_loadb(bytes, len, flags, why);
+    bool same = v && again ? json_equal(v, again) : !v && !again;
 
-    for (int tries = 0; !v && tries < 2; tries++) {
-        errno = 0;
-        v = json_loadb(bytes, len, flags, why);
-        if (v && errno == ENOMEM) {
-            json_decref(v);
-            v = NULL;
-        } else if (!v && json_error_code(why) == json_error_numeric_overflow) {
-            break;
-        }
-    }
-    return v;
+    errno = same ? 0 : ENOMEM;
+    if (same)
+        return v;
+    json_decref(v);
+    return NULL;
 }
 
 json_t *json_object_read(const void *bytes, size_t len, enum err_reason reason, struct err *e)
@@ -84,7 +81,7 @@ json_t *json_object_read(const void *bytes, size_t len, enum err_reason reason, 
         return NULL;
     }
     json_t *object = load(bytes, len, flags, &at);
-    if (!object && json_error_code(&at) == json_error_numeric_overflow)
+    if (!object && errno != ENOMEM && json_error_code(&at) == json_error_numeric_overflow)
         object = load(bytes, len, flags | JSON_DECODE_INT_AS_REAL, &at);
     if (!object) {
         if (errno == ENOMEM) {

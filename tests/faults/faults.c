@@ -51,7 +51,7 @@ static enum fault_kind due_in_sequence(enum fault_function f)
     struct fault_sequence *s = &control->sequence;
     uint32_t armed = s->armed;
 
-    if (armed == FAULT_DISARMED || f == FAULT_OF_C_Login ||
+    if (armed == FAULT_DISARMED || (armed != FAULT_LOGIN_TOO && f == FAULT_OF_C_Login) ||
         (armed == FAULT_CHANGES && (unsigned)f < (unsigned)N_FAULT_READING))
         return FAULT_NONE;
     uint64_t n = atomic_fetch_add(&s->n_calls, 1) + 1;
@@ -85,6 +85,16 @@ static enum fault_kind due(enum fault_function f)
 
 /* --- sessions ----------------------------------------------------------------------------- */
 
+static uint64_t oldest_opened_at(void)
+{
+    uint64_t oldest = control->of[FAULT_OF_C_Sign].n_calls;
+
+    for (size_t i = 0; i < sizeof open_sessions / sizeof *open_sessions; i++)
+        if (open_sessions[i].session && open_sessions[i].opened_at < oldest)
+            oldest = open_sessions[i].opened_at;
+    return oldest;
+}
+
 static void remember_session(CK_SESSION_HANDLE s, CK_SLOT_ID slot)
 {
     for (size_t i = 0; i < sizeof open_sessions / sizeof *open_sessions; i++)
@@ -92,8 +102,9 @@ static void remember_session(CK_SESSION_HANDLE s, CK_SLOT_ID slot)
             open_sessions[i].session = s;
             open_sessions[i].slot = slot;
             open_sessions[i].opened_at = control->of[FAULT_OF_C_Sign].n_calls;
-            return;
+            break;
         }
+    control->oldest_session = oldest_opened_at();
 }
 
 static void forget_sessions(CK_SESSION_HANDLE s, bool all)
@@ -101,6 +112,7 @@ static void forget_sessions(CK_SESSION_HANDLE s, bool all)
     for (size_t i = 0; i < sizeof open_sessions / sizeof *open_sessions; i++)
         if (all || open_sessions[i].session == s)
             open_sessions[i].session = 0;
+    control->oldest_session = oldest_opened_at();
 }
 
 static void drop_sessions(void)
@@ -121,12 +133,8 @@ static void log_out(void)
 static bool is_used_up(void)
 {
     const struct fault *c = &control->of[FAULT_OF_C_Sign];
-    uint64_t oldest = c->n_calls;
 
-    for (size_t i = 0; i < sizeof open_sessions / sizeof *open_sessions; i++)
-        if (open_sessions[i].session && open_sessions[i].opened_at < oldest)
-            oldest = open_sessions[i].opened_at;
-    if (c->kind != FAULT_USED_UP || c->n_calls - oldest <= c->value)
+    if (c->kind != FAULT_USED_UP || c->n_calls - oldest_opened_at() <= c->value)
         return false;
     control->of[FAULT_OF_C_Sign].n_done++;
     return true;

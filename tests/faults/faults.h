@@ -50,8 +50,8 @@ enum fault_kind {
     X(C_GenerateKeyPair) X(C_GenerateKey) X(C_CreateObject) X(C_DestroyObject) X(C_SetAttributeValue)
 #define FAULT_FUNCTIONS(X) FAULT_READING(X) FAULT_CHANGING(X)
 
-/* One sequence of the calls of all processes, C_Login's excepted, while it is armed. */
-enum fault_armed { FAULT_DISARMED, FAULT_ALL, FAULT_CHANGES /* only those that change the token count */ };
+/* One sequence of the calls of all processes, while it is armed: ALL but C_Login, which no kill may meet. */
+enum fault_armed { FAULT_DISARMED, FAULT_ALL, FAULT_CHANGES /* only those that change the token */, FAULT_LOGIN_TOO };
 #define FAULT_REMEMBERED 1024u
 
 struct fault_sequence {
@@ -86,6 +86,8 @@ enum { N_FAULT_READING = 0 FAULT_READING(X) };
 struct faults {
     _Atomic uint32_t absent;     /* the token is: no slot has one, no session is known, not even when it is back */
     _Atomic uint32_t n_absences;
+    _Atomic uint64_t oldest_session;     /* C_Sign's count when the oldest was opened that is open, in the process that last
+                                            opened or closed one */
     struct fault_sequence sequence;
     struct fault of[N_FAULT_FUNCTIONS];
 };

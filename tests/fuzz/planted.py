@@ -1,7 +1,9 @@
-"""planted [HARNESS...]: that the fuzzers find what is wrong. In a copy of the tree a bug is planted for each harness, in the
-code that it is for, which no file of its corpus shows; within ten minutes it must be found. The bugs stand here alone:
-nothing that is built from the tree itself has them. Where a place is not there any more, plant anew.
+"""planted [--seconds N] [HARNESS...]: that the fuzzers find what is wrong. In a copy of the tree a bug is planted for each
+harness, in the code that it is for, which no file of its corpus shows; within ten minutes it must be found, and in as many
+from the same number on nothing may be where none is planted: a harness that is wrong itself finds any bug. The bugs stand
+here alone: nothing that is built from the tree itself has them. Where a place is not there any more, plant anew.
 """
+import argparse
 import os
 import pathlib
 import shutil
@@ -27,6 +29,12 @@ PLANTED = {
     # A failure without a reason is none.
     "signer_says": ("daemon/channel/channel.c", "why->reason > ERR_NONE && why->reason", "why->reason"),
     "verifier_says": ("daemon/channel/channel.c", "why->reason > ERR_NONE && why->reason", "why->reason"),
+    # A configuration that was never offered is in force.
+    "supervisor_says": ("daemon/broker/broker.c", "if (!b->pending || b->pending->generation",
+                        "if (b->pending && b->pending->generation"),
+    # Anyone may have another killed.
+    "watch": ("daemon/supervisor/watch.c", "struct child *hung = c != &w->broker ? NULL : signer",
+              "struct child *hung = signer"),
 }
 
 
@@ -55,33 +63,53 @@ def run(program, *args):
     return subprocess.run([program, *args], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
 
 
-def finds(harness):
-    """Seconds until it was found; None: it was not. A corpus that shows it proves nothing."""
+def finds(harness, program, seconds):
+    """After how many seconds; None: nothing."""
+    found = COPY / f"found-{harness}"
+    shutil.rmtree(found, ignore_errors=True)
+    found.mkdir()
+    began = time.monotonic()
+    status = run(program, "-seed=1", f"-max_total_time={seconds}", "-timeout=20", "-max_len=4096",
+                 f"-artifact_prefix={found}/", found, TREE / "tests/fuzz/corpus" / harness)
+    return time.monotonic() - began if status else None
+
+
+def build_planted(harness):
     name, there, planted = PLANTED[harness]
-    path, corpus, found = COPY / "tree" / name, TREE / "tests/fuzz/corpus" / harness, COPY / f"found-{harness}"
+    path = COPY / "tree" / name
     whole = path.read_text()
     assert whole.count(there) == 1, f"{name} does not have this once: {there}"
     path.write_text(whole.replace(there, planted))
     try:
-        program = build(harness)
+        return build(harness)
     finally:
         path.write_text(whole)
-    shutil.rmtree(found, ignore_errors=True)
-    found.mkdir()
-    assert run(program, *sorted(corpus.iterdir())) == 0, f"a file of corpus/{harness} shows it already"
-    began = time.monotonic()
-    status = run(program, f"-max_total_time={SECONDS}", "-timeout=20", "-max_len=4096", f"-artifact_prefix={found}/", found, corpus)
-    return time.monotonic() - began if status else None
+
+
+def judge(harness, seconds):
+    """What is wrong with it, or how quick it is; a corpus that shows the bug proves nothing."""
+    sound = finds(harness, build(harness), seconds)
+    if sound is not None:
+        return False, f"found something after {sound:.0f} s though NOTHING IS PLANTED"
+    program = build_planted(harness)
+    if run(program, *sorted((TREE / "tests/fuzz/corpus" / harness).iterdir())) != 0:
+        return False, f"A FILE OF corpus/{harness} SHOWS IT already"
+    after = finds(harness, program, seconds)
+    return after is not None, f"found in {after:.0f} s" if after is not None else "NOT FOUND"
 
 
 def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--seconds", type=int, default=SECONDS)
+    options.add_argument("harness", nargs="*")
+    o = options.parse_args()
     failed = 0
     copy_tree()
-    harnesses = sys.argv[1:] or list(PLANTED)
+    harnesses = o.harness or list(PLANTED)
     for harness in harnesses:
-        seconds = finds(harness)
-        failed += seconds is None
-        print(f"{harness}: {f'found in {seconds:.0f} s' if seconds is not None else 'NOT FOUND'}", flush=True)
+        ok, words = judge(harness, o.seconds)
+        failed += not ok
+        print(f"{harness}: {words}", flush=True)
     print(f"{len(harnesses) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

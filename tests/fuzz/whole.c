@@ -104,6 +104,16 @@ void whole_say(enum whole_role role, unsigned field, const uint8_t *packed, size
         put(channel_fd(w.end[role]), bytes, put_field(bytes, field, packed, len));
 }
 
+void whole_attach(const Signet__Role__Attach *a, int fd)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+
+    m.of_case = OF(ATTACH);
+    m.attach = (Signet__Role__Attach *)(uintptr_t)a;
+    if (w.end[WHOLE_SUPERVISOR])
+        send_message(WHOLE_SUPERVISOR, &m, fd);
+}
+
 /* --- the supervisor ---------------------------------------------------------------------------------- */
 
 static void wide(int fd)

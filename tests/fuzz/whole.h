@@ -42,6 +42,9 @@ Signet__V1__Reply *whole_reply(int fd);
 /* What this role says, written to its channel as it is: a field of signet.role.Message and its packed bytes. */
 void whole_say(enum whole_role role, unsigned field, const uint8_t *packed, size_t len);
 
+/* The supervisor attaches that; the descriptor is the caller's still. */
+void whole_attach(const Signet__Role__Attach *a, int fd);
+
 /*
  * Asked before the signer or verifier answers a message of the broker's that has an id. True: it has been answered by
  * whole_say, or is not to be. NULL: they say what is true.

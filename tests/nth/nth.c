@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,12 @@
 REAL(void *, malloc, (size_t));
 REAL(void *, calloc, (size_t, size_t));
 REAL(void *, realloc, (void *, size_t));
+REAL(void, free, (void *));
 
 static struct nth_control own, *control = &own;
 static char me[sizeof own.role];     /* this process's role */
 static uint32_t my_pid;
+static struct nth_held *mine;        /* NULL: nobody asks what we hold */
 
 static void maps(const char *path)
 {
@@ -37,6 +40,16 @@ static void maps(const char *path)
         control = at;
 }
 
+static struct nth_held *a_place(void)
+{
+    for (size_t i = 0; control != &own && i < NTH_PROCESSES; i++) {
+        uint32_t none = 0;
+        if (atomic_compare_exchange_strong(&control->held[i].pid, &none, my_pid))
+            return &control->held[i];
+    }
+    return NULL;
+}
+
 /* The C library hands over main's arguments. */
 __attribute__((constructor)) static void begin(int argc, char **argv)
 {
@@ -46,6 +59,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv)
         strncpy(me, argv[0] + sizeof prefix - 1, sizeof me - 1);
     my_pid = (uint32_t)getpid();
     maps(getenv("SIGNET_NTH_CONTROL"));
+    mine = a_place();
 }
 
 /* Of several processes of the role, one after the other, the first to come by is meant. */
@@ -103,13 +117,30 @@ uint64_t nth_disarm(bool *out_done)
 
 #define CALLER __builtin_return_address(0)
 
+static int64_t size_of(void *block)
+{
+    return mine && block ? (int64_t)malloc_usable_size(block) : 0;
+}
+
+static void *count(void *block)
+{
+    if (mine && block)
+        mine->bytes += size_of(block);
+    return block;
+}
+
 static void *allocate(void *was, size_t n, const void *caller)
 {
+    int64_t before = size_of(was);
+
     if (fails(NTH_ALLOC, caller, ENOMEM))
         return NULL;
-    if (was)
-        return __interceptor_realloc ? __interceptor_realloc(was, n) : __libc_realloc(was, n);
-    return __interceptor_malloc ? __interceptor_malloc(n) : __libc_malloc(n);
+    if (!was)
+        return count(__interceptor_malloc ? __interceptor_malloc(n) : __libc_malloc(n));
+    void *is = __interceptor_realloc ? __interceptor_realloc(was, n) : __libc_realloc(was, n);
+    if (mine && (is || n == 0))
+        mine->bytes -= before;
+    return count(is);
 }
 
 static char *copy(const char *s, size_t n, const void *caller)
@@ -132,7 +163,17 @@ PUBLIC void *calloc(size_t n, size_t size)
 {
     if (fails(NTH_ALLOC, CALLER, ENOMEM))
         return NULL;
-    return __interceptor_calloc ? __interceptor_calloc(n, size) : __libc_calloc(n, size);
+    return count(__interceptor_calloc ? __interceptor_calloc(n, size) : __libc_calloc(n, size));
+}
+
+PUBLIC void free(void *block)
+{
+    if (mine)
+        mine->bytes -= size_of(block);
+    if (__interceptor_free)
+        __interceptor_free(block);
+    else
+        __libc_free(block);
 }
 
 PUBLIC void *realloc(void *was, size_t n)

@@ -20,7 +20,7 @@ def names_in(macro):
 CHANGING = names_in("FAULT_CHANGING")            # the calls that change the token
 FUNCTIONS = names_in("FAULT_READING") + CHANGING
 KINDS = [kind.lower() for kind in re.findall(r"^    FAULT_(\w+),", HEADER, re.M)]
-DISARMED, ALL, CHANGES = range(3)                # enum fault_armed
+DISARMED, ALL, CHANGES, LOGIN_TOO = range(4)     # enum fault_armed
 REMEMBERED = int(re.search(r"#define FAULT_REMEMBERED (\d+)u", HEADER)[1])
 MODULE = str((BUILD / "tests/faults/faults.so").resolve())
 
@@ -36,7 +36,7 @@ class Fault(ctypes.Structure):
 
 
 class Layout(ctypes.Structure):
-    _fields_ = [("absent", ctypes.c_uint32), ("n_absences", ctypes.c_uint32),
+    _fields_ = [("absent", ctypes.c_uint32), ("n_absences", ctypes.c_uint32), ("oldest_session", ctypes.c_uint64),
                 ("sequence", Sequence), ("of", Fault * len(FUNCTIONS))]
 
 
@@ -72,13 +72,17 @@ class Control:
     def put_back(self):
         self.layout.absent = 0
 
-    def arm(self, kind="none", at=0, changes=False):
-        """Counts all calls from now on, C_Login's excepted, or those that change the token; `kind` is done at the
-        `at`th."""
+    def oldest_session(self):
+        """Of those that are open, by how often C_Sign had been called when it was opened, in the process that last opened
+        or closed one."""
+        return self.layout.oldest_session
+
+    def arm(self, kind="none", at=0, armed=ALL):
+        """Counts these calls from now on; `kind` is done at the `at`th."""
         s = self.layout.sequence
         s.armed = DISARMED
         s.kind, s.at, s.n_calls, s.n_done = KINDS.index(kind), at, 0, 0
-        s.armed = CHANGES if changes else ALL
+        s.armed = armed
 
     def disarm(self):
         """Was it done? Then at the last of the calls."""

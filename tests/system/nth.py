@@ -8,11 +8,16 @@ from rig import BUILD, Daemon
 
 HEADER = (pathlib.Path(__file__).resolve().parent.parent / "nth/nth.h").read_text()
 KINDS = [kind.lower() for kind in re.findall(r"^    NTH_(\w+),", HEADER, re.M)]
+PROCESSES = int(re.search(r"#define NTH_PROCESSES (\d+)u", HEADER)[1])
+
+
+class Held(ctypes.Structure):
+    _fields_ = [("pid", ctypes.c_uint32), ("bytes", ctypes.c_int64)]
 
 
 class Layout(ctypes.Structure):
     _fields_ = [("kind", ctypes.c_uint32), ("pid", ctypes.c_uint32), ("role", ctypes.c_char * 32), ("at", ctypes.c_uint64),
-                ("n_calls", ctypes.c_uint64), ("n_done", ctypes.c_uint64)]
+                ("n_calls", ctypes.c_uint64), ("n_done", ctypes.c_uint64), ("held", Held * PROCESSES)]
 
 
 class Control:
@@ -42,6 +47,10 @@ class Control:
         """(how many there were, whether one failed)"""
         self.layout.kind = KINDS.index("disarmed")
         return self.layout.n_calls, self.layout.n_done > 0
+
+    def held(self):
+        """{pid: bytes that it has allocated and not freed}, of each process that ever began."""
+        return {h.pid: h.bytes for h in self.layout.held if h.pid}
 
 
 class NthDaemon(Daemon):

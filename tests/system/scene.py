@@ -219,7 +219,7 @@ class Operation(Scene):
     def killed_at(self, kind, at, changes):
         """False: it was done before that call came."""
         self.resume()
-        self.control.arm(kind, at, changes)
+        self.control.arm(kind, at, faults.CHANGES if changes else faults.ALL)
         self.perform()
         if self.control.disarm():
             self.kills[self.control.calls()[-1]] += 1

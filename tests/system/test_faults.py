@@ -445,13 +445,17 @@ class Faults(unittest.TestCase):
         self.assertEqual(set(self.daemon.roles()["signer"]), self.signers)
 
     def test_old_sessions_are_opened_anew(self):
+        """All of them, when the hour is over, and not long before."""
         self.start(signers=1, timed=True)
         self.assertTrue(self.signs()[0])
-        opened, logins = (self.control[f]["calls"] for f in ("C_OpenSession", "C_Login"))
-        self.time.pass_by(3601)
+        signed, logins = (self.control[f]["calls"] for f in ("C_Sign", "C_Login"))
+        self.time.pass_by(3500)
         self.daemon.cli("reload")
-        until("they are opened anew", lambda: self.signs()[0] and self.control["C_OpenSession"]["calls"] >= opened + 2)
         self.assertTrue(self.signs()[0])
+        self.assertLess(self.control.oldest_session(), signed, "none is old: nothing would be shown")
+        self.time.pass_by(101)
+        self.daemon.cli("reload")
+        until("none of before is open", lambda: self.signs()[0] and self.control.oldest_session() >= signed)
         self.assertEqual(self.control["C_Login"]["calls"], logins)
         self.assertEqual(set(self.daemon.roles()["signer"]), self.signers)
 
