@@ -1,15 +1,16 @@
 #include "daemon/broker/queue.h"
 
-/* A lane that was empty is served last in this round. */
+/* After those that have used as much: they take turns. */
 static void join(struct queue *q, struct lane *l)
 {
-    if (q->turn) {
-        l->next = q->turn->next;
-        q->turn->next = l;
-    } else {
-        l->next = l;
-    }
-    q->turn = l;
+    struct lane **at = &q->lanes;
+
+    if (l->used_us < q->used_us)
+        l->used_us = q->used_us;
+    while (*at && (*at)->used_us <= l->used_us)
+        at = &(*at)->next;
+    l->next = *at;
+    *at = l;
 }
 
 void queue_push(struct queue *q, struct lane *l, struct queue_item *i)
@@ -40,24 +41,23 @@ void queue_push_first(struct queue *q, struct lane *l, struct queue_item *i)
 
 struct queue_item *queue_peek(const struct queue *q)
 {
-    return q->turn ? q->turn->next->first : NULL;
+    return q->lanes ? q->lanes->first : NULL;
 }
 
-struct queue_item *queue_pop(struct queue *q)
+struct queue_item *queue_pop(struct queue *q, int64_t cost_us)
 {
-    if (!q->turn)
+    struct lane *l = q->lanes;
+
+    if (!l)
         return NULL;
-    struct lane *l = q->turn->next;
     struct queue_item *i = l->first;
+    q->lanes = l->next;
+    q->used_us = l->used_us;
+    l->used_us += cost_us;
     l->first = i->next;
     l->n--;
     q->n--;
-    if (l->n > 0) {
-        q->turn = l;
-    } else if (l == q->turn) {
-        q->turn = NULL;
-    } else {
-        q->turn->next = l->next;
-    }
+    if (l->n > 0)
+        join(q, l);
     return i;
 }
