@@ -70,6 +70,7 @@ static void close_peer(struct peer *peer)
 /* What it had is given to others; last first, so that the order stays. */
 static void give_on(struct pool *p, struct peer *peer, bool suspect)
 {
+    peer->relieved |= peer->n_given > 0;
     for (size_t i = peer->n_given; i-- > 0;) {
         struct job *j = peer->given[i];
         j->n_lost += suspect;
@@ -127,7 +128,6 @@ void peer_failed(struct peer *peer, const struct err *why)
 void peer_busy(struct peer *peer, const struct err *why)
 {
     not_ready(peer);
-    peer->relieved = true;
     peer->why = *why;
     give_on(peer->pool, peer, false);
 }

@@ -19,7 +19,7 @@
 
 #define POOL_DEPTH 32u           /* jobs with a peer at most: what it answers at once is read at once */
 #define POOL_FIRST 4u            /* of a kind that has not shown yet how long it takes */
-#define POOL_AHEAD_US 16000      /* work given to a peer: more is one job alone; the rest waits here, where fairness and deadlines live */
+#define POOL_AHEAD_US 16000      /* work given ahead, or one job; the rest waits here, where fairness and deadlines live */
 #define POOL_AHEAD_BYTES (CHANNEL_MAX_OUT / 2)   /* jobs on the way to one peer; key sets have the other half */
 #define POOL_PATIENCE_MS 1000    /* after the last peer was lost: another is mostly there sooner */
 #define POOL_MAX_PEERS 64u
@@ -40,7 +40,7 @@ struct peer {
     uint32_t restarts;
     bool ready;                  /* takes work */
     bool hung;                   /* told to the supervisor: its end is near */
-    bool relieved;               /* it logged in again: it may answer what was given to others meanwhile */
+    bool relieved;               /* what it had was given to others: it may answer it still */
     bool dirty;                  /* something waits to be written */
     bool failed;                 /* it, or the one before it, said why it cannot serve */
     struct err why;              /* not ready: the reason; ERR_NONE: still starting */
@@ -68,7 +68,7 @@ struct job {
     uint32_t timeout_ms;         /* a peer that is at it for longer is hung */
     unsigned n_lost;             /* peers that ended while they had it; more than 0: it goes alone */
     unsigned peer;               /* that answered */
-    unsigned kind;               /* jobs of one take about as long: below POOL_KINDS; 0: as long as they take, and for nothing */
+    unsigned kind;               /* below POOL_KINDS: jobs of one take about as long; 0: not measured, and for nothing */
     int64_t cost_us;             /* what it was expected to take when it was given */
     size_t len;                  /* bytes of its message, about: they wait here where they are too many for the way */
     unsigned not_peer;           /* preferably another than this number; 0: any */

@@ -1,10 +1,13 @@
 #include "daemon/base/clock.h"
+#include "daemon/base/log.h"
 #include "daemon/broker/pool.h"
 #include "tests/support/unit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OF(name) SIGNET__ROLE__MESSAGE__OF_##name
 #define FAR INT64_MAX
@@ -57,7 +60,8 @@ static bool submit_long(struct account *a, char name, int64_t deadline_ms, size_
 
     j->name = name;
     j->job = (struct job){ .account = a, .deadline_ms = deadline_ms, .timeout_ms = 100, .done = job_done_, .owner = &t,
-                           .send = job_send, .free = job_free, .len = len, .kind = name >= 'A' && name <= 'Z' ? SLOW : QUICK };
+                           .kind = name >= 'A' && name <= 'Z' ? SLOW : QUICK, .len = len,
+                           .send = job_send, .free = job_free };
     return pool_submit(&t.pool, &j->job, e);
 }
 
@@ -244,6 +248,42 @@ static void an_answer_to_nothing_is_dropped(void)
     unit_same_str("nothing", t.said, "");
     serve(1, got, true);
     unit_same_str("the true one", t.said, "a ");
+    finish();
+}
+
+/* What is written to stderr while it answers, and is heard. */
+static void log_of_answers(unsigned number, char *out, size_t size)
+{
+    int pipe_fd[2], kept = dup(STDERR_FILENO);
+    char got[8];
+
+    CU_ASSERT_FATAL(pipe2(pipe_fd, O_NONBLOCK) == 0 && kept >= 0);
+    dup2(pipe_fd[1], STDERR_FILENO);
+    serve(number, got, true);
+    log_flush();
+    dup2(kept, STDERR_FILENO);
+    ssize_t n = read(pipe_fd[0], out, size - 1);
+    out[n < 0 ? 0 : n] = '\0';
+    close(pipe_fd[0]);
+    close(pipe_fd[1]);
+    close(kept);
+}
+
+/* It lost the token: what it had was given to the other. Its answers on the way are nothing to warn of. */
+static void what_a_peer_that_failed_answers_still_is_no_news(void)
+{
+    struct err e, why = { .reason = ERR_TOKEN_FAILED, .text = "the token is gone" };
+    char got[8], said[256];
+
+    begin();
+    submit(&t.one, 'a', FAR, &e);
+    pool_flush(&t.pool, 0);
+    peer_failed(&t.pool.peers[0], &why);
+    pool_flush(&t.pool, 0);
+    serve(2, got, true);
+    unit_same_str("done by the other", t.said, "a ");
+    log_of_answers(1, said, sizeof said);
+    unit_same_str("logged", said, "");
     finish();
 }
 
@@ -566,6 +606,7 @@ static const struct unit_case cases[] = {
     { "a peer whose answer was not read yet does not hang", a_peer_whose_answer_was_not_read_yet_does_not_hang },
     { "what is too late costs no peer anything", what_is_too_late_costs_no_peer_anything },
     { "an answer to nothing is dropped", an_answer_to_nothing_is_dropped },
+    { "what a peer that failed answers still is no news", what_a_peer_that_failed_answers_still_is_no_news },
     { "nobody there is said at once, with the reason", nobody_there_is_said_at_once_with_the_reason },
     { "an outage is UNAVAILABLE and says since when", an_outage_is_unavailable_and_says_since_when },
     { "work waits for the successor of the last, but not for long",
