@@ -26,11 +26,10 @@ struct account {
     uid_t uid;
     struct lane lanes[N_LANES];
     struct pace paces[N_LANES];            /* of the lanes */
+    struct lane turns;                     /* its connections that have frames to be taken */
     size_t n_connections, n_requests;      /* alive */
     size_t n_jobs;                         /* waiting or with a peer */
     size_t n_bytes;                        /* of its requests, jobs and replies, about */
-    uint64_t turn;                         /* of the broker, in which it has spent: */
-    int64_t spent_us;                      /* on beginning requests */
     int64_t seen_ms;                       /* monotonic: its last request */
     struct rate *rates;                    /* one a profile of the configuration `rates_of` */
     uint32_t rates_of;

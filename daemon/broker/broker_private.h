@@ -54,7 +54,7 @@ struct broker {
     struct listener listeners[2];        /* signet.sock, admin.sock */
     struct connection *connections;
     size_t n_connections;
-    uint64_t n_turns;
+    struct queue turns;          /* of connections, to have a frame taken */
     bool more;                   /* connections have something to take still: the loop does not wait */
     struct request *requests;    /* unanswered */
     struct request *ended;       /* to be freed at the end of this turn */

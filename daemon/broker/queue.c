@@ -1,16 +1,22 @@
 #include "daemon/broker/queue.h"
 
-/* After those that have used as much: they take turns. */
-static void join(struct queue *q, struct lane *l)
+/* Before the first that has used more than that. */
+static void insert(struct queue *q, struct lane *l, int64_t than_us)
 {
     struct lane **at = &q->lanes;
 
-    if (l->used_us < q->used_us)
-        l->used_us = q->used_us;
-    while (*at && (*at)->used_us <= l->used_us)
+    while (*at && (*at)->used_us <= than_us)
         at = &(*at)->next;
     l->next = *at;
     *at = l;
+}
+
+/* Before those that have used as much: many may, where one that was alone has gone on and all others begin where it is. */
+static void join(struct queue *q, struct lane *l)
+{
+    if (l->used_us < q->used_us)
+        l->used_us = q->used_us;
+    insert(q, l, l->used_us - 1);
 }
 
 void queue_push(struct queue *q, struct lane *l, struct queue_item *i)
@@ -58,6 +64,6 @@ struct queue_item *queue_pop(struct queue *q, int64_t cost_us)
     l->n--;
     q->n--;
     if (l->n > 0)
-        join(q, l);
+        insert(q, l, l->used_us);
     return i;
 }
