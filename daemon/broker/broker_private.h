@@ -20,7 +20,7 @@
     X(wrong_signatures)     /* by the token, not released */ \
     X(accepted_connections) \
     X(refused_connections) \
-    X(broken_connections)   /* closed for what they sent, or for sending half of it */
+    X(broken_connections)   /* closed for what they sent, for sending half of it, or idle for another uid's */
 
 struct counters {
 #define X(name) uint64_t name;

@@ -84,6 +84,34 @@ static bool identify(struct connection *c, struct err *e)
     return true;
 }
 
+/* Nothing is under way on it, nor on its way in. */
+static bool is_idle(const struct connection *c)
+{
+    uint8_t byte;
+
+    return !c->admin && !c->closed && !c->ending && c->n_requests == 0 && c->in.len == 0 && c->out.len == 0 &&
+           recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
+/* One that is idle goes: of those who have more than this uid the one of who has most, idle for longest. */
+static bool make_room(struct broker *b, const struct account *a)
+{
+    struct connection *found = NULL;
+
+    for (struct connection *c = b->connections; c; c = c->next) {
+        size_t n = c->account->n_connections, most = found ? found->account->n_connections : a->n_connections;
+        if ((n > most || (found && n == most && c->served_ms < found->served_ms)) && is_idle(c))
+            found = c;
+    }
+    if (!found)
+        return false;
+    log_debug("uid %u has %zu connections: an idle one is closed for one of uid %u", (unsigned)found->caller.uid,
+              found->account->n_connections, (unsigned)a->uid);
+    b->counters.broken_connections++;
+    connection_close(found);
+    return true;
+}
+
 /* Strangers to the admin socket do not get in: they would take the administrators' room. */
 static bool may_enter(struct connection *c, struct err *e)
 {
@@ -95,7 +123,7 @@ static bool may_enter(struct connection *c, struct err *e)
         return err_set(e, ERR_TOO_MANY_CONNECTIONS, "uid %u has %zu connections, the most that one may have",
                        (unsigned)c->caller.uid, c->account->n_connections);
     /* The administrator gets in however many callers there are. */
-    if (!c->admin && c->broker->n_connections >= d->max_connections)
+    if (!c->admin && c->broker->n_connections >= d->max_connections && !make_room(c->broker, c->account))
         return err_set(e, ERR_TOO_MANY_CONNECTIONS, "signetd has %zu connections, the most that it may have",
                        c->broker->n_connections);
     return true;
@@ -127,7 +155,7 @@ void connection_new(struct broker *b, int fd, bool admin)
         close(fd);
         return;
     }
-    *c = (struct connection){ .broker = b, .fd = fd, .admin = admin };
+    *c = (struct connection){ .broker = b, .fd = fd, .admin = admin, .served_ms = clock_mono_ms() };
     buf_init_secret(&c->in, b->conf->config->daemon.max_request + FRAME_HEADER_LEN + READ_CHUNK);
     buf_init(&c->out, OUT_MAX);
     if (!identify(c, &e) || !(c->account = account_of(&b->accounts, c->caller.uid)) || !may_enter(c, &e)) {
@@ -381,6 +409,7 @@ static void take_turns(struct broker *b)
 static void settle(struct connection *c)
 {
     c->dirty = false;
+    c->served_ms = clock_mono_ms();
     if (!c->ending) {
         compact(c);
         pause_or_go_on(c);

@@ -28,6 +28,7 @@ struct connection {
     size_t in_at, out_at;            /* bytes done with */
     size_t n_in_flight;              /* requests, each item of a batch being one */
     size_t n_requests;               /* alive */
+    int64_t served_ms;               /* monotonic: something was read or written last */
     int64_t half_since_ms;           /* a frame is incomplete since then; 0: none is */
     int64_t stuck_since_ms;          /* output waits since then; 0: none does */
     bool paused;                     /* not read for now */
@@ -39,7 +40,7 @@ struct connection {
     bool dirty;
 };
 
-/* Takes fd: a connection, or its end. */
+/* Takes fd: a connection, or its end. Where there are as many as may be, the longest idle one of a uid that has more goes. */
 void connection_new(struct broker *b, int fd, bool admin);
 /* Queues a reply, whole or not at all: one too long becomes an error. */
 void connection_reply(struct connection *c, const Signet__V1__Reply *r);
