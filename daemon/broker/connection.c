@@ -22,7 +22,7 @@
 static void took_out(struct connection *c, size_t n)
 {
     if (c->account)
-        c->account->n_bytes -= n;
+        account_let_go(c->account, n);
 }
 
 static void connection_free(struct connection *c)
@@ -194,7 +194,7 @@ static bool append_reply(struct connection *c, const Signet__V1__Reply *r)
     protobuf_c_message_pack(&r->base, c->out.data + c->out.len + FRAME_HEADER_LEN);
     c->out.len += FRAME_HEADER_LEN + len;
     if (c->account)
-        c->account->n_bytes += FRAME_HEADER_LEN + len;
+        account_hold(c->account, FRAME_HEADER_LEN + len);
     c->dirty = true;
     return true;
 }

@@ -25,7 +25,7 @@ unsigned peer_called(const struct peer *peer)
 static void finish(struct job *j, const Signet__Role__Message *answer, const struct err *e)
 {
     j->account->n_jobs--;
-    j->account->n_bytes -= j->len;
+    account_let_go(j->account, j->len);
     if (j->owner)
         j->done(j->owner, j, answer, e);
     j->free(j);
@@ -431,7 +431,7 @@ bool pool_submit(struct pool *p, struct job *j, struct err *e)
     }
     j->id = p->next_id++;
     j->account->n_jobs++;
-    j->account->n_bytes += j->len;
+    account_hold(j->account, j->len);
     queue_push(&p->queue, lane, &j->item);
     return true;
 }
