@@ -19,6 +19,7 @@ int64_t clock_wall_ms(void);     /* the same in milliseconds */
 int64_t clock_steady_ms(void);   /* milliseconds since some moment; only differences mean anything */
 int64_t clock_mono_ms(void);     /* the same, but stands still with the machine */
 int64_t clock_mono_us(void);
+int64_t clock_cpu_us(void);      /* that this process has had of a CPU: what others take from it is nobody's to pay here */
 
 /* For people: "2026-11-28T03:46:04Z"; "3d2h", two units at most. Return out. */
 #define CLOCK_TEXT 48

@@ -18,6 +18,7 @@ struct account *account_of(struct accounts *a, uid_t uid)
             return one;
     one = calloc(1, sizeof *one);
     if (one) {
+        one->all = a;
         one->uid = uid;
         one->next = *at;
         *at = one;
@@ -53,6 +54,32 @@ void accounts_clear(struct accounts *a)
             a->buckets[i] = one->next;
             account_free(one);
         }
+}
+
+void account_hold(struct account *a, size_t n)
+{
+    a->n_bytes += n;
+    if (a->all)
+        a->all->n_bytes += n;
+}
+
+void account_let_go(struct account *a, size_t n)
+{
+    a->n_bytes -= n;
+    if (a->all)
+        a->all->n_bytes -= n;
+}
+
+bool account_has_room(const struct account *a, size_t max, struct err *e)
+{
+    size_t all = a->all->n_bytes;
+
+    if (all <= max && a->n_bytes <= max - all)
+        return true;
+    err_set(e, ERR_QUEUE_FULL, "requests and replies of all callers would hold %zu of at most %zu bytes (daemon.max_memory), those of"
+            " uid %u %zu, more than is left: fewer at once, or shorter ones", all, max, (unsigned)a->uid, a->n_bytes);
+    e->retry_after_ms = ACCOUNT_RETRY_MS;
+    return false;
 }
 
 struct rate *account_rate(struct account *a, uint32_t generation, size_t n_profiles, size_t index)

@@ -17,20 +17,21 @@
  * ones: 100 of the longest with the default limits.
  */
 #define ACCOUNT_MAX_BYTES (16u * 1024 * 1024)
+#define ACCOUNT_RETRY_MS 50u               /* who holds too much may ask again then */
 #define ACCOUNT_ITEM_BYTES 4096u           /* that an item holds beside its own bytes: its state, its signature */
 
 enum account_lane { LANE_VERIFIERS, LANE_SIGNERS /* of the first token; the others' follow */,
                     N_LANES = LANE_SIGNERS + CONFIG_MAX_TOKENS };
 
 struct account {
+    struct accounts *all;                  /* NULL: nobody's, and not counted with them */
     uid_t uid;
     struct lane lanes[N_LANES];
     struct pace paces[N_LANES];            /* of the lanes */
+    struct lane turns;                     /* its connections that have frames to be taken */
     size_t n_connections, n_requests;      /* alive */
     size_t n_jobs;                         /* waiting or with a peer */
-    size_t n_bytes;                        /* of its requests, jobs and replies, about */
-    uint64_t turn;                         /* of the broker, in which it has spent: */
-    int64_t spent_us;                      /* on beginning requests */
+    size_t n_bytes;                        /* of its requests, jobs and replies, about: account_hold's */
     int64_t seen_ms;                       /* monotonic: its last request */
     struct rate *rates;                    /* one a profile of the configuration `rates_of` */
     uint32_t rates_of;
@@ -39,13 +40,26 @@ struct account {
     struct account *next;
 };
 
-struct accounts { struct account *buckets[256]; };
+struct accounts {
+    struct account *buckets[256];
+    size_t n_bytes;                        /* of all */
+};
 
 /* NULL: no memory. */
 struct account *account_of(struct accounts *a, uid_t uid);
 /* Frees those that hold nothing and have asked nothing for long enough that their rates are full again. */
 void accounts_sweep(struct accounts *a, int64_t now_ms);
 void accounts_clear(struct accounts *a);
+
+/* It makes us hold so many bytes; it does no more. */
+void account_hold(struct account *a, size_t n);
+void account_let_go(struct account *a, size_t n);
+/*
+ * Whether it may hold what it does, where all may hold max: as long as it is
+ * not more than what is left. So some is left whoever asks, and who holds little
+ * is refused last. Its code is RESOURCE_EXHAUSTED.
+ */
+bool account_has_room(const struct account *a, size_t max, struct err *e);
 
 /* The bucket of profile `index` of configuration `generation`; NULL: no memory. */
 struct rate *account_rate(struct account *a, uint32_t generation, size_t n_profiles, size_t index);

@@ -431,7 +431,8 @@ void broker_clear(struct broker *b)
     listener_close(&b->listeners[1]);
     for (struct connection *c = b->connections; c; c = c->next)
         connection_close(c);
-    connections_flush(b);
+    while (b->connections)               /* some may wait for their turn */
+        connections_flush(b);
     requests_flush(b);
     publish_end(b);
     pool_clear(&b->verifiers);           /* proofs of keys, among others */

@@ -21,7 +21,7 @@
     X(wrong_signatures)     /* by the token, not released */ \
     X(accepted_connections) \
     X(refused_connections) \
-    X(broken_connections)   /* closed for what they sent, or for sending half of it */
+    X(broken_connections)   /* closed for what they sent, for sending half of it, or idle for another uid's */
 
 struct counters {
 #define X(name) uint64_t name;
@@ -66,7 +66,7 @@ struct broker {
     struct listener listeners[2];        /* signet.sock, admin.sock */
     struct connection *connections;
     size_t n_connections;
-    uint64_t n_turns;
+    struct queue turns;          /* of connections, to have a frame taken */
     bool more;                   /* connections have something to take still: the loop does not wait */
     struct request *requests;    /* unanswered */
     struct request *ended;       /* to be freed at the end of this turn */

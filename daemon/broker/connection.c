@@ -13,7 +13,7 @@
 #define OUT_HIGH (256u * 1024)           /* bytes waiting: the caller is not read any more */
 #define OUT_MAX (4u * 1024 * 1024)       /* bytes: what the requests in flight may still add */
 #define STUCK_MS 30000                   /* output that nobody takes for so long ends the connection */
-#define SHARE_US 2000                    /* of a turn for one uid: past it none of its requests is begun */
+#define TURN_US 2000                     /* on beginning requests: the rest, whoever's, have their turn after what came meanwhile */
 #define KEEP_CAP (128u * 1024)           /* an empty buffer larger than this gives its memory back */
 
 /* --- its life -------------------------------------------------------------------------------- */
@@ -22,7 +22,7 @@
 static void took_out(struct connection *c, size_t n)
 {
     if (c->account)
-        c->account->n_bytes -= n;
+        account_let_go(c->account, n);
 }
 
 static void connection_free(struct connection *c)
@@ -84,6 +84,34 @@ static bool identify(struct connection *c, struct err *e)
     return true;
 }
 
+/* Nothing is under way on it, nor on its way in. */
+static bool is_idle(const struct connection *c)
+{
+    uint8_t byte;
+
+    return !c->admin && !c->closed && !c->ending && c->n_requests == 0 && c->in.len == 0 && c->out.len == 0 &&
+           recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
+/* One that is idle goes: of those who have more than this uid the one of who has most, idle for longest. */
+static bool make_room(struct broker *b, const struct account *a)
+{
+    struct connection *found = NULL;
+
+    for (struct connection *c = b->connections; c; c = c->next) {
+        size_t n = c->account->n_connections, most = found ? found->account->n_connections : a->n_connections;
+        if ((n > most || (found && n == most && c->served_ms < found->served_ms)) && is_idle(c))
+            found = c;
+    }
+    if (!found)
+        return false;
+    log_debug("uid %u has %zu connections: an idle one is closed for one of uid %u", (unsigned)found->caller.uid,
+              found->account->n_connections, (unsigned)a->uid);
+    b->counters.broken_connections++;
+    connection_close(found);
+    return true;
+}
+
 /* Strangers to the admin socket do not get in: they would take the administrators' room. */
 static bool may_enter(struct connection *c, struct err *e)
 {
@@ -95,7 +123,7 @@ static bool may_enter(struct connection *c, struct err *e)
         return err_set(e, ERR_TOO_MANY_CONNECTIONS, "uid %u has %zu connections, the most that one may have",
                        (unsigned)c->caller.uid, c->account->n_connections);
     /* The administrator gets in however many callers there are. */
-    if (!c->admin && c->broker->n_connections >= d->max_connections)
+    if (!c->admin && c->broker->n_connections >= d->max_connections && !make_room(c->broker, c->account))
         return err_set(e, ERR_TOO_MANY_CONNECTIONS, "signetd has %zu connections, the most that it may have",
                        c->broker->n_connections);
     return true;
@@ -127,7 +155,7 @@ void connection_new(struct broker *b, int fd, bool admin)
         close(fd);
         return;
     }
-    *c = (struct connection){ .broker = b, .fd = fd, .admin = admin };
+    *c = (struct connection){ .broker = b, .fd = fd, .admin = admin, .served_ms = clock_mono_ms() };
     buf_init_secret(&c->in, b->conf->config->daemon.max_request + FRAME_HEADER_LEN + READ_CHUNK);
     buf_init(&c->out, OUT_MAX);
     if (!identify(c, &e) || !(c->account = account_of(&b->accounts, c->caller.uid)) || !may_enter(c, &e)) {
@@ -166,7 +194,7 @@ static bool append_reply(struct connection *c, const Signet__V1__Reply *r)
     protobuf_c_message_pack(&r->base, c->out.data + c->out.len + FRAME_HEADER_LEN);
     c->out.len += FRAME_HEADER_LEN + len;
     if (c->account)
-        c->account->n_bytes += FRAME_HEADER_LEN + len;
+        account_hold(c->account, FRAME_HEADER_LEN + len);
     c->dirty = true;
     return true;
 }
@@ -252,57 +280,50 @@ static void break_off(struct connection *c, const struct err *e)
     event_del(c->on_read);
 }
 
-/* Reading a request may cost milliseconds before anything is known of it, and nobody waits in a queue for that. */
-static bool has_share(const struct connection *c)
+static enum frame_result next_frame(const struct connection *c, size_t *len)
 {
-    struct account *a = c->account;
-
-    if (a->turn != c->broker->n_turns) {
-        a->turn = c->broker->n_turns;
-        a->spent_us = 0;
-    }
-    return a->spent_us < SHARE_US;
+    return frame_next(c->in.data + c->in_at, c->in.len - c->in_at, c->broker->conf->config->daemon.max_request, len);
 }
 
-static void begin_request(struct connection *c, const uint8_t *bytes, size_t len)
+/* Whether there is something to be taken, and room for it. */
+static bool wants_turn(struct connection *c)
 {
-    int64_t began_us = clock_mono_us();
+    size_t len;
 
-    request_new(c, bytes, len);
-    c->account->spent_us += clock_mono_us() - began_us;
-}
-
-/* Takes all whole frames that there is room for. False: some may be left. */
-static bool take_frames(struct connection *c)
-{
-    size_t max = c->broker->conf->config->daemon.max_request;
-
-    while (!c->closed && !c->ending && !is_full(c) && has_share(c)) {
-        size_t len = 0;
-        struct err e;
-        switch (frame_next(c->in.data + c->in_at, c->in.len - c->in_at, max, &len)) {
-        case FRAME_MORE:
-            if (c->in_at == c->in.len)
-                c->half_since_ms = 0;
-            else if (!c->half_since_ms)
-                c->half_since_ms = clock_mono_ms();
-            return true;
-        case FRAME_READY:
-            c->half_since_ms = 0;
-            c->in_at += FRAME_HEADER_LEN + len;
-            begin_request(c, c->in.data + c->in_at - len, len);
-            break;
-        case FRAME_IS_HTTP2:
-            break_off(c, NULL);
-            return true;
-        case FRAME_BAD:
-            err_set(&e, ERR_REQUEST_TOO_LARGE, "a frame must have 1 to %zu bytes: either this request is too long, or"
-                    " the caller does not speak signet's protocol", max);
-            break_off(c, &e);
-            return true;
-        }
-    }
+    if (c->closed || c->ending || !c->left || is_full(c))
+        return false;
+    if (next_frame(c, &len) != FRAME_MORE)
+        return true;
+    c->left = false;
+    if (c->in_at == c->in.len)
+        c->half_since_ms = 0;
+    else if (!c->half_since_ms)
+        c->half_since_ms = clock_mono_ms();
     return false;
+}
+
+static void take_frame(struct connection *c)
+{
+    size_t len = 0;
+    struct err e;
+
+    switch (next_frame(c, &len)) {
+    case FRAME_MORE:
+        break;
+    case FRAME_READY:
+        c->half_since_ms = 0;
+        c->in_at += FRAME_HEADER_LEN + len;
+        request_new(c, c->in.data + c->in_at - len, len);
+        break;
+    case FRAME_IS_HTTP2:
+        break_off(c, NULL);
+        break;
+    case FRAME_BAD:
+        err_set(&e, ERR_REQUEST_TOO_LARGE, "a frame must have 1 to %zu bytes: either this request is too long, or"
+                " the caller does not speak signet's protocol", (size_t)c->broker->conf->config->daemon.max_request);
+        break_off(c, &e);
+        break;
+    }
 }
 
 static void compact(struct connection *c)
@@ -313,13 +334,10 @@ static void compact(struct connection *c)
         buf_clear(&c->in);
 }
 
-static void advance(struct connection *c)
+static void pause_or_go_on(struct connection *c)
 {
-    c->left = c->in.len && !take_frames(c);
-    if (c->closed || c->ending)
-        return;
-    compact(c);
-    bool pause = c->left || is_full(c);
+    bool pause = c->waits || is_full(c);
+
     if (pause == c->paused)
         return;
     c->paused = pause;
@@ -356,7 +374,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         return;
     }
     c->in.len += (size_t)n;
-    c->dirty = true;                     /* taken at the end of this turn, when everyone's is here */
+    c->dirty = c->left = true;           /* taken at the end of this turn, when everyone's is here */
 }
 
 void connection_done(struct connection *c, size_t n)
@@ -368,54 +386,63 @@ void connection_done(struct connection *c, size_t n)
 
 /* --- once a turn, and now and then ------------------------------------------------------------------ */
 
-static void serve(struct connection *c)
+/* Reading a request may cost milliseconds before anything is known of it: so that is shared out like the token's time. */
+static void take_turns(struct broker *b)
 {
-    c->dirty = false;
-    if (!c->ending)
-        advance(c);
-    if (!c->closed)
-        write_out(c);
-    if (c->out_at == c->out.len && (c->ending || (c->eof && c->n_requests == 0 && !c->left)))
-        connection_close(c);
-    /* No share left, or what it had no room for has just been written: it goes on, and nothing wakes us for it. */
-    c->dirty = !c->closed && !c->ending && c->paused && !is_full(c);
-    c->broker->more = c->broker->more || c->dirty;
+    int64_t began_us = clock_cpu_us(), now_us = began_us, then_us;
+    struct queue_item *i;
+
+    while ((i = queue_peek(&b->turns)) != NULL && now_us - began_us < TURN_US) {
+        struct connection *c = (struct connection *)i;
+        if (wants_turn(c))               /* still: it may have ended meanwhile */
+            take_frame(c);
+        c->waits = wants_turn(c);
+        c->dirty = true;
+        then_us = now_us;
+        now_us = clock_cpu_us();
+        queue_pop(&b->turns, now_us - then_us);
+        if (c->waits)
+            queue_push(&b->turns, &c->account->turns, i);
+    }
 }
 
-/* The first becomes the last, so that each of a uid's connections is once the first to use its share. */
-static void rotate(struct broker *b)
+static void settle(struct connection *c)
 {
-    struct connection *first = b->connections, *last = first;
-
-    if (!first || !first->next)
-        return;
-    while (last->next)
-        last = last->next;
-    b->connections = first->next;
-    b->connections->prev = NULL;
-    last->next = first;
-    first->prev = last;
-    first->next = NULL;
+    c->dirty = false;
+    c->served_ms = clock_mono_ms();
+    if (!c->ending) {
+        compact(c);
+        pause_or_go_on(c);
+    }
+    write_out(c);
+    if (c->out_at == c->out.len && (c->ending || (c->eof && c->n_requests == 0 && !c->left)))
+        connection_close(c);
+    /* What it had no room for has just been written: it goes on, and nothing wakes us for it. */
+    c->dirty = !c->closed && !c->ending && !c->waits && c->paused && !is_full(c);
+    c->broker->more = c->broker->more || c->dirty;
 }
 
 void connections_flush(struct broker *b)
 {
     struct connection *next;
 
-    b->n_turns++;
-    b->more = false;
+    for (struct connection *c = b->connections; c; c = c->next)
+        if (c->dirty && !c->waits && wants_turn(c)) {
+            queue_push(&b->turns, &c->account->turns, &c->item);
+            c->waits = true;
+        }
+    take_turns(b);
+    b->more = b->turns.n > 0;
     for (struct connection *c = b->connections; c; c = next) {
         next = c->next;
         if (!c->closed && c->dirty)
-            serve(c);
-        if (c->closed) {
+            settle(c);
+        if (c->closed && !c->waits) {
             requests_leave(c);
             unlink_one(c);
             connection_free(c);
         }
     }
-    if (b->more)
-        rotate(b);
 }
 
 void connections_tick(struct broker *b, int64_t now_ms)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define ACCEPTS_A_PASS 64            /* then those already here have their turn */
+#define ACCEPTS_A_PASS 4             /* then those already here have their turn */
 #define PAUSE_S 1                    /* out of descriptors: others must close theirs first */
 
 static void pause_accepting(struct listener *l, int error)

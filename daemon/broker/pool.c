@@ -25,7 +25,7 @@ unsigned peer_called(const struct peer *peer)
 static void finish(struct job *j, const Signet__Role__Message *answer, const struct err *e)
 {
     j->account->n_jobs--;
-    j->account->n_bytes -= j->len;
+    account_let_go(j->account, j->len);
     if (j->owner)
         j->done(j->owner, j, answer, e);
     j->free(j);
@@ -70,6 +70,7 @@ static void close_peer(struct peer *peer)
 /* What it had is given to others; last first, so that the order stays. */
 static void give_on(struct pool *p, struct peer *peer, bool suspect)
 {
+    peer->relieved |= peer->n_given > 0;
     for (size_t i = peer->n_given; i-- > 0;) {
         struct job *j = peer->given[i];
         j->n_lost += suspect;
@@ -103,7 +104,7 @@ void pool_clear(struct pool *p)
 
     for (size_t k = 0; k < p->n_peers; k++)
         lose(&p->peers[k], "is not needed any more");
-    while ((i = queue_pop(&p->queue)))
+    while ((i = queue_pop(&p->queue, 0)))
         fail((struct job *)i, ERR_DRAINING, "signetd is ending");
 }
 
@@ -127,7 +128,6 @@ void peer_failed(struct peer *peer, const struct err *why)
 void peer_busy(struct peer *peer, const struct err *why)
 {
     not_ready(peer);
-    peer->relieved = true;
     peer->why = *why;
     give_on(peer->pool, peer, false);
 }
@@ -165,7 +165,10 @@ void peer_tell(struct peer *peer, const Signet__Role__Message *m)
 
 /* --- what peers say ------------------------------------------------------------------------------ */
 
-static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint64_t id, int64_t now_us)
+/* What came at once: each took its part of the time, by what was expected. */
+struct heard { int64_t now_us; size_t n; int64_t cost_us[POOL_DEPTH]; unsigned kinds[POOL_DEPTH]; };
+
+static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint64_t id, struct heard *h)
 {
     for (size_t i = 0; i < peer->n_given; i++) {
         struct job *j = peer->given[i];
@@ -173,8 +176,10 @@ static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint6
             continue;
         memmove(&peer->given[i], &peer->given[i + 1], (--peer->n_given - i) * sizeof *peer->given);
         peer->n_done++;
+        h->kinds[h->n] = j->kind;
+        h->cost_us[h->n++] = j->cost_us;
         j->peer = peer->number;
-        j->answered_us = now_us;
+        j->answered_us = h->now_us;
         finish(j, m, NULL);
         return;
     }
@@ -183,24 +188,32 @@ static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint6
                     (int)peer->pid);
 }
 
-/* n answers came together: what each took, on average. */
-static void learn(struct peer *peer, uint64_t n)
+static void learn(struct peer *peer, const struct heard *h)
 {
-    int64_t now_us = clock_mono_us(), took_us = (now_us - peer->busy_since_us) / (int64_t)(n ? n : 1);
+    int64_t now_us = clock_mono_us(), took_us = now_us - peer->busy_since_us, expected_us = 0;
+    bool priced = true;
 
-    if (n == 0)
+    if (h->n == 0)
         return;
-    peer->job_us = peer->job_us ? peer->job_us + (took_us - peer->job_us) / 4 : took_us;
     peer->busy_since_us = now_us;
     peer->at_since_ms = now_us / 1000;
+    for (size_t i = 0; i < h->n; i++) {
+        expected_us += h->cost_us[i];
+        priced &= h->kinds[i] != 0;
+    }
+    for (size_t i = 0; priced && i < h->n; i++) {
+        int64_t *cost = &peer->pool->cost_us[h->kinds[i]], its = h->cost_us[i] * took_us / expected_us;
+        *cost = *cost ? *cost + (its - *cost) / 4 : its;
+        if (*cost < 1)
+            *cost = 1;
+    }
 }
 
 static void hear(struct peer *peer)
 {
     enum channel_io io = channel_fill(peer->channel);
     Signet__Role__Message *m;
-    uint64_t before = peer->n_done;
-    int64_t now_us = clock_mono_us();
+    struct heard heard = { .now_us = clock_mono_us() };
     bool bad = false;
     int got_fd;
 
@@ -209,12 +222,12 @@ static void hear(struct peer *peer)
         if (got_fd >= 0)
             close(got_fd);
         if (id)
-            take_answer(peer, m, id, now_us);
+            take_answer(peer, m, id, &heard);
         else
             peer->pool->hooks.message(peer->pool->hooks.ctx, peer, m);
         channel_done(m);
     }
-    learn(peer, peer->n_done - before);
+    learn(peer, &heard);
     if (peer->channel && bad) {
         log_error("%s %u (pid %d) sent something malformed", peer->pool->name, peer_called(peer), (int)peer->pid);
         peer->pool->hooks.hung(peer->pool->hooks.ctx, peer, "it sent something malformed");
@@ -331,12 +344,21 @@ static bool may_wait(const struct pool *p, int64_t now_ms, struct err *e)
     return pool_serves(p, e) || (p->idle_ms && now_ms - p->idle_ms < POOL_PATIENCE_MS && !is_hopeless(p));
 }
 
-/* How many jobs it may have, so that they are done soon: what takes long is not queued where nobody sees it. */
-static size_t depth(const struct peer *peer)
+static int64_t cost_of(const struct pool *p, const struct job *j)
 {
-    size_t n = peer->job_us > 0 ? (size_t)(POOL_AHEAD_US / peer->job_us) : POOL_FIRST;
+    if (j->kind == 0)
+        return 1;
+    return p->cost_us[j->kind] ? p->cost_us[j->kind] : POOL_AHEAD_US / POOL_FIRST;
+}
 
-    return n < POOL_LEAST ? POOL_LEAST : n > POOL_DEPTH ? POOL_DEPTH : n;
+/* Until it is done with what it has, as it was expected. */
+static int64_t ahead_us(const struct peer *peer)
+{
+    int64_t us = 0;
+
+    for (size_t i = 0; i < peer->n_given; i++)
+        us += peer->given[i]->cost_us;
+    return us;
 }
 
 /* A listing or a new key, which may take longer than j may: nothing waits behind it where nobody sees it. */
@@ -356,7 +378,8 @@ static bool has_room(const struct peer *peer, const struct job *j)
         return false;
     if (peer->n_given && channel_waiting(peer->channel) + j->len > POOL_AHEAD_BYTES)
         return false;
-    return peer->n_given < depth(peer);
+    return peer->n_given == 0 ||
+           (peer->n_given < POOL_DEPTH && ahead_us(peer) + cost_of(peer->pool, j) <= POOL_AHEAD_US);
 }
 
 /* The least busy with room; another than j->not_peer where there is one. */
@@ -369,7 +392,7 @@ static struct peer *roomy(struct pool *p, const struct job *j)
         if (!has_room(peer, j))
             continue;
         if (!best || (best->number == j->not_peer) > (peer->number == j->not_peer) ||
-            ((best->number == j->not_peer) == (peer->number == j->not_peer) && peer->n_given < best->n_given))
+            ((best->number == j->not_peer) == (peer->number == j->not_peer) && ahead_us(peer) < ahead_us(best)))
             best = peer;
     }
     return best;
@@ -410,7 +433,7 @@ bool pool_submit(struct pool *p, struct job *j, struct err *e)
     j->id = p->next_id++;
     j->queued_us = now_us;
     j->account->n_jobs++;
-    j->account->n_bytes += j->len;
+    account_hold(j->account, j->len);
     queue_push(&p->queue, lane, &j->item);
     return true;
 }
@@ -425,7 +448,7 @@ static void give(struct peer *peer, struct job *j, int64_t now_ms)
     }
     if (peer->n_given == 0) {
         peer->at_since_ms = now_ms;
-        peer->busy_since_us = now_ms * 1000;
+        peer->busy_since_us = clock_mono_us();
     }
     j->given_us = clock_mono_us();
     peer->given[peer->n_given++] = j;
@@ -443,7 +466,8 @@ void pool_flush(struct pool *p, int64_t now_ms)
         struct err e;
         if (!peer && j->owner && now_ms < j->deadline_ms && may_wait(p, now_ms, &e))
             break;                 /* all are busy, or about to come */
-        queue_pop(&p->queue);
+        j->cost_us = cost_of(p, j);
+        queue_pop(&p->queue, peer ? j->cost_us : 0);
         if (!j->owner)
             finish(j, NULL, NULL);
         else if (peer)

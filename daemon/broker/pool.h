@@ -1,7 +1,8 @@
 /*
  * pool: the signers, or the verifiers: who is there, who has room, what was
- * given to whom. A job waits in its caller's lane, goes to the least busy
- * peer, and is answered exactly once.
+ * given to whom. A job waits in its caller's lane, which pays for it with what
+ * jobs of its kind take, goes to the least busy peer, and is answered exactly
+ * once.
  *
  * When a peer dies or hangs, what it had not answered is under suspicion: each
  * is given on once, alone with a peer, so that a poisonous one shows itself and
@@ -17,13 +18,13 @@
 #include <event2/event.h>
 
 #define POOL_DEPTH 32u           /* jobs with a peer at most: what it answers at once is read at once */
-#define POOL_LEAST 1u            /* being done: of what takes so long nobody waits behind another's, and the way costs nothing */
-#define POOL_FIRST 4u            /* of one that has not shown yet how quick it is */
-#define POOL_AHEAD_US 16000      /* work given ahead; the rest waits here, where fairness and deadlines live */
+#define POOL_FIRST 4u            /* of a kind that has not shown yet how long it takes */
+#define POOL_AHEAD_US 16000      /* work given ahead, or one job; the rest waits here, where fairness and deadlines live */
 #define POOL_AHEAD_BYTES (CHANNEL_MAX_OUT / 2)   /* jobs on the way to one peer; key sets have the other half */
 #define POOL_PATIENCE_MS 1000    /* after the last peer was lost: another is mostly there sooner */
 #define POOL_MAX_PEERS 64u
 #define POOL_MAX_ALGS 32u
+#define POOL_KINDS 160u          /* of jobs, by what they take */
 
 struct pool;
 struct job;
@@ -39,7 +40,7 @@ struct peer {
     uint32_t restarts;
     bool ready;                  /* takes work */
     bool hung;                   /* told to the supervisor: its end is near */
-    bool relieved;               /* it logged in again: it may answer what was given to others meanwhile */
+    bool relieved;               /* what it had was given to others: it may answer it still */
     bool dirty;                  /* something waits to be written */
     bool failed;                 /* it, or the one before it, said why it cannot serve */
     struct err why;              /* not ready: the reason; ERR_NONE: still starting */
@@ -47,8 +48,7 @@ struct peer {
     struct job *given[POOL_DEPTH];
     size_t n_given;
     int64_t at_since_ms;         /* since when it owes given[0]: the last answer, or when that was given */
-    int64_t busy_since_us;       /* the same for job_us */
-    int64_t job_us;              /* what a job takes, on average of late; 0: not known */
+    int64_t busy_since_us;       /* the same, to learn from */
     uint64_t n_done;
     unsigned n_wrong;            /* signatures in a row that were not its keys' */
     uint64_t wrong_before;       /* jobs with a smaller id were given before the last of them was known: they add nothing */
@@ -69,6 +69,8 @@ struct job {
     unsigned n_lost;             /* peers that ended while they had it; more than 0: it goes alone */
     unsigned peer;               /* that answered */
     int64_t queued_us, given_us, answered_us;    /* monotonic; `given` to the peer that answered */
+    unsigned kind;               /* below POOL_KINDS: jobs of one take about as long; 0: not measured, and for nothing */
+    int64_t cost_us;             /* what it was expected to take when it was given */
     size_t len;                  /* bytes of its message, about: they wait here where they are too many for the way */
     unsigned not_peer;           /* preferably another than this number; 0: any */
     job_done *done;
@@ -94,6 +96,7 @@ struct pool {
     uint32_t max_queue;          /* jobs of one account that may wait */
     unsigned others;             /* that the supervisor numbers below its peers */
     uint64_t next_id;
+    int64_t cost_us[POOL_KINDS]; /* what a job of each kind takes, on average of late; 0: not known */
     struct peer peers[POOL_MAX_PEERS];
     size_t n_peers;              /* places used: one past the highest number */
 };

@@ -1,15 +1,22 @@
 #include "daemon/broker/queue.h"
 
-/* A lane that was empty is served last in this round. */
+/* Before the first that has used more than that. */
+static void insert(struct queue *q, struct lane *l, int64_t than_us)
+{
+    struct lane **at = &q->lanes;
+
+    while (*at && (*at)->used_us <= than_us)
+        at = &(*at)->next;
+    l->next = *at;
+    *at = l;
+}
+
+/* Before those that have used as much: many may, where one that was alone has gone on and all others begin where it is. */
 static void join(struct queue *q, struct lane *l)
 {
-    if (q->turn) {
-        l->next = q->turn->next;
-        q->turn->next = l;
-    } else {
-        l->next = l;
-    }
-    q->turn = l;
+    if (l->used_us < q->used_us)
+        l->used_us = q->used_us;
+    insert(q, l, l->used_us - 1);
 }
 
 void queue_push(struct queue *q, struct lane *l, struct queue_item *i)
@@ -40,24 +47,23 @@ void queue_push_first(struct queue *q, struct lane *l, struct queue_item *i)
 
 struct queue_item *queue_peek(const struct queue *q)
 {
-    return q->turn ? q->turn->next->first : NULL;
+    return q->lanes ? q->lanes->first : NULL;
 }
 
-struct queue_item *queue_pop(struct queue *q)
+struct queue_item *queue_pop(struct queue *q, int64_t cost_us)
 {
-    if (!q->turn)
+    struct lane *l = q->lanes;
+
+    if (!l)
         return NULL;
-    struct lane *l = q->turn->next;
     struct queue_item *i = l->first;
+    q->lanes = l->next;
+    q->used_us = l->used_us;
+    l->used_us += cost_us;
     l->first = i->next;
     l->n--;
     q->n--;
-    if (l->n > 0) {
-        q->turn = l;
-    } else if (l == q->turn) {
-        q->turn = NULL;
-    } else {
-        q->turn->next = l->next;
-    }
+    if (l->n > 0)
+        insert(q, l, l->used_us);
     return i;
 }

@@ -1,23 +1,27 @@
 /*
- * queue: what waits for a peer, fairly: one lane for each caller, served in
- * turn, so that a flood in one lane delays no other. Pure; items are their
- * owner's, bounds the lane's owner's.
+ * queue: what waits for its turn, fairly: one lane for each caller, and the
+ * one served next is the one that has used least time, so that neither a flood
+ * nor costly work in one lane delays another. Who was away is owed nothing for
+ * it. Pure; items are their owner's, bounds the lane's owner's.
  */
 #ifndef SIGNET_BROKER_QUEUE_H
 #define SIGNET_BROKER_QUEUE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct queue_item { struct queue_item *next; };
 struct lane {
     struct queue_item *first, *last;
-    struct lane *next;             /* in the ring of lanes that hold something */
+    struct lane *next;             /* of those that hold something */
     size_t n;
+    int64_t used_us;               /* only differences mean anything */
 };
 struct queue {
-    struct lane *turn;             /* the lane served last; its next is served next */
+    struct lane *lanes;            /* that hold something, by what they have used: the first is served next */
     size_t n;                      /* items in all lanes */
+    int64_t used_us;               /* by the lane served last, before that: a lane that comes begins there */
 };
 
 void queue_push(struct queue *q, struct lane *l, struct queue_item *i);
@@ -25,6 +29,7 @@ void queue_push(struct queue *q, struct lane *l, struct queue_item *i);
 void queue_push_first(struct queue *q, struct lane *l, struct queue_item *i);
 /* What pop would take; NULL: empty. */
 struct queue_item *queue_peek(const struct queue *q);
-struct queue_item *queue_pop(struct queue *q);
+/* Takes it, and so much of its lane's time: 0 where nothing is done for it. */
+struct queue_item *queue_pop(struct queue *q, int64_t cost_us);
 
 #endif

@@ -39,7 +39,7 @@ static void end(struct request *rq)
     b->ended = rq;
     b->n_requests--;
     rq->account->n_requests--;
-    rq->account->n_bytes -= rq->n_bytes;
+    account_let_go(rq->account, rq->n_bytes);
     if (rq->conn)
         connection_done(rq->conn, rq->n_items);
     rq->conn = NULL;
@@ -242,13 +242,14 @@ bool request_may_administer(const struct config *c, const struct caller *caller,
 static bool has_room(const struct request *rq, struct err *e)
 {
     const struct account *a = rq->account;
-    size_t max = ACCOUNT_MAX_BYTES + (size_t)rq->conf->config->daemon.max_queue_per_uid * ACCOUNT_ITEM_BYTES;
+    const struct daemon_config *d = &rq->conf->config->daemon;
+    size_t max = ACCOUNT_MAX_BYTES + (size_t)d->max_queue_per_uid * ACCOUNT_ITEM_BYTES;
 
     if (a->n_bytes <= max)
-        return true;
+        return account_has_room(a, d->max_memory, e);
     err_set(e, ERR_QUEUE_FULL, "the requests of uid %u, and replies that it has not taken, would hold %zu bytes, it may have"
             " at most %zu: fewer at once, or shorter ones", (unsigned)a->uid, a->n_bytes, max);
-    e->retry_after_ms = 50;
+    e->retry_after_ms = ACCOUNT_RETRY_MS;
     return false;
 }
 
@@ -278,7 +279,7 @@ static void enlist(struct request *rq)
     b->requests = rq;
     b->n_requests++;
     rq->account->n_requests++;
-    rq->account->n_bytes += rq->n_bytes;
+    account_hold(rq->account, rq->n_bytes);
     rq->account->seen_ms = clock_mono_ms();
     rq->conn->n_in_flight += rq->n_items;
     rq->conn->n_requests++;

@@ -219,7 +219,7 @@ static void sign(struct signing *s)
 {
     const struct held *key = keys_by_id(s->on->keys, s->key);
     struct work_for f = work_for(s, signed_now);
-    struct job *j = work_sign(&f, s->key, s->alg, s->token.data, s->token.len);
+    struct job *j = work_sign(&f, s->key, s->alg, key ? key->spki_len : 0, s->token.data, s->token.len);
 
     if (j && key)
         work_find_anew(j, key->doubted_by);
@@ -308,7 +308,7 @@ static void check(struct signing *s)
         s->state = SG_RELEASE;
     } else if (s->alg->family == ALG_HMAC) {
         struct work_for f = work_for(s, compared);
-        struct job *j = work_sign(&f, s->key, s->alg, s->token.data, s->token.len);
+        struct job *j = work_sign(&f, s->key, s->alg, key->spki_len, s->token.data, s->token.len);
         if (j)
             j->not_peer = s->by;
         submit(s, &s->on->signers, j, SG_CHECKING);

@@ -6,6 +6,13 @@
 #define OF(name) SIGNET__ROLE__MESSAGE__OF_##name
 #define MAX_BYTES (2u * 1024 * 1024)     /* of one input: a request has at most 1 MiB */
 
+/* What jobs take differs by algorithm and size: an RSA key of 4096 bits is 256 bytes longer than one of 2048, and many
+   times slower. */
+#define SIZES 4u
+#define SPKI_STEP 160u                   /* bytes */
+#define TOKEN_STEP 2048u
+#define KIND_VERIFY (1 + POOL_MAX_ALGS * SIZES)      /* its algorithm is the token's word yet */
+
 struct work {
     struct job job;                      /* first */
     uint64_t key, anew_for;              /* signers that find the key anew first: a bit each */
@@ -31,6 +38,18 @@ uint32_t work_alg_row(const struct alg *a)
     while (alg_at(row) && alg_at(row) != a)
         row++;
     return row;
+}
+
+_Static_assert(KIND_VERIFY + SIZES <= POOL_KINDS, "each kind of job has its place");
+
+static unsigned size_of(size_t len, size_t step)
+{
+    return len / step < SIZES ? (unsigned)(len / step) : SIZES - 1;
+}
+
+static unsigned kind_of(const struct alg *a, size_t spki_len)
+{
+    return 1 + work_alg_row(a) % POOL_MAX_ALGS * SIZES + size_of(spki_len, SPKI_STEP);
 }
 
 static void work_free(struct job *j)
@@ -109,11 +128,13 @@ static bool send_sign(struct job *j, const struct peer *p, struct channel *to, s
     return channel_send(to, &m, -1, e);
 }
 
-struct job *work_sign(const struct work_for *f, uint64_t key, const struct alg *alg, const void *input, size_t len)
+struct job *work_sign(const struct work_for *f, uint64_t key, const struct alg *alg, size_t spki_len, const void *input,
+                      size_t len)
 {
     struct work *w = work_new(f, input, len, send_sign);
 
     if (w) {
+        w->job.kind = kind_of(alg, spki_len);
         w->key = key;
         w->alg = alg;
     }
@@ -318,6 +339,7 @@ struct job *work_check(const struct work_for *f, const struct alg *alg, const ui
         memcpy(w->spki, spki, spki_len);
         w->spki_len = spki_len;
         w->alg = alg;
+        w->job.kind = kind_of(alg, spki_len);
     }
     return if_whole(w, whole);
 }
@@ -365,6 +387,7 @@ struct job *work_verify(const struct work_for *f, struct conf *conf, const struc
     struct work *w = work_new(f, token, len, send_verify);
 
     if (w) {
+        w->job.kind = KIND_VERIFY + size_of(len, TOKEN_STEP);
         w->conf = conf_ref(conf);
         w->profile = profile;
         w->now = now;

@@ -18,8 +18,12 @@ struct work_for {
     void *owner;
 };
 
-/* A signature over the signing input by the token's key: WorkDone. */
-struct job *work_sign(const struct work_for *f, uint64_t key, const struct alg *alg, const void *input, size_t len);
+/*
+ * A signature over the signing input by the token's key: WorkDone. spki_len: bytes of its public half, 0 where it has none;
+ * by that and alg it is known how long it takes.
+ */
+struct job *work_sign(const struct work_for *f, uint64_t key, const struct alg *alg, size_t spki_len, const void *input,
+                      size_t len);
 /* Those signers (a bit each, by number from 1) find the key anew before they sign. */
 void work_find_anew(struct job *j, uint64_t signers);
 /* Whether that signature is good, outside the signer: Checked. */

@@ -36,6 +36,7 @@ static const struct setting daemon_settings[] = {
     { "max_connections_per_uid", setting_number, D(max_connections_per_uid), .min = 1, .max = 65536, .unset = "256" },
     { "max_in_flight", setting_number, D(max_in_flight), .min = 1, .max = 65536, .unset = "512" },
     { "max_queue", setting_number, D(max_queue_per_uid), .min = 1, .max = 1 << 20, .unset = "4096" },
+    { "max_memory", setting_size, D(max_memory), .min = 16 << 20, .max = 2047ll << 20, .unset = "256MiB" },
     { "verifiers", setting_auto, D(n_verifiers), .min = 1, .max = 16, .unset = "auto" },
     { "deadline", setting_ms, D(deadline_ms), .min = 10, .max = 60000, .unset = "2s" },
     { "drain_timeout", setting_ms, D(drain_timeout_ms), .min = 100, .max = 600000, .unset = "10s" },

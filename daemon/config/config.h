@@ -60,6 +60,7 @@ struct daemon_config {
     struct allow admin;
     uint32_t max_request;                  /* bytes */
     uint32_t max_connections, max_connections_per_uid, max_in_flight, max_queue_per_uid;
+    uint32_t max_memory;                   /* bytes that requests and replies of all callers may hold */
     uint32_t n_verifiers;                  /* 0: auto */
     uint32_t deadline_ms, drain_timeout_ms, frame_timeout_ms;
 };

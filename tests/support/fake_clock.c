@@ -26,3 +26,8 @@ int64_t clock_mono_us(void)
 {
     return fake_clock_ms * 1000;
 }
+
+int64_t clock_cpu_us(void)
+{
+    return fake_clock_ms * 1000;
+}

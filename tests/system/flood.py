@@ -29,13 +29,13 @@ def outcome(reply):
 
 
 class Flood(threading.Thread):
-    """One who has up to `in_flight` requests under way on each connection, whatever it is told; all together ask `rate` a
+    """One who has up to `in_flight` requests of `profile` under way on each connection, whatever it is told; all together ask `rate` a
     second, where there is one. `seen`: how each ended; `early`: how many were signed after one that was asked later had
     been refused."""
 
-    def __init__(self, connections, in_flight, rate=None):
+    def __init__(self, connections, in_flight, rate=None, profile="web"):
         super().__init__()
-        self.connections, self.in_flight, self.rate = connections, in_flight, rate
+        self.connections, self.in_flight, self.rate, self.profile = connections, in_flight, rate, profile
         self.seen, self.early, self.stop = collections.Counter(), 0, threading.Event()
 
     def run(self):
@@ -55,7 +55,7 @@ class Flood(threading.Thread):
             else:
                 n = room if room > self.in_flight // 2 else 0
             if n > 0 and not self.stop.is_set():
-                c.send(b"".join(wire.sign("web", request_id=asked + i) for i in range(1, n + 1)))
+                c.send(b"".join(wire.sign(self.profile, request_id=asked + i) for i in range(1, n + 1)))
                 asked, under_way = asked + n, under_way + n
             if self.rate and not select.select([c.socket], [], [], TICK_S)[0]:
                 continue

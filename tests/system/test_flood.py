@@ -6,6 +6,7 @@ import signal
 import threading
 
 import wire
+from flood import connect
 from rig import Case, PATIENCE, STRANGER, main, profile, ring, until
 
 
@@ -13,8 +14,8 @@ def b64(raw):
     return base64.urlsafe_b64encode(raw).rstrip(b"=")
 
 
-def pour(connections, raw, stop):
-    """Asks the same again and again on all of them, and reads whatever comes."""
+def pour(connections, raw, stop, heard=None):
+    """Asks the same again and again on all of them, and reads whatever comes: heard[0] is how many bytes that was."""
     left = {c.socket: raw for c in connections}
     with selectors.DefaultSelector() as ready:
         for s in left:
@@ -23,8 +24,11 @@ def pour(connections, raw, stop):
         while not stop.is_set():
             for key, events in ready.select(1):
                 s = key.fileobj
-                if events & selectors.EVENT_READ and not s.recv(1 << 16):
+                got = len(s.recv(1 << 16)) if events & selectors.EVENT_READ else None
+                if got == 0:
                     return
+                if heard and got:
+                    heard[0] += got
                 if events & selectors.EVENT_WRITE:
                     left[s] = left[s][s.send(left[s]):] or raw
 
@@ -92,15 +96,48 @@ class Work(Case):
         c.send(wire.request(wire.VERIFY, wire.field(2, b"no token")))
         self.assertEqual(c.reason(), "CALLER_NOT_ALLOWED")
 
-    def test_one_uid_s_flood_delays_another_s_request_by_its_share_alone(self):
+    def verdict(self):
+        """A request that is long to look at, and its reply."""
         odd = b'{"iss":"x","a":[' + b",".join([b"{}"] * 14500) + b",99999999999999999999]}"
-        token = b64(b'{"alg":"ES256"}') + b"." + b64(odd) + b".AAAA"
+        raw = wire.request(wire.VERIFY, wire.field(2, b64(b'{"alg":"ES256"}') + b"." + b64(odd) + b".AAAA"))
+        c = wire.Connection(self.daemon.socket)
+        self.addCleanup(c.socket.close)
+        c.send(raw)
+        reply = c.socket.recv(1 << 16)
+        return raw, reply
+
+    def test_the_floods_of_many_uids_share_what_there_is_and_one_who_asks_little_does_not_wait_for_them_all(self):
+        raw, reply = self.verdict()
+        n, asked, heard = 64, 20, [0]
+        flooding = [connect(self.daemon.socket, 400000 + uid) for uid in range(n)]
+        for c in flooding:
+            self.addCleanup(c.socket.close)
+        victim = self.stranger()
+        stop = threading.Event()
+        thread = threading.Thread(target=pour, args=(flooding, raw, stop, heard))
+        thread.start()
+        try:
+            until("all are served", lambda: heard[0] >= 2 * n * len(reply) or not thread.is_alive())
+            before = heard[0]
+            for i in range(1, asked + 1):
+                victim.send(wire.sign("web", request_id=i))
+                self.assertIn(wire.SIGN, victim.reply(), i)
+            meanwhile = (heard[0] - before) / len(reply)
+        finally:
+            stop.set()
+            thread.join(PATIENCE)
+        # In turn each of its requests waits for one of everybody's, again on the way to the signer, and back.
+        self.assertLess(meanwhile, asked * n)
+        self.assertEqual(self.daemon.roles(), self.roles, "a role was replaced")
+
+    def test_one_uid_s_flood_delays_another_s_request_by_its_share_alone(self):
+        raw, _ = self.verdict()
         flooding = [wire.Connection(self.daemon.socket) for _ in range(100)]
         for c in flooding:
             self.addCleanup(c.socket.close)
         victim = self.stranger()
         stop = threading.Event()
-        thread = threading.Thread(target=pour, args=(flooding, wire.request(wire.VERIFY, wire.field(2, token)), stop))
+        thread = threading.Thread(target=pour, args=(flooding, raw, stop))
         thread.start()
         try:
             for i in range(1, 21):

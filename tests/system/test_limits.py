@@ -10,6 +10,7 @@ import subprocess
 import threading
 
 import wire
+from flood import connect
 from rig import Case, EachCase, PATIENCE, SIGNETD, STRANGER, main, profile, ring, until
 
 RINGS = ring("web", "ES256", "create: yes")
@@ -42,6 +43,31 @@ class Limits(Case):
         for c in held:
             c.socket.close()
         until("there is room again", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
+
+    def test_in_a_full_house_the_longest_idle_one_of_who_has_most_goes_for_one_who_has_less(self):
+        def connections():
+            return json.loads(self.daemon.cli("status", "--admin", "--json")[0])["counters"]["connections"] - 1
+        until("those of other tests are gone", lambda: connections() == 0)
+
+        def connected(uid, n):
+            found = [connect(self.daemon.socket, uid) for _ in range(n)]
+            for c in found:
+                self.addCleanup(c.socket.close)
+            return found
+        most, others = connected(400000, 8), connected(400001, 2) + connected(400002, 2)
+        until("all are in", lambda: connections() == 12)
+        most[0].send(b"\0\0\0")                       # half a frame: it is at something
+        for c in most[2:]:
+            c.send(wire.sign("web"))
+            self.assertIn(wire.SIGN, c.reply())
+        self.daemon.token("web", "--subject", "s", uid=STRANGER)
+        self.assertIsNone(most[1].reply())
+        late = connected(STRANGER, 1)
+        until("it is full again", lambda: connections() == 12)
+        self.assertEqual(connected(400000, 1)[0].reason(), "TOO_MANY_CONNECTIONS", "it has most itself")
+        for c in most[2:] + others + late:
+            c.send(wire.sign("web"))
+            self.assertIn(wire.SIGN, c.reply())
 
     def test_strangers_at_the_admin_socket_are_told_and_take_no_room(self):
         ask = """

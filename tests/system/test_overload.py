@@ -86,6 +86,35 @@ class Slow(unittest.TestCase):
         self.assertLess(self.control["C_Sign"]["calls"] - calls, seen["signed"] + 8 + n // 10, seen)
 
 
+class Costly(Case):
+    """A signature of RSA-4096 takes a token some fifty times as long as one of ES256."""
+    rings = RINGS + ring("slow", "RS256", "create: yes", "bits: 4096")
+    profiles = PROFILES + profile("slow", "slow", "slow")
+    daemon_settings = "  deadline: 45s\n"
+    token_settings = "  signers: 2\n  token_timeout: 15s\n"
+
+    def test_one_who_asks_for_slow_signatures_has_no_more_of_the_token_than_another(self):
+        flood = Flood([connect(self.daemon.socket) for _ in range(2)], 64, profile="slow")
+        victim, n = connect(self.daemon.socket, STRANGER), 400
+        for c in (*flood.connections, victim):
+            self.addCleanup(c.socket.close)
+        victim.send(wire.sign("web"))
+        self.assertEqual(outcome(victim.reply()), "signed")
+        flood.start()
+        try:
+            until("it is known what theirs takes", lambda: flood.seen["signed"] >= 8 or not flood.is_alive(), PATIENCE)
+            before = flood.seen["signed"]
+            victim.send(b"".join(wire.sign("web", request_id=i + 1) for i in range(n)))
+            ends = collections.Counter(outcome(victim.reply()) for _ in range(n))
+            beside = flood.seen["signed"] - before
+        finally:
+            flood.stop.set()
+            flood.join(PATIENCE)
+        self.assertFalse(flood.is_alive())
+        self.assertEqual(ends, {"signed": n})
+        self.assertLess(beside, n // 3, "in turn it would be as many")
+
+
 class Answer(EachCase):
     rings, profiles = RINGS, PROFILES
     daemon_settings, token_settings = "  deadline: 45s\n", "  signers: 1\n  token_timeout: 5s\n"

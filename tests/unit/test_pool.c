@@ -1,13 +1,18 @@
 #include "daemon/base/clock.h"
+#include "daemon/base/log.h"
 #include "daemon/broker/pool.h"
 #include "tests/support/unit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OF(name) SIGNET__ROLE__MESSAGE__OF_##name
 #define FAR INT64_MAX
+
+enum { QUICK = 1, SLOW };        /* kinds of jobs: of small letters, and of capitals */
 
 /* A pool of two peers whose other ends the test holds; what became of each job stands in `said`. */
 static struct {
@@ -55,7 +60,8 @@ static bool submit_long(struct account *a, char name, int64_t deadline_ms, size_
 
     j->name = name;
     j->job = (struct job){ .account = a, .deadline_ms = deadline_ms, .timeout_ms = 100, .done = job_done_, .owner = &t,
-                           .send = job_send, .free = job_free, .len = len };
+                           .kind = name >= 'A' && name <= 'Z' ? SLOW : QUICK, .len = len,
+                           .send = job_send, .free = job_free };
     return pool_submit(&t.pool, &j->job, e);
 }
 
@@ -245,6 +251,42 @@ static void an_answer_to_nothing_is_dropped(void)
     finish();
 }
 
+/* What is written to stderr while it answers, and is heard. */
+static void log_of_answers(unsigned number, char *out, size_t size)
+{
+    int pipe_fd[2], kept = dup(STDERR_FILENO);
+    char got[8];
+
+    CU_ASSERT_FATAL(pipe2(pipe_fd, O_NONBLOCK) == 0 && kept >= 0);
+    dup2(pipe_fd[1], STDERR_FILENO);
+    serve(number, got, true);
+    log_flush();
+    dup2(kept, STDERR_FILENO);
+    ssize_t n = read(pipe_fd[0], out, size - 1);
+    out[n < 0 ? 0 : n] = '\0';
+    close(pipe_fd[0]);
+    close(pipe_fd[1]);
+    close(kept);
+}
+
+/* It lost the token: what it had was given to the other. Its answers on the way are nothing to warn of. */
+static void what_a_peer_that_failed_answers_still_is_no_news(void)
+{
+    struct err e, why = { .reason = ERR_TOKEN_FAILED, .text = "the token is gone" };
+    char got[8], said[256];
+
+    begin();
+    submit(&t.one, 'a', FAR, &e);
+    pool_flush(&t.pool, 0);
+    peer_failed(&t.pool.peers[0], &why);
+    pool_flush(&t.pool, 0);
+    serve(2, got, true);
+    unit_same_str("done by the other", t.said, "a ");
+    log_of_answers(1, said, sizeof said);
+    unit_same_str("logged", said, "");
+    finish();
+}
+
 static void nobody_there_is_said_at_once_with_the_reason(void)
 {
     struct err e, why = { .reason = ERR_PIN_WRONG, .text = "wrong" };
@@ -392,16 +434,118 @@ static void slow_work_is_not_given_ahead(void)
         submit(&t.one, 'x', FAR, &e);
     pool_detach(&t.pool, 2, "is not needed here");
     pool_flush(&t.pool, 0);
-    serve(1, got, false);
+    serve(1, got, true);
     unit_same_int("before it has shown how quick it is", (long long)strlen(got), POOL_FIRST);
-    t.pool.peers[0].job_us = 5 * POOL_AHEAD_US;
+    t.pool.cost_us[QUICK] = 5 * POOL_AHEAD_US;
     pool_flush(&t.pool, 0);
     serve(1, got, false);
-    unit_same_str("slow: no more", got, "");
-    t.pool.peers[0].job_us = 1;
+    unit_same_str("slow: one", got, "x");
+    t.pool.cost_us[QUICK] = 1;
     pool_flush(&t.pool, 0);
     serve(1, got, false);
-    unit_same_int("quick work, many", (long long)strlen(got), POOL_DEPTH - POOL_FIRST);
+    unit_same_str("and none behind it, however quick", got, "");
+    finish();
+}
+
+static void quick_work_is_given_by_the_dozen(void)
+{
+    struct err e;
+    char got[64];
+
+    begin();
+    pool_detach(&t.pool, 2, "is not needed here");
+    t.pool.cost_us[QUICK] = 1;
+    for (int i = 0; i < 60; i++)
+        submit(&t.one, 'x', FAR, &e);
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_int("given", (long long)strlen(got), POOL_DEPTH);
+    finish();
+}
+
+/* However quick what it did before was. */
+static void what_is_given_ahead_is_bounded_by_what_it_takes_itself(void)
+{
+    struct err e;
+    char got[64];
+
+    begin();
+    pool_detach(&t.pool, 2, "is not needed here");
+    t.pool.cost_us[QUICK] = 10;
+    t.pool.cost_us[SLOW] = POOL_AHEAD_US / 2 - 20;
+    for (const char *c = "abcABCDd"; *c; c++)
+        submit(&t.one, *c, FAR, &e);
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("both", got, "abcAB");
+    finish();
+}
+
+/* Of what came together each is taken to have had its part, by what was known of its kind. */
+static void what_a_job_takes_is_learnt_for_its_kind_alone(void)
+{
+    struct err e;
+    char got[8];
+
+    begin();
+    pool_detach(&t.pool, 2, "is not needed here");
+    t.pool.cost_us[QUICK] = 4;
+    t.pool.cost_us[SLOW] = 1000;
+    for (const char *c = "abA"; *c; c++)
+        submit(&t.one, *c, FAR, &e);
+    pool_flush(&t.pool, 0);
+    t.pool.peers[0].busy_since_us -= 1008 * 1000;            /* a thousand times as long as was expected, and a little */
+    serve(1, got, true);
+    unit_same_str("answered at once", t.said, "a b A ");
+    int64_t quick = t.pool.cost_us[QUICK], slow = t.pool.cost_us[SLOW];
+    CU_ASSERT(quick > 1000 && quick < 4000);
+    CU_ASSERT(slow > 250 * 1000 && slow < 1000 * 1000);
+    finish();
+}
+
+/* One uid asks for what takes a hundred times as long as another's. */
+static void a_peer_s_time_is_shared_and_not_its_jobs(void)
+{
+    size_t n_slow = 0, n_quick = 0;
+    struct err e;
+    char got[64];
+
+    begin();
+    pool_detach(&t.pool, 2, "is not needed here");
+    for (int i = 0; i < 400; i++) {
+        submit(&t.one, 'A', FAR, &e);
+        submit(&t.two, 'a', FAR, &e);
+    }
+    for (int i = 0; i < 1000 && n_quick < 300; i++) {
+        t.pool.cost_us[QUICK] = 100;
+        t.pool.cost_us[SLOW] = 10000;
+        pool_flush(&t.pool, 0);
+        serve(1, got, true);
+        t.said[0] = '\0';
+        for (const char *c = got; *c; c++)
+            *(*c == 'A' ? &n_slow : &n_quick) += 1;
+    }
+    CU_ASSERT(n_quick >= 300);
+    CU_ASSERT(n_slow >= 2 && n_slow <= 5);
+    finish();
+}
+
+/* A listing costs nobody's lane anything, nor does what is too late. */
+static void what_is_not_measured_is_for_nothing(void)
+{
+    struct err e;
+    char got[8];
+
+    begin();
+    submit(&t.one, 'l', FAR, &e);
+    ((struct job *)t.pool.queue.lanes->first)->kind = 0;
+    submit(&t.two, 'a', 50, &e);
+    pool_flush(&t.pool, 50);
+    serve(1, got, true);
+    unit_same_str("said", t.said, "aDEADLINE_EXCEEDED l ");
+    unit_same_int("of it", t.one.lanes[LANE_SIGNERS].used_us, 1);
+    unit_same_int("of the other", t.two.lanes[LANE_SIGNERS].used_us, 0);
+    unit_same_int("learnt", t.pool.cost_us[0], 0);
     finish();
 }
 
@@ -412,7 +556,7 @@ static void nothing_waits_behind_what_may_take_longer(void)
 
     begin();
     submit(&t.one, 'l', FAR, &e);                /* a listing */
-    ((struct job *)t.pool.queue.turn->first)->timeout_ms = 60000;
+    ((struct job *)t.pool.queue.lanes->first)->timeout_ms = 60000;
     pool_flush(&t.pool, 0);
     for (const char *c = "abc"; *c; c++)
         submit(&t.one, *c, FAR, &e);
@@ -462,6 +606,7 @@ static const struct unit_case cases[] = {
     { "a peer whose answer was not read yet does not hang", a_peer_whose_answer_was_not_read_yet_does_not_hang },
     { "what is too late costs no peer anything", what_is_too_late_costs_no_peer_anything },
     { "an answer to nothing is dropped", an_answer_to_nothing_is_dropped },
+    { "what a peer that failed answers still is no news", what_a_peer_that_failed_answers_still_is_no_news },
     { "nobody there is said at once, with the reason", nobody_there_is_said_at_once_with_the_reason },
     { "an outage is UNAVAILABLE and says since when", an_outage_is_unavailable_and_says_since_when },
     { "work waits for the successor of the last, but not for long",
@@ -471,6 +616,11 @@ static const struct unit_case cases[] = {
     { "what would be too late is refused at once, to its caller alone",
       what_would_be_too_late_is_refused_at_once_to_its_caller_alone },
     { "slow work is not given ahead", slow_work_is_not_given_ahead },
+    { "quick work is given by the dozen", quick_work_is_given_by_the_dozen },
+    { "what is given ahead is bounded by what it takes itself", what_is_given_ahead_is_bounded_by_what_it_takes_itself },
+    { "what a job takes is learnt for its kind alone", what_a_job_takes_is_learnt_for_its_kind_alone },
+    { "a peer's time is shared, and not its jobs", a_peer_s_time_is_shared_and_not_its_jobs },
+    { "what is not measured is for nothing", what_is_not_measured_is_for_nothing },
     { "nothing waits behind what may take longer", nothing_waits_behind_what_may_take_longer },
     { "long work waits for its turn, and not on the way", long_work_waits_for_its_turn_and_not_on_the_way },
 };

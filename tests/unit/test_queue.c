@@ -8,7 +8,7 @@ static void drain(struct queue *q, char *out)
 {
     struct queue_item *i;
 
-    while ((i = queue_pop(q)))
+    while ((i = queue_pop(q, 1)))
         *out++ = ((struct item *)i)->name;
     *out = '\0';
 }
@@ -16,9 +16,9 @@ static void drain(struct queue *q, char *out)
 static const struct { const char *name, *in, *out; } fair_case[] = {
     { "nothing", "", "" },
     { "one caller: first come, first served", "aaa", "aaa" },
-    { "a flood delays no other", "aaaaaab", "abaaaaa" },
-    { "three in turn", "aaabbbccc", "abcabcabc" },
-    { "a late lane waits one round at most", "aabbc", "abcab" },
+    { "a flood delays no other", "aaaaaab", "baaaaaa" },
+    { "three in turn", "aaabbbccc", "cbacbacba" },
+    { "a late lane is the first of its round", "aabbc", "cbaba" },
 };
 
 static void lanes_are_served_in_turn(void)
@@ -51,9 +51,9 @@ static void work_that_comes_back_is_first_of_its_lane(void)
     queue_push(&q, &a, &items[1].link);
     queue_push(&q, &b, &items[2].link);
     queue_push_first(&q, &a, &items[3].link);
-    CU_ASSERT_PTR_EQUAL(queue_peek(&q), &items[3].link);
+    CU_ASSERT_PTR_EQUAL(queue_peek(&q), &items[2].link);
     drain(&q, out);
-    unit_same_str("order", out, "0b12");
+    unit_same_str("order", out, "b012");
     queue_push_first(&q, &a, &items[0].link);
     drain(&q, out);
     unit_same_str("into an empty lane", out, "1");
@@ -66,15 +66,107 @@ static void a_lane_that_empties_may_fill_again(void)
     struct item items[] = { { .name = 'a' }, { .name = 'b' }, { .name = 'c' } };
     char out[8];
 
-    queue_push(&q, &a, &items[0].link);
     queue_push(&q, &b, &items[1].link);
-    CU_ASSERT_PTR_EQUAL(queue_pop(&q), &items[0].link);
+    queue_push(&q, &a, &items[0].link);
+    CU_ASSERT_PTR_EQUAL(queue_pop(&q, 1), &items[0].link);
     queue_push(&q, &a, &items[2].link);
     drain(&q, out);
     unit_same_str("order", out, "bc");
 }
 
+/* How many of `n` pops were each lane's, where lanes never empty and each has its own cost. */
+static void count(struct queue *q, struct lane *lanes, struct item *items, const int64_t *cost_us, int n, int *out)
+{
+    for (int i = 0; i < n; i++) {
+        struct item *one = (struct item *)queue_peek(q);
+        int lane = one->name - 'a';
+        CU_ASSERT_PTR_EQUAL(queue_pop(q, cost_us[lane]), &one->link);
+        out[lane]++;
+        queue_push(q, &lanes[lane], &items[lane].link);
+    }
+}
+
+static void a_lane_of_costly_work_has_no_more_time_than_another(void)
+{
+    const int64_t cost_us[3] = { 10000, 100, 1000 };
+    struct queue q = { 0 };
+    struct lane lanes[3] = { 0 };
+    struct item items[3] = { { .name = 'a' }, { .name = 'b' }, { .name = 'c' } };
+    int n[3] = { 0 };
+
+    for (int i = 0; i < 3; i++)
+        queue_push(&q, &lanes[i], &items[i].link);
+    count(&q, lanes, items, cost_us, 1110, n);
+    unit_same_int("of 10 ms", n[0], 10);
+    unit_same_int("of 0.1 ms", n[1], 1000);
+    unit_same_int("of 1 ms", n[2], 100);
+}
+
+static void who_was_away_is_owed_nothing_and_who_went_owes_still(void)
+{
+    const int64_t cost_us[3] = { 100, 100, 100 };
+    struct queue q = { 0 };
+    struct lane lanes[3] = { 0 };
+    struct item items[4] = { { .name = 'a' }, { .name = 'b' }, { .name = 'c' }, { .name = 'c' } };
+    int n[3] = { 0 };
+    char out[8];
+
+    queue_push(&q, &lanes[2], &items[2].link);
+    queue_pop(&q, 5000);                         /* one costly one, and nothing more for now */
+    queue_push(&q, &lanes[0], &items[0].link);
+    count(&q, lanes, items, cost_us, 10, n);
+    queue_push(&q, &lanes[1], &items[1].link);
+    count(&q, lanes, items, cost_us, 10, n);
+    CU_ASSERT(n[1] == 5 || n[1] == 6);           /* half, from then on */
+    queue_push(&q, &lanes[2], &items[2].link);
+    count(&q, lanes, items, cost_us, 10, n);
+    unit_same_int("c has had its time for now", n[2], 0);
+    count(&q, lanes, items, cost_us, 200, n);
+    CU_ASSERT_TRUE(n[2] > 30);
+    drain(&q, out);
+}
+
+/* One alone goes on and on; then many begin where it is, and one of them has not waited for them all. */
+static void who_comes_late_to_many_that_have_used_as_much_is_next(void)
+{
+    struct queue q = { 0 };
+    struct lane lanes[8] = { 0 };
+    struct item items[10] = { { .name = 'x' }, { .name = 'x' } };
+
+    for (int i = 0; i < 2; i++) {
+        queue_push(&q, &lanes[7], &items[i].link);
+        queue_pop(&q, 1000);
+    }
+    for (int i = 0; i < 6; i++)
+        queue_push(&q, &lanes[i], &items[2 + i].link);
+    for (int i = 0; i < 2; i++)
+        queue_pop(&q, 1000);
+    queue_push(&q, &lanes[6], &items[9].link);
+    CU_ASSERT_PTR_EQUAL(queue_pop(&q, 1000), &items[9].link);
+}
+
+static void what_is_not_done_costs_its_lane_nothing(void)
+{
+    struct queue q = { 0 };
+    struct lane a = { 0 }, b = { 0 };
+    struct item items[] = { { .name = '1' }, { .name = '2' }, { .name = '3' }, { .name = 'b' } };
+    char out[8];
+
+    queue_push(&q, &b, &items[3].link);
+    for (int i = 0; i < 3; i++)
+        queue_push(&q, &a, &items[i].link);
+    CU_ASSERT_PTR_EQUAL(queue_pop(&q, 0), &items[0].link);
+    queue_pop(&q, 1);
+    drain(&q, out);
+    unit_same_str("the rest", out, "23");
+    unit_same_int("used", a.used_us, 2);
+}
+
 static const struct unit_case cases[] = {
+    { "a lane of costly work has no more time than another", a_lane_of_costly_work_has_no_more_time_than_another },
+    { "who was away is owed nothing, and who went owes still", who_was_away_is_owed_nothing_and_who_went_owes_still },
+    { "who comes late to many that have used as much is next", who_comes_late_to_many_that_have_used_as_much_is_next },
+    { "what is not done costs its lane nothing", what_is_not_done_costs_its_lane_nothing },
     { "lanes are served in turn", lanes_are_served_in_turn },
     { "work that comes back is first of its lane", work_that_comes_back_is_first_of_its_lane },
     { "a lane that empties may fill again", a_lane_that_empties_may_fill_again },

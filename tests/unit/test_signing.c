@@ -218,7 +218,7 @@ static size_t ask(size_t claims_len)
 /* The caller has read what came: it is charged for it no more. */
 static void take(void)
 {
-    t.c.account->n_bytes -= t.c.out.len;
+    account_let_go(t.c.account, t.c.out.len);
     t.c.out.len = 0;
 }
 
@@ -307,6 +307,32 @@ static void a_uid_makes_the_broker_hold_so_many_bytes_and_no_more(void)
     finish();
 }
 
+/* All together may hold so much: another holds most of it, and has what is left for whoever holds less than that. */
+static void who_holds_more_than_is_left_for_all_is_refused_and_who_holds_less_is_not(void)
+{
+    const size_t most = 1 << 20;
+    struct err e;
+
+    begin();
+    t.b.conf->config->daemon.max_memory = most;
+    struct account *other = account_of(&t.b.accounts, 77);
+    account_hold(other, 900 * 1024);
+    CU_ASSERT_FALSE(account_has_room(other, most, &e));
+    ask(40000);
+    unit_same_int("begun", (long long)t.c.out.len, 0);
+    ask(40000);
+    Signet__V1__Reply *r = reply();
+    unit_same_str("no more than what is left", reason(r), "QUEUE_FULL");
+    signet__v1__reply__free_unpacked(r, NULL);
+    struct account *small = account_of(&t.b.accounts, 78);
+    account_hold(small, 1000);
+    CU_ASSERT_TRUE(account_has_room(small, most, &e));
+    account_let_go(small, 1000);
+    account_let_go(other, 900 * 1024);
+    unit_same_int("the sum", (long long)t.b.accounts.n_bytes, (long long)t.c.account->n_bytes);
+    finish();
+}
+
 static void a_listing_longer_than_a_signer_makes_is_refused(void)
 {
     struct err e = { 0 };
@@ -350,6 +376,8 @@ static void a_signature_of_a_key_that_was_revoked_meanwhile_is_not_released(void
 static const struct unit_case cases[] = {
     { "a signature of a key that was revoked meanwhile is not released",
       a_signature_of_a_key_that_was_revoked_meanwhile_is_not_released },
+    { "who holds more than is left for all is refused, and who holds less is not",
+      who_holds_more_than_is_left_for_all_is_refused_and_who_holds_less_is_not },
     { "a uid makes the broker hold so many bytes and no more", a_uid_makes_the_broker_hold_so_many_bytes_and_no_more },
     { "a listing longer than a signer makes is refused", a_listing_longer_than_a_signer_makes_is_refused },
     { "what a signer says instead of signing is an error", what_a_signer_says_instead_of_signing_is_an_error },

@@ -107,7 +107,7 @@ static void ask_another(struct proving *p)
 {
     const struct held *other = another(p->keys, p->id);
     struct work_for f = keys_work(p->keys, p->keys->wanted->config->tokens[0].timeout_ms, other_signed, p);
-    struct job *j = other ? work_sign(&f, other->id, other->alg, proof_text, sizeof proof_text - 1) : NULL;
+    struct job *j = other ? work_sign(&f, other->id, other->alg, other->spki_len, proof_text, sizeof proof_text - 1) : NULL;
     struct err ignored;
 
     if (j && pool_submit(p->keys->signers, j, &ignored))
@@ -152,7 +152,7 @@ bool proof_begin(struct keys *k, struct held *h)
 {
     struct proving *p = calloc(1, sizeof *p);
     struct work_for f = keys_work(k, k->wanted->config->tokens[0].timeout_ms, proof_signed, p);
-    struct job *j = p ? work_sign(&f, h->id, h->alg, proof_text, sizeof proof_text - 1) : NULL;
+    struct job *j = p ? work_sign(&f, h->id, h->alg, h->spki_len, proof_text, sizeof proof_text - 1) : NULL;
     struct err e;
 
     if (!j || !pool_submit(k->signers, j, &e)) {

@@ -107,7 +107,7 @@ static struct job *sign(struct keys *k, const struct held *h, job_done *then)
 {
     struct work_for f = keys_work(k, k->wanted->config->tokens[0].timeout_ms, then, k);
 
-    return work_sign(&f, h->id, h->alg, pulse_text, sizeof pulse_text - 1);
+    return work_sign(&f, h->id, h->alg, h->spki_len, pulse_text, sizeof pulse_text - 1);
 }
 
 static void check_mac(struct keys *k, const struct held *h, const Signet__Role__WorkDone *d)

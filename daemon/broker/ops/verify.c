@@ -249,7 +249,7 @@ static bool try_key(struct verify_state *v, struct err *e)
     v->alg = key->alg;
     memcpy(v->kid, key->kid, sizeof v->kid);
     struct work_for f = work_for(v, mac_made);
-    struct job *j = work_sign(&f, key->id, key->alg, v->jws.signing_input, v->jws.signing_input_len);
+    struct job *j = work_sign(&f, key->id, key->alg, key->spki_len, v->jws.signing_input, v->jws.signing_input_len);
     if (j)
         j->not_peer = v->by;
     return submit(v, &on->signers, j, e);
