@@ -66,7 +66,7 @@ class Docs(unittest.TestCase):
     def test_signet_protocol_has_the_limits_and_reasons_of_the_code(self):
         text = (MAN / "signet-protocol.7").read_text()
         settings = set(re.findall(r"^\.Pq Sy (\w+)", text, re.M))
-        self.assertEqual(len(settings), 6)
+        self.assertEqual(len(settings), 7)
         for name in settings:
             default = re.search(rf'"{name}",.*\.unset = "(\d+)', (TOP / "daemon/config/config.c").read_text())[1]
             self.assertRegex(text, rf"\b{default} [^\n]*\n\.Pq Sy {name}\b")
