@@ -48,7 +48,8 @@ class Tokens(EachCase):
         self.clock = Time(self.place)
         self.addCleanup(self.clock.close)
         self.http = self.place.dir / "h.sock"
-        self.daemon = TwoTokens(self.place, self.rings, PROFILES, f"http: {{listen: {self.http}}}\n")
+        self.publishes = f"http: {{listen: {self.http}}}\n"
+        self.daemon = TwoTokens(self.place, self.rings, PROFILES, self.publishes)
         self.addCleanup(self.daemon.kill)
 
     def tearDown(self):
@@ -259,7 +260,7 @@ class Tokens(EachCase):
 
     def test_a_ring_is_not_taken_from_a_token_while_tokens_live(self):
         self.start()
-        self.daemon.write(ring("web", "ES256", "tokens: [main]") + SECRETS, PROFILES)
+        self.daemon.write(ring("web", "ES256", "tokens: [main]") + SECRETS, PROFILES, self.publishes)
         self.assertIn("rings.web.tokens: 'spare' is taken away", self.refusal("reload"))
 
 
