@@ -800,14 +800,19 @@ class Promises(Rotating):
         retired = next(k for k in self.keys() if k["kid"] == key["kid"])
         self.assertEqual(retired["ends_at"], made["activates_at"] + TTL + SKEW)
 
+    def promise(self):
+        """Of the key set; None: it is not known this moment, for time passes faster here than the token is listed."""
+        out, _ = self.daemon.cli("jwks", "--json", want=None)
+        return json.loads(out)["max_age_s"] if out else None
+
     def test_one_that_is_raised_counts_from_the_next_key_on(self):
         self.daemon.start()
         self.reload("create: yes", "rotate_every: 6h", "publish_ahead: 3h", f"max_ttl: {TTL}s", f"skew: {SKEW}s",
                     "jwks_max_age: 2h", f"refresh: {REFRESH}s")
         self.come("it is in force", lambda: self.ring()["jwks_max_age_s"] == 2 * HOUR)
-        self.assertEqual(self.json("jwks")["max_age_s"], 20 * MINUTE)
+        self.come("it is known", lambda: self.promise() == 20 * MINUTE)
         self.json("ring", "rotate", "web")
-        self.come("the next key is in force", lambda: self.json("jwks")["max_age_s"] == 2 * HOUR)
+        self.come("the next key is in force", lambda: self.promise() == 2 * HOUR)
 
 
 class Halves(Rotating):
