@@ -5,12 +5,16 @@
 #include "daemon/signer/signer.h"
 #include "daemon/supervisor/supervisor.h"
 #include "daemon/verifier/verifier.h"
+#include "proto/jose/json.h"
 
 int main(int argc, char **argv)
 {
     unsigned number = 0;
+    enum role_kind role = role_of(argv[0], &number);
 
-    switch (role_of(argv[0], &number)) {
+    if (role != ROLE_SIGNER)             /* its module may use jansson too */
+        json_own_memory();
+    switch (role) {
     case ROLE_BROKER:     return broker_main();
     case ROLE_SIGNER:     return signer_main(number);
     case ROLE_VERIFIER:   return verifier_main(number);

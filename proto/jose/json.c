@@ -49,22 +49,55 @@ static bool depth_ok(const char *text, size_t len)
     return true;
 }
 
+static bool owns_memory, had_none;
+
+static void *seen_malloc(size_t n)
+{
+    void *p = malloc(n);
+
+    had_none |= !p;
+    return p;
+}
+
+void json_own_memory(void)
+{
+    json_set_alloc_funcs(seen_malloc, free);
+    owns_memory = true;
+}
+
+static json_t *load_once(const void *bytes, size_t len, size_t flags, json_error_t *why)
+{
+    had_none = false;
+    json_t *v = json_loadb(bytes, len, flags, why);
+    errno = had_none ? ENOMEM : 0;
+    if (!had_none)
+        return v;
+    json_decref(v);
+    return NULL;
+}
+
 /*
  * Where jansson has no memory it may take that for bad syntax, or leave out a
- * letter or a digit and say nothing; errno is lost with the next number. What
- * is read is so twice.
+ * letter or a digit and say nothing; errno is lost with the next number.
  */
-static json_t *load(const void *bytes, size_t len, size_t flags, json_error_t *why)
+static json_t *load_twice(const void *bytes, size_t len, size_t flags, json_error_t *why)
 {
     json_t *v = json_loadb(bytes, len, flags, why);
-    CLEANUP(json_decrefp) json_t *again = json_loadb(bytes, len, flags, why);
-    bool same = v && again ? json_equal(v, again) : !v && !again;
+    json_error_t other;
+    CLEANUP(json_decrefp) json_t *again = json_loadb(bytes, len, flags, &other);
+    bool same = v && again ? json_equal(v, again)
+                           : !v && !again && json_error_code(why) == json_error_code(&other) && why->position == other.position;
 
     errno = same ? 0 : ENOMEM;
     if (same)
         return v;
     json_decref(v);
     return NULL;
+}
+
+static json_t *load(const void *bytes, size_t len, size_t flags, json_error_t *why)
+{
+    return (owns_memory ? load_once : load_twice)(bytes, len, flags, why);
 }
 
 json_t *json_object_read(const void *bytes, size_t len, enum err_reason reason, struct err *e)

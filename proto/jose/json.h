@@ -14,6 +14,14 @@
 
 #define JSON_MAX_DEPTH 32u
 
+/*
+ * Want of memory is told from bad JSON by reading everything twice: jansson may
+ * leave out a letter and say nothing. In a process that is ours alone, before
+ * its first JSON and without threads: how jansson's own allocations went is
+ * seen, and once is enough. Not for a library, whose process has other users of jansson.
+ */
+void json_own_memory(void);
+
 /* A strict object, owned by the caller (json_decref), or NULL with `reason` and where the fault is. */
 json_t *json_object_read(const void *bytes, size_t len, enum err_reason reason, struct err *e);
 
