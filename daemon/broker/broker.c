@@ -42,40 +42,22 @@ static void flush_supervisor(struct broker *b)
     }
 }
 
+/* One that could not be queued: there is no going on. */
+static void told(struct broker *b, bool queued, const struct err *e)
+{
+    if (queued) {
+        flush_supervisor(b);
+        return;
+    }
+    log_error("the supervisor cannot be told: %s", e->text);
+    stop(b, 1);
+}
+
 void broker_tell(struct broker *b, const Message *m)
 {
     struct err e;
 
-    if (channel_send(b->supervisor, m, -1, &e)) {
-        flush_supervisor(b);
-        return;
-    }
-    log_error("the supervisor cannot be told: %s", e.text);
-    stop(b, 1);
-}
-
-static void tell_ready(struct broker *b, uint32_t generation)
-{
-    Message m = SIGNET__ROLE__MESSAGE__INIT;
-    Signet__Role__Ready ready = SIGNET__ROLE__READY__INIT;
-
-    ready.generation = generation;
-    m.of_case = OF(READY);
-    m.ready = &ready;
-    broker_tell(b, &m);
-}
-
-static void tell_refused(struct broker *b, uint32_t generation, const struct buf *mistakes)
-{
-    Message m = SIGNET__ROLE__MESSAGE__INIT;
-    Signet__Role__Refused refused = SIGNET__ROLE__REFUSED__INIT;
-    CLEANUP(freep) char *text = strndup(mistakes->data ? (const char *)mistakes->data : "", mistakes->len);
-
-    refused.generation = generation;
-    refused.text = text ? text : refused.text;
-    m.of_case = OF(REFUSED);
-    m.refused = &refused;
-    broker_tell(b, &m);
+    told(b, channel_send(b->supervisor, m, -1, &e), &e);
 }
 
 /* --- what signers say by themselves ----------------------------------------------------------------- */
@@ -169,10 +151,7 @@ static void take_config(struct broker *b, const Message *m, int *fd)
         buf_append_str(&mistakes, e.text);
         conf_unref(TAKE(b->pending));
     }
-    if (b->pending)
-        tell_ready(b, m->config->generation);
-    else
-        tell_refused(b, m->config->generation, &mistakes);
+    told(b, channel_say_verdict(b->supervisor, m->config->generation, b->pending ? NULL : &mistakes, &e), &e);
     buf_clear(&mistakes);
 }
 

@@ -6,7 +6,6 @@
  */
 #include "daemon/channel/channel.h"
 
-#include "proto/buf.h"
 #include "proto/frame.h"
 #include "proto/wire.h"
 
@@ -270,6 +269,26 @@ void channel_done(Signet__Role__Message *m)
         OPENSSL_cleanse(m->import->secret.data, m->import->secret.len);
     if (m)
         signet__role__message__free_unpacked(m, NULL);
+}
+
+bool channel_say_verdict(struct channel *c, uint32_t generation, const struct buf *mistakes, struct err *e)
+{
+    Signet__Role__Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Ready ready = SIGNET__ROLE__READY__INIT;
+    Signet__Role__Refused refused = SIGNET__ROLE__REFUSED__INIT;
+    CLEANUP(freep) char *text = mistakes && mistakes->len ? strndup((const char *)mistakes->data, mistakes->len) : NULL;
+
+    if (mistakes) {
+        refused.generation = generation;
+        refused.text = text ? text : refused.text;
+        m.of_case = SIGNET__ROLE__MESSAGE__OF_REFUSED;
+        m.refused = &refused;
+    } else {
+        ready.generation = generation;
+        m.of_case = SIGNET__ROLE__MESSAGE__OF_READY;
+        m.ready = &ready;
+    }
+    return channel_send(c, &m, -1, e);
 }
 
 uint64_t channel_answers(const Signet__Role__Message *m)

@@ -10,6 +10,7 @@
 #ifndef SIGNET_CHANNEL_H
 #define SIGNET_CHANNEL_H
 
+#include "proto/buf.h"
 #include "proto/cleanup.h"
 #include "proto/err.h"
 #include "role.pb-c.h"
@@ -43,6 +44,8 @@ enum channel_io channel_fill(struct channel *c);
  */
 Signet__Role__Message *channel_next(struct channel *c, int *out_fd, bool *out_bad);
 void channel_done(Signet__Role__Message *m);
+/* A role's answer to a configuration: that it is ready for it, or, with mistakes, that it is refused for them. */
+bool channel_say_verdict(struct channel *c, uint32_t generation, const struct buf *mistakes, struct err *e);
 /* The id of the job that it answers; 0: it answers none. */
 uint64_t channel_answers(const Signet__Role__Message *m);
 

@@ -44,42 +44,6 @@ static void flush(struct publisher *p)
     }
 }
 
-static void tell(struct publisher *p, const Message *m)
-{
-    struct err e;
-
-    if (channel_send(p->supervisor, m, -1, &e)) {
-        flush(p);
-    } else {
-        log_error("the supervisor cannot be told: %s", e.text);
-        stop(p, 1);
-    }
-}
-
-static void tell_ready(struct publisher *p, uint32_t generation)
-{
-    Message m = SIGNET__ROLE__MESSAGE__INIT;
-    Signet__Role__Ready ready = SIGNET__ROLE__READY__INIT;
-
-    ready.generation = generation;
-    m.of_case = OF(READY);
-    m.ready = &ready;
-    tell(p, &m);
-}
-
-static void tell_refused(struct publisher *p, uint32_t generation, const struct buf *mistakes)
-{
-    Message m = SIGNET__ROLE__MESSAGE__INIT;
-    Signet__Role__Refused refused = SIGNET__ROLE__REFUSED__INIT;
-    CLEANUP(freep) char *text = strndup(mistakes->data ? (const char *)mistakes->data : "", mistakes->len);
-
-    refused.generation = generation;
-    refused.text = text ? text : refused.text;
-    m.of_case = OF(REFUSED);
-    m.refused = &refused;
-    tell(p, &m);
-}
-
 /* --- the broker -------------------------------------------------------------------------------------- */
 
 static void lose_broker(struct publisher *p)
@@ -141,6 +105,7 @@ static void answer(void *ctx, const struct http_request *rq, struct buf *out)
 static void take_config(struct publisher *p, const Signet__Role__Config *m)
 {
     CLEANUP(buf_clear) struct buf mistakes;
+    struct err e;
 
     buf_init(&mistakes, 64 * 1024);
     site_free(TAKE(p->pending));
@@ -149,10 +114,12 @@ static void take_config(struct publisher *p, const Signet__Role__Config *m)
     if (c && !(p->pending = site_new(c)))
         buf_printf(&mistakes, "%s: no memory to read it\n", m->file);
     p->pending_generation = m->generation;
-    if (p->pending)
-        tell_ready(p, m->generation);
-    else
-        tell_refused(p, m->generation, &mistakes);
+    if (channel_say_verdict(p->supervisor, m->generation, p->pending ? NULL : &mistakes, &e)) {
+        flush(p);
+    } else {
+        log_error("the supervisor cannot be told: %s", e.text);
+        stop(p, 1);
+    }
 }
 
 static bool take_switch(struct publisher *p, uint32_t generation)

@@ -110,14 +110,20 @@ static void take_pin(struct signer *s, int fd)
 
 /* --- what is said ------------------------------------------------------------------------------- */
 
+static void said(struct signer *s, bool queued, const struct err *e)
+{
+    if (!queued) {
+        log_error("an answer is lost: %s", e->text);
+        s->useless = true;
+    }
+}
+
 static void say(struct signer *s, struct channel *to, const Message *m)
 {
     struct err e;
 
-    if (to && !channel_send(to, m, -1, &e)) {
-        log_error("an answer is lost: %s", e.text);
-        s->useless = true;
-    }
+    if (to)
+        said(s, channel_send(to, m, -1, &e), &e);
 }
 
 static void to_broker(void *ctx, const Message *m)
@@ -147,31 +153,6 @@ static void to_both(void *ctx, const Message *m)
 
     say(s, s->supervisor, m);
     say(s, s->broker, m);
-}
-
-static void say_ready(struct signer *s, uint32_t generation)
-{
-    Message m = SIGNET__ROLE__MESSAGE__INIT;
-    Signet__Role__Ready ready = SIGNET__ROLE__READY__INIT;
-
-    ready.generation = generation;
-    m.of_case = OF(READY);
-    m.ready = &ready;
-    say(s, s->supervisor, &m);
-}
-
-static void say_refused(struct signer *s, uint32_t generation, const struct buf *mistakes)
-{
-    Message m = SIGNET__ROLE__MESSAGE__INIT;
-    Signet__Role__Refused refused = SIGNET__ROLE__REFUSED__INIT;
-    CLEANUP(freep) char *text = strndup(mistakes->data ? (const char *)mistakes->data : "", mistakes->len);
-
-    refused.generation = generation;
-    if (text)
-        refused.text = text;
-    m.of_case = OF(REFUSED);
-    m.refused = &refused;
-    say(s, s->supervisor, &m);
 }
 
 /* --- what the supervisor says ---------------------------------------------------------------------- */
@@ -213,6 +194,7 @@ static void open_token(struct signer *s)
 static void take_config(struct signer *s, const Signet__Role__Config *c)
 {
     struct buf mistakes;
+    struct err e;
 
     buf_init(&mistakes, 64 * 1024);
     config_free(TAKE(s->pending));
@@ -225,10 +207,7 @@ static void take_config(struct signer *s, const Signet__Role__Config *c)
     }
     if (s->pending)
         config_keep_token(s->pending, s->which);
-    if (s->pending)
-        say_ready(s, c->generation);
-    else
-        say_refused(s, c->generation, &mistakes);
+    said(s, channel_say_verdict(s->supervisor, c->generation, s->pending ? NULL : &mistakes, &e), &e);
     buf_clear(&mistakes);
 }
 

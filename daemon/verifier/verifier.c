@@ -38,23 +38,13 @@ static bool meet_broker(struct verifier *v, int fd)
     return v->judge && v->broker;
 }
 
-static bool say_ready(struct verifier *v, uint32_t generation)
-{
-    Message m = SIGNET__ROLE__MESSAGE__INIT;
-    Signet__Role__Ready ready = SIGNET__ROLE__READY__INIT;
-    struct err e;
-
-    ready.generation = generation;
-    m.of_case = OF(READY);
-    m.ready = &ready;
-    return channel_send(v->supervisor, &m, -1, &e);
-}
-
 /* False: this process is of no use any more. */
 static bool obey(struct verifier *v, const Message *m, int *fd)
 {
+    struct err e;
+
     if (m->of_case == OF(CONFIG))
-        return say_ready(v, m->config->generation);
+        return channel_say_verdict(v->supervisor, m->config->generation, NULL, &e);
     if (m->of_case == OF(ATTACH) && m->attach->peer == SIGNET__ROLE__PEER__PEER_BROKER && *fd >= 0) {
         int taken = *fd;
         *fd = -1;
