@@ -1,7 +1,6 @@
 #include "proto/buf.h"
 
 #include <openssl/crypto.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,14 +74,12 @@ bool buf_append_char(struct buf *b, char c)
     return buf_append(b, &c, 1);
 }
 
-bool buf_printf(struct buf *b, const char *fmt, ...)
+bool buf_vprintf(struct buf *b, const char *fmt, va_list args)
 {
-    va_list args, again;
+    va_list again;
 
-    va_start(args, fmt);
     va_copy(again, args);
     int len = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
     bool fits = len >= 0 && (size_t)len <= b->max && b->len <= b->max - (size_t)len;
     if (fits) {
         char *text = malloc((size_t)len + 1);
@@ -96,6 +93,16 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
         free(text);
     }
     va_end(again);
+    return fits;
+}
+
+bool buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    bool fits = buf_vprintf(b, fmt, args);
+    va_end(args);
     return fits;
 }
 

@@ -7,6 +7,7 @@
 #ifndef SIGNET_PROTO_BUF_H
 #define SIGNET_PROTO_BUF_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,7 @@ bool buf_append(struct buf *b, const void *bytes, size_t len);
 bool buf_append_str(struct buf *b, const char *s);
 bool buf_append_char(struct buf *b, char c);
 bool buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool buf_vprintf(struct buf *b, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
 
 /* Room for `len` more bytes at data + len, to be written and then claimed by b->len += n. */
 bool buf_reserve(struct buf *b, size_t len);

@@ -321,18 +321,15 @@ void http_reply_clear(struct http_reply *r)
 
 void http_reply_say(struct http_reply *r, int status, const char *fmt, ...)
 {
-    CLEANUP(freep) char *text = NULL;
     va_list args;
 
-    va_start(args, fmt);
-    if (vasprintf(&text, fmt, args) < 0)
-        text = NULL;
-    va_end(args);
     r->status = status;
     r->type = "text/plain; charset=utf-8";
     snprintf(r->cache, sizeof r->cache, "no-store");
     r->body.len = 0;
-    buf_append_str(&r->body, text ? text : "");
+    va_start(args, fmt);
+    buf_vprintf(&r->body, fmt, args);
+    va_end(args);
     buf_append_char(&r->body, '\n');
 }
 

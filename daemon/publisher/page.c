@@ -22,14 +22,11 @@ void page_put(struct page *p, const char *html)
 
 void page_printf(struct page *p, const char *fmt, ...)
 {
-    CLEANUP(freep) char *text = NULL;
     va_list args;
 
     va_start(args, fmt);
-    if (vasprintf(&text, fmt, args) < 0)
-        text = NULL;
+    p->ok = p->ok && buf_vprintf(p->out, fmt, args);
     va_end(args);
-    p->ok = p->ok && text && buf_append_str(p->out, text);
 }
 
 void page_text(struct page *p, const char *text)
