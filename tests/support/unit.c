@@ -1,8 +1,11 @@
 #include "tests/support/unit.h"
 
 #include <CUnit/TestRun.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void say_failures(const char *name, const CU_pFailureRecord first)
 {
@@ -44,6 +47,24 @@ void unit_same_mem(const char *what, const void *got, size_t got_len, const void
            got_len, (int)(got_len > 200 ? 200 : got_len), (const char *)got,
            want_len, (int)(want_len > 200 ? 200 : want_len), (const char *)want);
     CU_FAIL("bytes differ");
+}
+
+void unit_capture(struct unit_captured *c)
+{
+    c->kept = dup(STDERR_FILENO);
+    if (pipe2(c->pipe, O_NONBLOCK) < 0 || c->kept < 0)
+        abort();
+    dup2(c->pipe[1], STDERR_FILENO);
+}
+
+void unit_captured(struct unit_captured *c, char *out, size_t size)
+{
+    dup2(c->kept, STDERR_FILENO);
+    ssize_t n = read(c->pipe[0], out, size - 1);
+    out[n < 0 ? 0 : n] = '\0';
+    close(c->pipe[0]);
+    close(c->pipe[1]);
+    close(c->kept);
 }
 
 int unit_run(const struct unit_case *cases, size_t n)

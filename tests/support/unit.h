@@ -20,6 +20,11 @@ void unit_same_str(const char *what, const char *got, const char *want);
 void unit_same_int(const char *what, long long got, long long want);
 void unit_same_mem(const char *what, const void *got, size_t got_len, const void *want, size_t want_len);
 
+/* What is written to stderr between the two: a text, cut to fit. */
+struct unit_captured { int pipe[2], kept; };
+void unit_capture(struct unit_captured *c);
+void unit_captured(struct unit_captured *c, char *out, size_t size);
+
 int unit_run(const struct unit_case *cases, size_t n);
 
 #define UNIT_MAIN(cases) \

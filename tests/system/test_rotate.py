@@ -468,8 +468,7 @@ class Lost(Rotating):
 
     def destroy(self, label):
         for kind in ("privkey", "pubkey"):
-            run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN,
-                 "--delete-object", "--type", kind, "--label", label], env=self.place.env)
+            self.tool("--delete-object", "--type", kind, "--label", label)
 
     def test_the_active_key_destroyed_under_the_daemon(self):
         self.daemon.start()
@@ -484,8 +483,7 @@ class Lost(Rotating):
         self.assertNotIn(before, [k["kid"] for k in self.keys("active")])
 
     def lose_private(self, label):
-        run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN, "--delete-object",
-             "--type", "privkey", "--label", label], env=self.place.env)
+        self.tool("--delete-object", "--type", "privkey", "--label", label)
 
     def test_the_active_key_loses_its_private_half_and_its_tokens_are_good_still(self):
         self.daemon.start()
@@ -588,11 +586,9 @@ class Lost(Rotating):
     def test_a_half_made_key_is_listed_and_swept(self):
         self.daemon.start()
         label = f"signet:web:ES256:{int(self.time.now()) + HOUR}:{TTL}:{SKEW}:{MAX_AGE}"
-        run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN, "--keypairgen",
-             "--key-type", "EC:prime256v1", "--label", label, "--id", "0102", "--private", "--sensitive", "--usage-sign"],
-            env=self.place.env)
-        run(["pkcs11-tool", "--module", self.softhsm, "--token-label", "signet", "--login", "--pin", PIN,
-             "--delete-object", "--type", "pubkey", "--label", label], env=self.place.env)
+        self.tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", label, "--id", "0102", "--private",
+                  "--sensitive", "--usage-sign")
+        self.tool("--delete-object", "--type", "pubkey", "--label", label)
         self.come("it is seen", lambda: self.keys("orphan"))
         self.assertIn("by halves", self.notices())
         self.assertEqual(len(self.published()), 1)

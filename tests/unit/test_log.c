@@ -52,17 +52,11 @@ static void quoting_never_writes_past_its_buffer(void)
 /* What is written to stderr while `run` runs. */
 static void captured(void (*run)(void), char *out, size_t size)
 {
-    int pipe_fd[2], kept = dup(STDERR_FILENO);
-    if (pipe2(pipe_fd, O_NONBLOCK) < 0 || kept < 0)
-        abort();
-    dup2(pipe_fd[1], STDERR_FILENO);
+    struct unit_captured c;
+
+    unit_capture(&c);
     run();
-    dup2(kept, STDERR_FILENO);
-    ssize_t n = read(pipe_fd[0], out, size - 1);
-    out[n < 0 ? 0 : n] = '\0';
-    close(pipe_fd[0]);
-    close(pipe_fd[1]);
-    close(kept);
+    unit_captured(&c, out, size);
 }
 
 static void two_lines(void)

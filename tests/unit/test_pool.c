@@ -254,19 +254,13 @@ static void an_answer_to_nothing_is_dropped(void)
 /* What is written to stderr while it answers, and is heard. */
 static void log_of_answers(unsigned number, char *out, size_t size)
 {
-    int pipe_fd[2], kept = dup(STDERR_FILENO);
+    struct unit_captured c;
     char got[8];
 
-    CU_ASSERT_FATAL(pipe2(pipe_fd, O_NONBLOCK) == 0 && kept >= 0);
-    dup2(pipe_fd[1], STDERR_FILENO);
+    unit_capture(&c);
     serve(number, got, true);
     log_flush();
-    dup2(kept, STDERR_FILENO);
-    ssize_t n = read(pipe_fd[0], out, size - 1);
-    out[n < 0 ? 0 : n] = '\0';
-    close(pipe_fd[0]);
-    close(pipe_fd[1]);
-    close(kept);
+    unit_captured(&c, out, size);
 }
 
 /* It lost the token: what it had was given to the other. Its answers on the way are nothing to warn of. */
