@@ -242,7 +242,7 @@ static void take_halves(struct held *h, const Signet__Role__Key *k, int64_t stea
 
     h->n_lacking = lacks ? h->n_lacking + 1 : 0;
     h->lacks_ms = lacks ? h->lacks_ms ? h->lacks_ms : steady_ms : 0;
-    h->is_doubted_half = lacks && (h->n_lacking == 1 || steady_ms - h->lacks_ms < HALF_DOUBT_MS);
+    h->is_doubted_half = lacks && steady_ms - h->lacks_ms < HALF_DOUBT_MS;
     if (!h->is_doubted_half || !h->was_proved)
         read_halves(h, k);
 }
@@ -367,7 +367,8 @@ bool held_is_half(const struct held *h)
 bool held_is_owed(const struct held *h)
 {
     /* OpenSSL does not say that it had no memory: what it cannot read once it may a moment later. */
-    return (held_usable(h) && h->proof == PROOF_NONE) || (h->ring[0] && h->n_lacking == 1) || (h->spki && h->n_unread && h->n_unread < UNREAD_TRIES);
+    return (held_usable(h) && h->proof == PROOF_NONE) || (h->ring[0] && h->n_lacking == 1) ||
+           (h->spki && h->n_unread && h->n_unread < UNREAD_TRIES);
 }
 
 bool held_is_named(const struct held *h, const char *name)

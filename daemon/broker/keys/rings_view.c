@@ -185,8 +185,8 @@ static void say_starting(const struct keys *k, const struct ring_view *v, int64_
 {
     for (size_t i = 0; i < ring_size(v->ring); i++) {
         const struct held *h = ring_state(v->ring, i, now) == KEY_ACTIVE ? keys_by_id(k, ring_key(v->ring, i)->ref) : NULL;
-        bool known = h && !h->is_doubted_half && (h->trouble.reason != ERR_NONE || h->proof == PROOF_FAILED || h->proof == PROOF_DONE);
-        if (!h || known)
+        bool answered = h && (h->trouble.reason != ERR_NONE || h->proof == PROOF_FAILED || h->proof == PROOF_DONE);
+        if (!h || (answered && !h->is_doubted_half))
             continue;
         err_set(e, ERR_STARTING, "ring '%s': its key '%s' has yet to prove that it signs", v->config->settings.name, h->kid);
         e->retry_after_ms = 500;

@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* When the last token of a key ends, or ended, if it signs no more from now on; 0: it has none that counts. */
 int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t now)
 {
@@ -33,7 +28,7 @@ int64_t op_tokens_until(const struct ring *ring, const struct held *h, int64_t n
             break;
         }
         /* Seen active all the same: the clock was set back. */
-        return h->active_at ? most(h->active_at, now) + lives : 0;
+        return h->active_at ? (h->active_at > now ? h->active_at : now) + lives : 0;
     }
     return 0;
 }
