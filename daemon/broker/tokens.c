@@ -165,6 +165,18 @@ static struct held *signer_at(struct broker *b, const struct ring_config *r, siz
     return pool_serves(&t->signers, e) ? keys_signer(t->keys, r->settings.name, now, e) : NULL;
 }
 
+/* For as long as copies of the key set may be in use. */
+static int64_t copies_ms(const struct ring_config *r)
+{
+    return (r->settings.max_age + r->settings.skew) * 1000;
+}
+
+/* Where it was left out lately, some do not. */
+static bool all_copies_have(const struct ring_config *r, const struct broker_token *t)
+{
+    return t->left_out_ms == 0 || clock_steady_ms() - t->left_out_ms > copies_ms(r);
+}
+
 /* A key that was made a moment ago is in no verifier's copy of the key set yet. */
 static bool is_known(struct broker *b, const struct ring_config *r, size_t i, int64_t now)
 {
@@ -172,7 +184,7 @@ static bool is_known(struct broker *b, const struct ring_config *r, size_t i, in
     const struct ring *ring = keys_ring(token_at(b, r, i)->keys, r->settings.name, &e);
     const struct ring_key *signer = ring ? ring_signer(ring, now, &e) : NULL;
 
-    return signer && ring_is_known(ring, signer, now);
+    return signer && ring_is_known(ring, signer, now) && all_copies_have(r, token_at(b, r, i));
 }
 
 /* One that comes back for a moment, again and again, is not back. */
@@ -241,6 +253,71 @@ static void look(struct broker *b, const struct ring_config *r, struct shift *sh
         change_over(b, r, shift, to);
 }
 
+/* --- what is left out of the key set ---------------------------------------------------------------- */
+
+static bool is_on(const struct ring_config *r, size_t token)
+{
+    for (size_t i = 0; i < r->n_tokens; i++)
+        if (r->tokens[i] == token)
+            return true;
+    return false;
+}
+
+/* The ring's keys are known of a token beside that one. */
+static bool is_known_beside(struct broker *b, const struct ring_config *r, size_t token)
+{
+    struct err e;
+
+    for (size_t i = 0; i < r->n_tokens; i++)
+        if (r->tokens[i] != token && keys_fresh(token_at(b, r, i)->keys, r->settings.name, &e))
+            return true;
+    return false;
+}
+
+/*
+ * How long verifiers may be served by what they have of a token: by their
+ * copies, while tokens that it signed live. INT64_MAX: a ring is known of no
+ * other, and a set without that ring would call its tokens a stranger's.
+ */
+static int64_t is_missed_ms(struct broker *b, const struct broker_token *t)
+{
+    const struct config *c = b->conf->config;
+    int64_t longest = 0;
+
+    for (size_t i = 0; i < c->n_rings; i++) {
+        const struct ring_config *r = &c->rings[i];
+        int64_t tokens_ms = (r->settings.max_ttl + r->settings.skew) * 1000;
+        int64_t ms = tokens_ms < copies_ms(r) ? tokens_ms : copies_ms(r);
+        if (r->alg->family == ALG_HMAC || !is_on(r, t->index))
+            continue;
+        if (!is_known_beside(b, r, t->index))
+            return INT64_MAX;
+        longest = ms > longest ? ms : longest;
+    }
+    return longest;
+}
+
+static void look_what_is_known(struct broker *b, struct broker_token *t)
+{
+    int64_t steady_ms = clock_steady_ms();
+    bool was_left_out = t->left_out;
+    struct keys_set set;
+    struct err e;
+
+    if (keys_set(t->keys, clock_now(), &set, &e))
+        t->unknown_ms = 0;
+    else if (t->unknown_ms == 0)
+        t->unknown_ms = steady_ms;
+    t->left_out = t->unknown_ms && steady_ms - t->unknown_ms > is_missed_ms(b, t);
+    if (t->left_out)
+        t->left_out_ms = steady_ms;
+    if (t->left_out && !was_left_out)
+        log_warning("the key set is given out without the keys of token '%s', which are not known for too long: %s: %s",
+                    token_name(t), err_reason_name(e.reason), e.text);
+    else if (was_left_out && !t->left_out)
+        log_info("token '%s' is %s", token_name(t), t->unknown_ms ? "missed in the key set" : "in the key set again");
+}
+
 void tokens_tick(struct broker *b)
 {
     int64_t steady_ms = clock_steady_ms();
@@ -249,6 +326,8 @@ void tokens_tick(struct broker *b)
     if (!c || c->n_tokens < 2 || steady_ms - b->looked_ms < LOOK_MS)
         return;
     b->looked_ms = steady_ms;
+    for (size_t i = 0; i < b->n_tokens; i++)
+        look_what_is_known(b, b->tokens[i]);
     for (size_t i = 0; i < c->n_rings; i++)
         if (c->rings[i].n_tokens > 1)
             look(b, &c->rings[i], &b->shifts[i], clock_now());
@@ -382,23 +461,32 @@ static void set_add(struct keys_set *all, const struct keys_set *one, bool first
         all->changes_in_s = one->changes_in_s;
 }
 
-/* A set that lacks keys, or has those of long ago, would call living tokens a stranger's. */
-static bool not_all(const struct broker *b, size_t token, struct err *e)
+/* A set that lacks keys, or has those of long ago, would call living tokens a stranger's: not before copies of it are too old. */
+static bool not_all(struct broker *b, const struct broker_token *t, struct err *e)
 {
-    const char *name = token_name(b->tokens[token]);
+    int64_t in_ms = is_missed_ms(b, t);
+    char in[CLOCK_TEXT];
 
-    return err_wrap(e, "the key set is not whole without token '%s' (if it is gone for good, take it out of the rings' 'tokens'"
-                       " and restart)", name);
+    if (in_ms == INT64_MAX)
+        return err_wrap(e, "the key set is not whole without token '%s', which alone has a ring's keys", token_name(t));
+    in_ms -= t->unknown_ms ? clock_steady_ms() - t->unknown_ms : 0;
+    return err_wrap(e, "the key set is not whole without token '%s'; without it it is given out in %s", token_name(t),
+                    clock_write_span(in, in_ms > 0 ? in_ms / 1000 + 1 : 1));
 }
 
 bool tokens_set(struct broker *b, int64_t now, struct keys_set *out, struct err *e)
 {
+    bool first = true;
+
     *out = (struct keys_set){ 0 };
     for (size_t i = 0; i < b->n_tokens; i++) {
         struct keys_set one;
+        if (b->tokens[i]->left_out)
+            continue;
         if (!keys_set(b->tokens[i]->keys, now, &one, e))
-            return b->n_tokens > 1 ? not_all(b, i, e) : false;
-        set_add(out, &one, i == 0);
+            return b->n_tokens > 1 ? not_all(b, b->tokens[i], e) : false;
+        set_add(out, &one, first);
+        first = false;
     }
     return true;
 }
@@ -414,8 +502,10 @@ bool tokens_ring_set(struct broker *b, const struct ring_config *r, int64_t now,
     *out = (struct keys_ring_set){ NULL, UINT32_MAX, UINT32_MAX };
     for (size_t i = 0; i < r->n_tokens; i++) {
         struct keys_ring_set one;
+        if (token_at(b, r, i)->left_out)
+            continue;
         if (!keys_ring_set(token_at(b, r, i)->keys, r->settings.name, now, &one, e))
-            return r->n_tokens > 1 ? not_all(b, r->tokens[i], e) : false;
+            return r->n_tokens > 1 ? not_all(b, token_at(b, r, i), e) : false;
         if (one.jwks && !jwk_set_append(jwks, one.jwks, strlen(one.jwks)))
             return err_set(e, ERR_NO_MEMORY, "ring '%s': no memory for its key set", r->settings.name);
         out->max_age_s = sooner(out->max_age_s, one.max_age_s);
@@ -428,6 +518,8 @@ const struct keys_page *tokens_page(const struct broker *b, size_t page)
 {
     for (size_t i = 0; i < b->n_tokens; i++) {
         size_t n;
+        if (b->tokens[i]->left_out)
+            continue;
         const struct keys_page *pages = keys_pages(b->tokens[i]->keys, &n);
         if (page < n)
             return &pages[page];

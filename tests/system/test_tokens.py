@@ -213,6 +213,58 @@ class Tokens(EachCase):
         self.daemon.cli("verify", stdin=token.encode())
         self.assertEqual(self.published(), set(kids.values()))
 
+    def without_main(self, also=""):
+        """Started again while the first token is gone, with what verifiers keep for 62 seconds; the kids of before."""
+        self.daemon.write(WAITED + also, PROFILES, self.publishes)
+        self.start()
+        self.clock.pass_by(120)
+        kids = self.kids()
+        self.daemon.stop()
+        self.take_away()
+        self.daemon.start()
+        self.signed_with(kids["spare"])
+        return kids
+
+    def test_a_first_that_is_gone_since_the_start_is_left_out_when_no_copy_has_its_keys(self):
+        kids = self.without_main()
+        self.assertIn("is not whole without token 'main'; without it it is given out in 1m", self.refusal("jwks"))
+        self.clock.pass_by(55)
+        self.assertIn("is not whole without token 'main'", self.refusal("jwks"))
+        self.assertFalse(self.published_by_http())
+        self.clock.pass_by(10)
+        until("it is left out", lambda: self.daemon.cli("jwks", want=None)[0] and self.published() == {kids["spare"]})
+        until("by HTTP", lambda: self.published_by_http() == {kids["spare"]})
+        self.assertIn("given out without the keys of token 'main'", self.daemon.log.read_text())
+        self.give_back()
+        until("it is there again", lambda: self.published() == set(kids.values()))
+        until("by HTTP too", lambda: self.published_by_http() == set(kids.values()))
+        for _ in range(30):                              # longer than failover_after: there are copies without it
+            self.assertEqual(jwt.get_unverified_header(self.daemon.token("web"))["kid"], kids["spare"])
+        self.clock.pass_by(65)
+        self.signed_with(kids["main"])
+
+    def test_nothing_is_left_out_that_has_a_ring_alone(self):
+        self.without_main(ring("alone", "ES256", "create: yes", "tokens: [main]"))
+        self.clock.pass_by(1200)
+        self.signed_with(self.kids()["spare"])           # listed since then
+        self.assertIn("is not whole without token 'main', which alone has a ring's keys", self.refusal("jwks"))
+        self.give_back()
+        until("it is whole again", lambda: self.daemon.cli("jwks", want=None)[0] and len(self.published()) == 3)
+
+    def test_one_that_cannot_be_listed_for_too_long_is_left_out_too(self):
+        self.daemon.write(WAITED.replace("refresh: 5s", "refresh: 5s\n    publish_ahead: 5m"), PROFILES, self.publishes)
+        self.start()
+        self.clock.pass_by(120)
+        kids = self.kids()
+        self.take_away()
+        self.signed_with(kids["spare"])
+        self.assertEqual(self.published(), set(kids.values()))
+        self.clock.pass_by(600)                        # what another daemon may have done there is not known any more
+        until("it is not whole", lambda: "is not whole without token 'main'" in self.daemon.cli("jwks", want=None)[1])
+        self.signed_with(kids["spare"])
+        self.clock.pass_by(65)
+        until("it is left out", lambda: self.daemon.cli("jwks", want=None)[0] and self.published() == {kids["spare"]})
+
     def test_a_key_that_nobody_can_know_yet_does_not_sign_where_another_can(self):
         self.daemon.write(ring("web", "ES256", "create: yes", "tokens: [spare]") + SECRETS, PROFILES)
         self.daemon.start()
