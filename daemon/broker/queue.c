@@ -67,3 +67,13 @@ struct queue_item *queue_pop(struct queue *q, int64_t cost_us)
         insert(q, l, l->used_us);
     return i;
 }
+
+size_t queue_longest(const struct queue *q)
+{
+    size_t n = 0;
+
+    for (const struct lane *l = q->lanes; l; l = l->next)
+        if (l->n > n)
+            n = l->n;
+    return n;
+}

@@ -31,5 +31,7 @@ void queue_push_first(struct queue *q, struct lane *l, struct queue_item *i);
 struct queue_item *queue_peek(const struct queue *q);
 /* Takes it, and so much of its lane's time: 0 where nothing is done for it. */
 struct queue_item *queue_pop(struct queue *q, int64_t cost_us);
+/* Items of the lane that holds most. */
+size_t queue_longest(const struct queue *q);
 
 #endif

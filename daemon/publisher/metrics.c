@@ -123,14 +123,32 @@ static void put_daemon(struct writing *w)
     alone(w, "notices", NULL, "Things that an operator should know; signet status --admin says them.", (int64_t)s->n_notices);
 }
 
+/* Whose matter it is: of several reasons one can be told from the other without knowing them all. */
+static const char *outcome(const char *result)
+{
+    enum err_reason reason = err_reason_by_name(result);
+
+    if (strcmp(result, "OK") == 0)
+        return "ok";
+    if (err_is_verdict(reason))
+        return "rejected";
+    switch (err_code(reason)) {
+    case CODE_INVALID_ARGUMENT: case CODE_NOT_FOUND: case CODE_PERMISSION_DENIED: case CODE_UNIMPLEMENTED: return "refused";
+    case CODE_RESOURCE_EXHAUSTED: return "limited";
+    default: return "failed";
+    }
+}
+
 static void put_requests(struct writing *w)
 {
     const Status *s = w->status;
 
-    family(w, "requests", "counter", NULL, "Requests answered, by operation, profile and result: OK, or the reason.");
+    family(w, "requests", "counter", NULL, "Requests answered, by operation, profile, outcome and result: OK, or"
+           " the reason. rejected: the token's fault; refused: the caller's; limited: too much at once; failed: neither's.");
     for (size_t i = 0; i < s->n_results; i++) {
         const Signet__V1__ResultStatus *r = s->results[i];
-        whole(w, (struct label[]){ { "op", r->op }, { "profile", r->profile }, { "result", r->result } }, 3, r->n);
+        whole(w, (struct label[]){ { "op", r->op }, { "profile", r->profile },
+                                   { "outcome", outcome(r->result) }, { "result", r->result } }, 4, r->n);
     }
 }
 
@@ -169,7 +187,10 @@ static void put_stages(struct writing *w)
 /* Of what is counted, all but these only grow. */
 static bool is_gauge(const char *name)
 {
-    static const char *const gauges[] = { "connections", "requests_in_flight", "waiting_for_signers" };
+    static const char *const gauges[] = {
+        "connections", "requests_in_flight", "waiting_for_signers", "longest_queue", "held_bytes", "max_connections", "max_queue",
+        "max_held_bytes",
+    };
 
     for (size_t i = 0; i < ARRAY_LEN(gauges); i++)
         if (strcmp(gauges[i], name) == 0)
@@ -177,20 +198,25 @@ static bool is_gauge(const char *name)
     return false;
 }
 
-static const struct { const char *name, *help; } counters[] = {
-    { "signed_tokens", "Tokens signed and released." },
-    { "verified_tokens", "Tokens verified and accepted." },
-    { "rejected_tokens", "Tokens judged, and not to be trusted." },
-    { "refused_requests", "Requests refused by policy, limits or for what they are." },
-    { "late_requests", "Requests ended by their deadline." },
-    { "unavailable_requests", "Requests that failed through no fault of their caller." },
-    { "wrong_signatures", "Signatures of the token that were wrong, and not released." },
-    { "accepted_connections", "Connections accepted." },
-    { "refused_connections", "Connections refused for a limit." },
-    { "broken_connections", "Connections closed for what they sent, or for sending half of it." },
-    { "connections", "Connections open now." },
-    { "requests_in_flight", "Requests not answered yet." },
-    { "waiting_for_signers", "Jobs that wait for a signer." },
+static const struct { const char *name, *unit, *help; } counters[] = {
+    { "signed_tokens", NULL, "Tokens signed and released." },
+    { "verified_tokens", NULL, "Tokens verified and accepted." },
+    { "rejected_tokens", NULL, "Tokens judged, and not to be trusted." },
+    { "refused_requests", NULL, "Requests refused by policy, limits or for what they are." },
+    { "late_requests", NULL, "Requests ended by their deadline." },
+    { "unavailable_requests", NULL, "Requests that failed through no fault of their caller." },
+    { "wrong_signatures", NULL, "Signatures of the token that were wrong, and not released." },
+    { "accepted_connections", NULL, "Connections accepted." },
+    { "refused_connections", NULL, "Connections refused for a limit." },
+    { "broken_connections", NULL, "Connections closed for what they sent, or for sending half of it." },
+    { "connections", NULL, "Connections open now." },
+    { "requests_in_flight", NULL, "Requests not answered yet." },
+    { "waiting_for_signers", NULL, "Jobs that wait for a signer." },
+    { "longest_queue", NULL, "Jobs that wait of the uid that has most of them." },
+    { "held_bytes", "bytes", "What requests and replies of all callers hold, about." },
+    { "max_connections", NULL, "Connections that may be open." },
+    { "max_queue", NULL, "Jobs of one uid that may wait." },
+    { "max_held_bytes", "bytes", "What requests and replies of all callers may hold." },
 };
 
 static void put_counters(struct writing *w)
@@ -200,7 +226,7 @@ static void put_counters(struct writing *w)
             const Signet__V1__CounterStatus *c = w->status->counters[i];
             if (strcmp(c->name, counters[k].name) != 0)
                 continue;
-            family(w, counters[k].name, is_gauge(c->name) ? "gauge" : "counter", NULL, counters[k].help);
+            family(w, counters[k].name, is_gauge(c->name) ? "gauge" : "counter", counters[k].unit, counters[k].help);
             whole(w, NULL, 0, c->value);
         }
 }
@@ -269,6 +295,12 @@ static void put_rings(struct writing *w)
     for (size_t i = 0; i < s->n_rings; i++)
         if (s->rings[i]->next_activates_at)
             seconds(w, (struct label[]){ { "ring", s->rings[i]->name } }, 1, s->rings[i]->next_activates_at - w->now);
+    family(w, "ring_due_seconds", "gauge", "seconds", "Seconds until signetd is to do the next thing with a ring's keys: to"
+           " generate, promote or destroy one; below 0: since when it was to.");
+    for (size_t i = 0; i < s->n_rings; i++)
+        if (s->rings[i]->due_at)
+            seconds(w, (struct label[]){ { "ring", s->rings[i]->name }, { "action", s->rings[i]->due } }, 2,
+                    s->rings[i]->due_at - w->now);
 }
 
 #define KEY_LABELS(k) { "ring", (k)->ring }, { "kid", (k)->kid }, { "token", (k)->token }
@@ -288,10 +320,11 @@ static void put_keys(struct writing *w)
 {
     const Signet__V1__ListKeysReply *l = w->keys;
 
-    family(w, "key_info", "gauge", NULL, "A key of a ring, its algorithm and state; always 1.");
+    family(w, "key_info", "gauge", NULL, "A key of a ring, its algorithm, state and custody; always 1.");
     for (size_t i = 0; i < l->n_keys; i++)
         if (is_shown(l->keys[i]))
-            whole(w, (struct label[]){ KEY_LABELS(l->keys[i]), { "alg", l->keys[i]->alg }, { "state", l->keys[i]->state } }, 5, 1);
+            whole(w, (struct label[]){ KEY_LABELS(l->keys[i]), { "alg", l->keys[i]->alg }, { "state", l->keys[i]->state },
+                                       { "custody", l->keys[i]->custody } }, 6, 1);
     family(w, "key_age_seconds", "gauge", "seconds", "Seconds since a key began to sign, or was to; below 0: its time is yet to"
            " come.");
     for (size_t i = 0; i < l->n_keys; i++)
@@ -317,10 +350,6 @@ static void put_keys(struct writing *w)
     for (size_t i = 0; i < l->n_keys; i++)
         if (is_shown(l->keys[i]))
             whole(w, (struct label[]){ KEY_LABELS(l->keys[i]) }, 3, !l->keys[i]->trouble[0]);
-    family(w, "key_exportable", "gauge", NULL, "1 where the token does not keep a key to itself, by its own attributes.");
-    for (size_t i = 0; i < l->n_keys; i++)
-        if (is_shown(l->keys[i]))
-            whole(w, (struct label[]){ KEY_LABELS(l->keys[i]) }, 3, l->keys[i]->extractable || !l->keys[i]->sensitive);
 }
 
 bool metrics_write(const struct shown *s, bool open, int64_t now, int64_t steady_ms, struct buf *out)

@@ -100,6 +100,7 @@ class Tree(unittest.TestCase):
                 "lib/systemd/system/signetd.service", "lib/systemd/system/signetd.socket",
                 "lib/systemd/system/signetd-admin.socket", "lib/sysusers.d/signet.conf", "lib/tmpfiles.d/signet.conf",
                 "share/bash-completion/completions/signet", "share/doc/signet/signetd.conf", "share/signet/signet.proto",
+                *(f"share/doc/signet/grafana/{name}" for name in ("prometheus.yml", "signet.json", "signet.rules.yml")),
                 *pages]
         self.assertEqual(files(tree), sorted(f"{PREFIX}/{f}" for f in want))
 

@@ -21,7 +21,7 @@ struct snapshot {
     /* snapshot_full's */
     Signet__V1__Error trouble;
     Signet__V1__SignerStatus signers[2], *each_signer[2];
-    Signet__V1__CounterStatus counters[5], *each_counter[5];
+    Signet__V1__CounterStatus counters[6], *each_counter[6];
     Signet__V1__ResultStatus results[4], *each_result[4];
     Signet__V1__StageStatus stages[3], *each_stage[3];
     Signet__V1__RefusalInfo refusals[2], *each_refusal[2];
@@ -93,6 +93,7 @@ static inline void snapshot_full(struct snapshot *s, int64_t now)
 {
     static const struct { const char *name; uint64_t n; } counters[] = {
         { "signed_tokens", 1234567 }, { "verified_tokens", 5 }, { "refused_requests", 41 }, { "connections", 7 }, { "newer", 1 },
+        { "held_bytes", 4096 },
     };
     static const struct { const char *op, *profile, *result; uint64_t n; } results[] = {
         { "sign", "web", "OK", 1234567 }, { "sign", "web", "QUEUE_FULL", 40 }, { "verify", "", "UNKNOWN_PROFILE", 1 },
@@ -118,7 +119,7 @@ static inline void snapshot_full(struct snapshot *s, int64_t now)
         s->signers[i].signatures = 600000 + i;
         s->signers[i].restarts = (uint32_t)i;
     }
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 6; i++) {
         signet__v1__counter_status__init(s->each_counter[i] = &s->counters[i]);
         s->counters[i].name = (char *)(uintptr_t)counters[i].name;
         s->counters[i].value = counters[i].n;
@@ -159,6 +160,8 @@ static inline void snapshot_full(struct snapshot *s, int64_t now)
         s->rings[i].n_published = i ? 0 : 4;
     }
     s->rings[0].next_activates_at = now + 2 * 86400;
+    s->rings[0].due = "generate";
+    s->rings[0].due_at = now - 90;
     signet__v1__error__init(&s->trouble);
     s->trouble.reason = "NO_ACTIVE_KEY";
     s->trouble.text = "ring 'printed' has no key: import one";
@@ -169,11 +172,12 @@ static inline void snapshot_full(struct snapshot *s, int64_t now)
     snapshot_key(s, 3, "dddddddd4444", "web", "expired", now - 90 * 86400, now - 58 * 86400, now - 57 * 86400);
     snapshot_key(s, 4, "", "web", "orphan", 0, 0, 0);
     s->infos[2].extractable = true;
+    s->infos[2].custody = "exportable";
     s->notices[0] = "token: keys are files: " SNAPSHOT_EVIL;
     s->status.signers = s->each_signer;
     s->status.n_signers = 2;
     s->status.counters = s->each_counter;
-    s->status.n_counters = 5;
+    s->status.n_counters = 6;
     s->status.results = s->each_result;
     s->status.n_results = 4;
     s->status.stages = s->each_stage;

@@ -129,7 +129,9 @@ static void numbers_to_follow(void)
     CLEANUP(freep) char *text = metrics(&s, false, STEADY);
     CLEANUP(freep) char *open = metrics(&s, true, STEADY);
     static const char *const both[] = {
-        "signet_up 1\n", "signet_requests_total{op=\"sign\",profile=\"web\",result=\"QUEUE_FULL\"} 40\n",
+        "signet_up 1\n", "signet_requests_total{op=\"sign\",profile=\"web\",outcome=\"limited\",result=\"QUEUE_FULL\"} 40\n",
+        "signet_requests_total{op=\"sign\",profile=\"web\",outcome=\"ok\",result=\"OK\"} 1234567\n",
+        "signet_requests_total{op=\"verify\",profile=\"\",outcome=\"refused\",result=\"UNKNOWN_PROFILE\"} 1\n",
         "signet_request_duration_seconds_bucket{op=\"sign\",stage=\"token\",le=\"1e-05\"} 0\n",
         "signet_request_duration_seconds_bucket{op=\"sign\",stage=\"token\",le=\"0.001\"} 112500\n",
         "signet_request_duration_seconds_bucket{op=\"sign\",stage=\"token\",le=\"10.0\"} 125000\n",
@@ -138,7 +140,9 @@ static void numbers_to_follow(void)
         "signet_request_duration_seconds_sum{op=\"sign\",stage=\"token\"} 12.345678\n",
         "signet_key_next_event_seconds{ring=\"web\",kid=\"aaaaaaaa1111\",token=\"\",event=\"activates\"} 172800\n",
         "signet_key_age_seconds{ring=\"web\",kid=\"bbbbbbbb2222\",token=\"\"} 2419200\n",
-        "signet_key_exportable{ring=\"web\",kid=\"cccccccc3333\",token=\"\"} 1\n",
+        "signet_key_info{ring=\"web\",kid=\"cccccccc3333\",token=\"\",alg=\"ES256\",state=\"retired\",custody=\"exportable\"} 1\n",
+        "signet_ring_due_seconds{ring=\"web\",action=\"generate\"} -90\n", "signet_held_bytes 4096\n",
+        "# TYPE signet_held_bytes gauge\n",
         "signet_ring_up{ring=\"printed\",alg=\"HS256\"} 0\n", "signet_signers{state=\"failed\"} 1\n", "signet_connections 7\n",
     };
     for (size_t i = 0; i < ARRAY_LEN(both); i++) {
@@ -150,6 +154,8 @@ static void numbers_to_follow(void)
     has(open, "# UNIT signet_request_duration_seconds seconds\n");
     unit_same_str("its end", open + strlen(open) - 6, "# EOF\n");
     has_not(text, "# EOF");
+    has(open, "# UNIT signet_held_bytes bytes\n");
+    has_not(text, "signet_ring_due_seconds{ring=\"printed\"");
     has_not(text, "newer");
     shown_clear(&s);
 }

@@ -162,7 +162,24 @@ static void what_is_not_done_costs_its_lane_nothing(void)
     unit_same_int("used", a.used_us, 2);
 }
 
+static void the_longest_lane_is_known(void)
+{
+    struct queue q = { 0 };
+    struct lane a = { 0 }, b = { 0 };
+    struct item items[] = { { .name = '1' }, { .name = '2' }, { .name = '3' }, { .name = 'b' } };
+
+    unit_same_int("none", (long long)queue_longest(&q), 0);
+    for (int i = 0; i < 3; i++)
+        queue_push(&q, &a, &items[i].link);
+    queue_push(&q, &b, &items[3].link);
+    unit_same_int("the first's", (long long)queue_longest(&q), 3);
+    for (int i = 0; i < 4; i++)
+        queue_pop(&q, a.n > 0);
+    unit_same_int("none again", (long long)queue_longest(&q), 0);
+}
+
 static const struct unit_case cases[] = {
+    { "the longest lane is known", the_longest_lane_is_known },
     { "a lane of costly work has no more time than another", a_lane_of_costly_work_has_no_more_time_than_another },
     { "who was away is owed nothing, and who went owes still", who_was_away_is_owed_nothing_and_who_went_owes_still },
     { "who comes late to many that have used as much is next", who_comes_late_to_many_that_have_used_as_much_is_next },

@@ -31,7 +31,7 @@ struct status {
     size_t n_notices;
     const char *speaking;            /* the name of the token that the next notices are of */
     Signet__V1__SignerStatus signers[MAX_SIGNERS], *each_signer[MAX_SIGNERS];
-    Signet__V1__CounterStatus counters[16], *each_counter[16];
+    Signet__V1__CounterStatus counters[24], *each_counter[24];
     Signet__V1__ResultStatus results[MAX_RESULTS], *each_result[MAX_RESULTS];
     Signet__V1__StageStatus stages[N_STAGES], *each_stage[N_STAGES];
     Signet__V1__RefusalInfo refusals[STATS_MAX_REFUSALS], *each_refusal[STATS_MAX_REFUSALS];
@@ -106,6 +106,26 @@ static void count_keys(Signet__V1__RingStatus *out, const struct broker *b, cons
     }
 }
 
+/* What is done soonest, on whichever of its tokens. */
+static void tell_due(Signet__V1__RingStatus *out, const struct broker *b, const struct ring_config *c, int64_t now)
+{
+    static const char *const names[] = {
+        [RING_GENERATE] = "generate", [RING_PROMOTE] = "promote", [RING_DESTROY] = "destroy",
+        [RING_DESTROY_PRIVATE] = "destroy_private",
+    };
+
+    for (size_t i = 0; i < c->n_tokens; i++) {
+        struct err unknown;
+        const struct ring *ring = keys_ring(b->tokens[c->tokens[i]]->keys, c->settings.name, &unknown);
+        struct ring_next next = ring ? ring_next(ring, now) : (struct ring_next){ .action = RING_NOTHING };
+        int64_t at = next.at ? next.at : now;    /* 0: at once */
+        if (next.action == RING_NOTHING || (out->due_at && out->due_at <= at))
+            continue;
+        out->due = words(names[next.action]);
+        out->due_at = at;
+    }
+}
+
 void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, struct broker *b, const struct ring_config *c,
                  int64_t now)
 {
@@ -120,6 +140,7 @@ void ring_status(Signet__V1__RingStatus *out, struct ring_troubles *t, struct br
     out->tokens = c->token_names;
     out->n_tokens = c->n_token_names;
     count_keys(out, b, c, now);
+    tell_due(out, b, c, now);
     if (next) {
         out->next_kid = words(next->kid);
         out->next_activates_at = keys_view(on->keys, next, now).activates_at;
@@ -170,7 +191,19 @@ static void fill_signers(struct status *st, const struct pool *p)
     st->reply.signers = st->each_signer;
 }
 
-static void fill_counters(struct status *st, const struct broker *b)
+/* Jobs of the uid that has most of them waiting, as daemon.max_queue counts. */
+static size_t longest_queue(const struct broker *b)
+{
+    size_t longest = queue_longest(&b->verifiers.queue);
+
+    for (size_t i = 0; i < b->n_tokens; i++) {
+        size_t n = queue_longest(&b->tokens[i]->signers.queue);
+        longest = n > longest ? n : longest;
+    }
+    return longest;
+}
+
+static void fill_counters(struct status *st, const struct broker *b, const struct daemon_config *may)
 {
     const struct { const char *name; uint64_t value; } all[] = {
 #define X(name) { #name, b->counters.name },
@@ -179,8 +212,14 @@ static void fill_counters(struct status *st, const struct broker *b)
         { "connections", b->n_connections },
         { "requests_in_flight", b->n_requests },
         { "waiting_for_signers", tokens_waiting(b) },
+        { "longest_queue", longest_queue(b) },
+        { "held_bytes", b->accounts.n_bytes },
+        { "max_connections", may->max_connections },
+        { "max_queue", may->max_queue_per_uid },
+        { "max_held_bytes", may->max_memory },
     };
 
+    _Static_assert(ARRAY_LEN(all) <= ARRAY_LEN(st->counters), "room for all");
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         signet__v1__counter_status__init(&st->counters[i]);
         st->counters[i].name = words(all[i].name);
@@ -335,7 +374,7 @@ static struct status *status_new(struct broker *b, const struct conf *conf, bool
     if (admin) {
         for (size_t i = 0; i < b->n_tokens; i++)
             fill_signers(st, &b->tokens[i]->signers);
-        fill_counters(st, b);
+        fill_counters(st, b, &c->daemon);
         fill_stats(st, b);
         st->reply.proved_at = proved_at(b);
         st->reply.config_generation = conf->generation;
