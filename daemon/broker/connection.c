@@ -84,7 +84,7 @@ static bool identify(struct connection *c, struct err *e)
     return true;
 }
 
-/* Nothing is under way on it, nor on its way in. Half a frame is no request: else who holds such would keep everyone out. */
+/* Nothing is under way on it, nor on its way in. Half a frame is nothing: who holds such would keep everyone out. */
 static bool is_idle(const struct connection *c)
 {
     uint8_t byte;

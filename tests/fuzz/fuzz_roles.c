@@ -1,7 +1,7 @@
 /*
- * roles: a whole signer, verifier or publisher, as the first byte says: each part after it is what the supervisor tells it,
- * or a broker that was attached. It ends by itself, or with its supervisor, and with nobody else; each configuration has its
- * verdict; of the descriptors that it was given none is left open.
+ * roles: a whole signer, verifier or publisher, as the first byte says: each part after it is what the supervisor tells
+ * it, or a broker that was attached. It ends by itself, or with its supervisor, and with nobody else; each
+ * configuration has its verdict; of the descriptors that it was given none is left open.
  */
 #include "daemon/base/log.h"
 #include "daemon/base/role.h"
@@ -28,7 +28,8 @@ typedef Signet__Role__Message Message;
 #define NOBODYS 10                   /* descriptors from here on */
 #define END_TURNS 10                 /* of the loop, until it has seen that there is no supervisor any more */
 
-static const uint8_t fields[] = { OF(CONFIG), OF(SWITCH), OF(ATTACH), OF(DETACH), OF(DRAIN), OF(RELOAD_DONE), OF(SNAPSHOT) };
+static const uint8_t fields[] = { OF(CONFIG), OF(SWITCH), OF(ATTACH), OF(DETACH), OF(DRAIN), OF(RELOAD_DONE),
+                                  OF(SNAPSHOT) };
 
 static int run_signer(void) { return signer_main(1); }
 static int run_second_token(void) { return signer_main(ROLE_APART + 1); }
