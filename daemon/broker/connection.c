@@ -84,12 +84,12 @@ static bool identify(struct connection *c, struct err *e)
     return true;
 }
 
-/* Nothing is under way on it, nor on its way in. */
+/* Nothing is under way on it, nor on its way in. Half a frame is nothing: who holds such would keep everyone out. */
 static bool is_idle(const struct connection *c)
 {
     uint8_t byte;
 
-    return !c->admin && !c->closed && !c->ending && c->n_requests == 0 && c->in.len == 0 && c->out.len == 0 &&
+    return !c->admin && !c->closed && !c->ending && c->n_requests == 0 && !c->left && c->out.len == 0 &&
            recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
 }
 

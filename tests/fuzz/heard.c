@@ -26,17 +26,23 @@ void heard_end(struct heard *h)
     channel_free(h->role);
 }
 
-Signet__Role__Message *heard_say(struct heard *h, unsigned field, const uint8_t *packed, size_t len)
+bool heard_put(int fd, unsigned field, const uint8_t *packed, size_t len)
 {
     static uint8_t bytes[FRAME_HEADER_LEN + 16 + MAX_LEN];
     size_t n = FRAME_HEADER_LEN;
-    bool bad = false;
-    int fd;
 
     MUST(len <= MAX_LEN);
     n += put_field(bytes + n, field, packed, len);
     frame_header(bytes, n - FRAME_HEADER_LEN);
-    MUST(send(channel_fd(h->broker), bytes, n, MSG_DONTWAIT) == (ssize_t)n);
+    return send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n;
+}
+
+Signet__Role__Message *heard_say(struct heard *h, unsigned field, const uint8_t *packed, size_t len)
+{
+    bool bad = false;
+    int fd;
+
+    MUST(heard_put(channel_fd(h->broker), field, packed, len));
     MUST(channel_fill(h->role) == CHANNEL_IDLE);
     Signet__Role__Message *m = channel_next(h->role, &fd, &bad);
     MUST(fd < 0 && !m == bad);

@@ -32,6 +32,8 @@ PLANTED = {
     # A configuration that was never offered is in force.
     "supervisor_says": ("daemon/broker/broker.c", "if (!b->pending || b->pending->generation",
                         "if (b->pending && b->pending->generation"),
+    # A descriptor that is for nobody stays open.
+    "roles": ("daemon/publisher/publisher.c", "    *fd = taken;\n    return false;", "    return false;"),
     # Anyone may have another killed.
     "watch": ("daemon/supervisor/watch.c", "struct child *hung = c != &w->broker ? NULL : signer",
               "struct child *hung = signer"),

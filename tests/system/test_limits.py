@@ -4,13 +4,14 @@ import fcntl
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
 import threading
 
 import wire
-from flood import connect
+from flood import connect, outcome
 from rig import Case, EachCase, PATIENCE, SIGNETD, STRANGER, main, profile, ring, until
 
 RINGS = ring("web", "ES256", "create: yes")
@@ -44,30 +45,53 @@ class Limits(Case):
             c.socket.close()
         until("there is room again", lambda: self.daemon.cli("sign", "--profile", "web", want=None)[0])
 
-    def test_in_a_full_house_the_longest_idle_one_of_who_has_most_goes_for_one_who_has_less(self):
-        def connections():
-            return json.loads(self.daemon.cli("status", "--admin", "--json")[0])["counters"]["connections"] - 1
-        until("those of other tests are gone", lambda: connections() == 0)
+    def connections(self):
+        return json.loads(self.daemon.cli("status", "--admin", "--json")[0])["counters"]["connections"] - 1
 
-        def connected(uid, n):
-            found = [connect(self.daemon.socket, uid) for _ in range(n)]
-            for c in found:
-                self.addCleanup(c.socket.close)
-            return found
-        most, others = connected(400000, 8), connected(400001, 2) + connected(400002, 2)
-        until("all are in", lambda: connections() == 12)
+    def full_house(self):
+        """The connections of each of three uids, of which the first has most."""
+        until("those of other tests are gone", lambda: self.connections() == 0)
+        house = [self.connected(uid, n) for uid, n in ((400000, 8), (400001, 2), (400002, 2))]
+        until("all are in", lambda: self.connections() == 12)
+        return house
+
+    def connected(self, uid, n):
+        found = [connect(self.daemon.socket, uid) for _ in range(n)]
+        for c in found:
+            self.addCleanup(c.socket.close)
+        return found
+
+    def test_in_a_full_house_the_longest_idle_one_of_who_has_most_goes_for_one_who_has_less(self):
+        most, *others = self.full_house()
         most[0].send(b"\0\0\0")                       # half a frame: it is at something
         for c in most[2:]:
             c.send(wire.sign("web"))
             self.assertIn(wire.SIGN, c.reply())
         self.daemon.token("web", "--subject", "s", uid=STRANGER)
         self.assertIsNone(most[1].reply())
-        late = connected(STRANGER, 1)
-        until("it is full again", lambda: connections() == 12)
-        self.assertEqual(connected(400000, 1)[0].reason(), "TOO_MANY_CONNECTIONS", "it has most itself")
-        for c in most[2:] + others + late:
+        late = self.connected(STRANGER, 1)
+        until("it is full again", lambda: self.connections() == 12)
+        self.assertEqual(self.connected(400000, 1)[0].reason(), "TOO_MANY_CONNECTIONS", "it has most itself")
+        for c in most[2:] + sum(others, []) + late:
             c.send(wire.sign("web"))
             self.assertIn(wire.SIGN, c.reply())
+
+    def test_in_a_full_house_half_a_frame_keeps_no_place_from_one_who_has_less(self):
+        most, *others = self.full_house()
+        ask = wire.sign("web")
+        for c in most + sum(others, []):
+            c.send(ask[:3])
+        self.assertEqual(self.connections(), 12)       # and so it has read them
+        late = []
+        for _ in range(3):
+            late += self.connected(STRANGER, 1)
+            late[-1].send(ask)
+            self.assertEqual(outcome(late[-1].reply()), "signed")
+        gone = [c for c in most if select.select([c.socket], [], [], 0)[0]]
+        self.assertEqual([c.reply() for c in gone], [None] * 3)
+        for c in set(most + sum(others, [])) - set(gone):
+            c.send(ask[3:])
+            self.assertEqual(outcome(c.reply()), "signed")
 
     def test_strangers_at_the_admin_socket_are_told_and_take_no_room(self):
         ask = """
