@@ -18,7 +18,7 @@ struct reading {
     struct http_request *rq;
     int status;
     const char *why;
-    bool has_host, keeps, has_body;
+    bool has_host, keeps, closes, has_body;
     bool is_11;
 };
 
@@ -178,7 +178,8 @@ static bool has_word(struct piece list, const char *word)
 
 static bool take_connection(struct reading *r, struct piece value)
 {
-    r->keeps = !has_word(value, "close") && (r->keeps || has_word(value, "keep-alive"));
+    r->closes |= has_word(value, "close");
+    r->keeps = !r->closes && (r->keeps || has_word(value, "keep-alive"));
     return true;
 }
 
@@ -245,6 +246,16 @@ static struct piece next_line(struct piece *head)
     return line;
 }
 
+/* RFC 9112 section 3.2: both are the same. A cache that looked at the other one would keep this host's document as its. */
+static bool take_target_host(struct reading *r, struct piece host)
+{
+    char named[HTTP_MAX_VALUE + 1];
+
+    strcpy(named, r->rq->host);
+    return take_host(r, host) && (!*named || strcasecmp(named, r->rq->host) == 0 ||
+                                  bad(r, 400, "Host is another than that of the URL"));
+}
+
 static bool read_head(struct reading *r, struct piece head)
 {
     struct piece host = { NULL, 0 };
@@ -259,7 +270,7 @@ static bool read_head(struct reading *r, struct piece head)
     }
     if (r->is_11 && !r->has_host)
         return bad(r, 400, "Host is missing");
-    return !host.at || take_host(r, host);
+    return !host.at || take_target_host(r, host);
 }
 
 /* What is no request is told so at its first line, not at an end that never comes. */
@@ -397,7 +408,6 @@ static bool write_date(struct buf *out, int64_t now)
 
 static bool write_fields(struct buf *out, const struct http_reply *r, bool unchanged)
 {
-    const char *vary = r->vary_origin && r->vary_accept ? "Origin, Accept" : r->vary_origin ? "Origin" : "Accept";
     bool ok = buf_printf(out, "Cache-Control: %s\r\n", r->cache);
 
     if (!unchanged)
@@ -407,8 +417,12 @@ static bool write_fields(struct buf *out, const struct http_reply *r, bool uncha
         ok = ok && buf_printf(out, "ETag: %s\r\n", r->etag);
     if (r->allow_origin)
         ok = ok && buf_printf(out, "Access-Control-Allow-Origin: %s\r\n", r->allow_origin);
-    if (r->vary_origin || r->vary_accept)
-        ok = ok && buf_printf(out, "Vary: %s\r\n", vary);
+    if (r->vary_origin)
+        ok = ok && buf_append_str(out, "Vary: Origin\r\n");
+    if (r->vary_accept)
+        ok = ok && buf_append_str(out, "Vary: Accept\r\n");
+    if (r->vary_host)                    /* caches that take the path alone for their key */
+        ok = ok && buf_append_str(out, "Vary: Host\r\n");
     if (r->retry_after_s)
         ok = ok && buf_printf(out, "Retry-After: %u\r\n", r->retry_after_s);
     if (r->status == 405)

@@ -42,7 +42,7 @@ struct http_reply {
     char etag[40];                       /* with its quotes; empty: none */
     const char *allow_origin;            /* borrowed; NULL: nobody's scripts but our own */
     bool vary_origin;                    /* though this one has none */
-    bool vary_accept;
+    bool vary_accept, vary_host;
     uint32_t retry_after_s;              /* 0: not said */
     const char *more;                    /* further fields, each with its CRLF; NULL: none */
 };

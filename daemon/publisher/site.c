@@ -154,6 +154,7 @@ static const struct place *place_at(const struct asked *a, size_t document, size
         if (p->host && strcmp(p->host, host) == 0)
             named = p;
     }
+    a->r->vary_host = *out_n > 1;
     if (*out_n == 0 && places->n == 1 && strcmp(a->rq->path, jwks_name) == 0)
         return &places->each[0];
     return *out_n > 1 ? named : found;

@@ -152,8 +152,9 @@ class Served(Published, Case):
                 (413, head + b"Transfer-Encoding: chunked\r\n\r\n0" + end), (405, b"POST / HTTP/1.1\r\nHost: h" + end),
                 (405, b"OPTIONS / HTTP/1.1\r\nHost: h" + end), (414, b"GET /" + b"a" * 2000 + b" HTTP/1.1\r\nHost: h" + end),
                 (431, head + b"X: " + b"x" * 9000 + end), (431, head + b"X: y\r\n" * 70 + end), (505, b"PRI * HTTP/2.0" + end),
-                (200, b"GET http://localhost/healthz HTTP/1.1\r\nHost: evil.example" + end),
-                (421, b"GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost" + end),
+                (200, b"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost" + end),
+                (400, b"GET http://localhost/healthz HTTP/1.1\r\nHost: evil.example" + end),
+                (421, b"GET http://evil.example/metrics HTTP/1.1\r\nHost: evil.example" + end),
                 (200, b"GET /healthz HTTP/1.0" + end)):
             self.assertEqual(self.raw(request)[0], status, request[:80])
 
@@ -432,3 +433,4 @@ class Issuers(Published, Case):
 
 if __name__ == "__main__":
     main()
+        self.assertEqual(self.get("/two" + JWKS, Host="b.example")[1]["vary"], "Host")
