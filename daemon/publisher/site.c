@@ -91,7 +91,10 @@ static void answer_jwks(const struct asked *a, const struct place *p)
     }
     if (e.reason != ERR_UNKNOWN_RING)
         r->retry_after_s = e.retry_after_ms > 1000 ? (e.retry_after_ms + 999) / 1000 : 1;
-    http_reply_error(r, e.reason == ERR_UNKNOWN_RING ? 404 : 503, err_reason_name(e.reason), e.text);
+    /* Strangers are not told the sentence, which names rings and tokens. */
+    bool is_hidden = e.reason != ERR_UNKNOWN_RING && a->site->config->http.is_public;
+    http_reply_error(r, e.reason == ERR_UNKNOWN_RING ? 404 : 503, err_reason_name(e.reason),
+                     is_hidden ? "the key set is not known now" : e.text);
 }
 
 static void answer_discovery(const struct asked *a, const struct place *p)
@@ -163,6 +166,10 @@ static void say_places(const struct asked *a, const char *what)
     const struct places *p = &a->site->places;
     struct http_reply *r = a->r;
 
+    if (a->site->config->http.is_public) {          /* who else is signed for is no stranger's business */
+        http_reply_say(r, 404, "%s", what);
+        return;
+    }
     http_reply_say(r, 404, "%s%s", what, p->n ? "; the key sets are at:" : "");
     for (size_t i = 0; i < p->n; i++)
         buf_printf(&r->body, "%s%s%s%s%s\n", p->each[i].path, jwks_name, p->each[i].issuer ? " of " : "",

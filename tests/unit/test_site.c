@@ -280,9 +280,26 @@ static void health(void)
     ask_clear(&a);
 }
 
+static void strangers_are_told_no_names(void)
+{
+    struct ask a;
+    struct snapshot s;
+
+    ask_init(&a, LOCAL ", public: yes", SEVERAL);
+    snapshot_init(&s, NOW);
+    snapshot_lack(&s, "a", ERR_TOKEN_UNREACHABLE, "token 'main' is away", 2500);
+    tell(&a, &s);
+    same(&a, "h", "/t1" JWKS, "503 {\"error\":\"TOKEN_UNREACHABLE\",\"text\":\"the key set is not known now\"}\n");
+    unit_same_int("retry", a.r.retry_after_s, 3);
+    same(&a, "h", JWKS, "404 No issuer has its keys here\n");
+    begins(&a, "h", "/t3" JWKS, "404 {\"error\":\"UNKNOWN_RING\"");
+    ask_clear(&a);
+}
+
 static const struct unit_case cases[] = {
     { "one issuer: under its path alone", one_issuer },
     { "what is not known well is not given out", what_is_not_known_well },
+    { "strangers are told no names", strangers_are_told_no_names },
     { "several issuers: none has another's keys", several_issuers },
     { "several hosts: Host says which", several_hosts },
     { "discovery says what is true", discovery },
