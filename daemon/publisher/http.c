@@ -193,6 +193,12 @@ static bool take_encoding(struct reading *r, struct piece value)
     return bad(r, 413, "a request has no body here");
 }
 
+static bool take_proxy(struct reading *r, struct piece value)
+{
+    r->rq->is_passed_on = true;
+    return true;
+}
+
 static bool take_if_none_match(struct reading *r, struct piece value) { return take_once(r, value, r->rq->if_none_match); }
 static bool take_accept(struct reading *r, struct piece value) { return take_once(r, value, r->rq->accept); }
 static bool take_origin(struct reading *r, struct piece value) { return take_once(r, value, r->rq->origin); }
@@ -203,7 +209,7 @@ static const struct {
 } fields[] = {
     { "Host", take_host_field }, { "Connection", take_connection }, { "Content-Length", take_length },
     { "Transfer-Encoding", take_encoding }, { "If-None-Match", take_if_none_match }, { "Accept", take_accept },
-    { "Origin", take_origin },
+    { "Origin", take_origin }, { "Forwarded", take_proxy }, { "X-Forwarded-For", take_proxy }, { "Via", take_proxy },
 };
 
 static bool read_field(struct reading *r, struct piece line)
@@ -304,7 +310,7 @@ enum http_read http_read(const uint8_t *bytes, size_t len, struct http_request *
 /* --- replies ---------------------------------------------------------------------------------------- */
 
 static const struct { int status; const char *words; } statuses[] = {
-    { 200, "OK" }, { 304, "Not Modified" }, { 400, "Bad Request" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
+    { 200, "OK" }, { 304, "Not Modified" }, { 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
     { 413, "Content Too Large" }, { 414, "URI Too Long" }, { 421, "Misdirected Request" },
     { 431, "Request Header Fields Too Large" }, { 503, "Service Unavailable" }, { 505, "HTTP Version Not Supported" },
 };

@@ -20,6 +20,7 @@
 struct http_request {
     bool is_head;
     bool closes;                         /* no other request follows on this connection */
+    bool is_passed_on;                   /* a proxy says that it asks for someone else */
     char path[HTTP_MAX_PATH + 1];        /* without the query; of an absolute URL too */
     char host[HTTP_MAX_VALUE + 1];       /* empty: none was said (HTTP/1.0) */
     char if_none_match[HTTP_MAX_VALUE + 1], accept[HTTP_MAX_VALUE + 1], origin[HTTP_MAX_VALUE + 1];    /* empty: absent */

@@ -205,7 +205,7 @@ static void answer_health(const struct asked *a)
 static void not_ready(const struct asked *a, const char *why)
 {
     a->r->retry_after_s = 1;
-    if (a->site->config->http.is_public)
+    if (a->site->config->http.is_public || a->rq->is_passed_on)
         http_reply_say(a->r, 503, "not ready");
     else
         http_reply_say(a->r, 503, "not ready: %s", why);
@@ -312,7 +312,10 @@ static bool answer_page(const struct asked *a)
             continue;
         if (pages[i].is_private && a->site->config->http.is_public)
             return false;
-        if (pages[i].is_private && !is_ours(a->site, a->rq->host))
+        if (pages[i].is_private && a->rq->is_passed_on)
+            http_reply_say(a->r, 403, "this is for who asks on this machine, and a proxy passed it on for someone else: have it"
+                           " pass on /.well-known alone");
+        else if (pages[i].is_private && !is_ours(a->site, a->rq->host))
             http_reply_say(a->r, 421, "this is not '%s': ask by an address, localhost or an issuer's name", a->rq->host);
         else
             pages[i].answer(a);

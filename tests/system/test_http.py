@@ -183,6 +183,12 @@ class Served(Published, Case):
             self.assertEqual(self.get(path, Host="evil.example")[0], 200)
         self.assertNotIn("access-control-allow-origin", self.get(JWKS, Origin="https://evil.example")[1])
 
+    def test_a_proxy_that_passes_on_too_much_shows_strangers_nothing(self):
+        for fields in ({"Forwarded": "for=192.0.2.1"}, {"X_Forwarded_For": "192.0.2.1"}, {"Via": "1.1 proxy"}):
+            for path, status in (("/", 403), ("/metrics", 403), (JWKS, 200), (OIDC, 200), ("/healthz", 200)):
+                self.assertEqual(self.get(path, Host="login.example", **fields)[0], status, (path, fields))
+        self.assertIn(b"have it pass on /.well-known alone", self.get("/metrics", Via="1.1 proxy")[2])
+
     def test_the_page_lets_nothing_run_but_its_own(self):
         self.daemon.cli("sign", "--profile", "<script>alert(1)</script>", want=1)
         status, fields, body = self.get("/")

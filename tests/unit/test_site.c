@@ -296,10 +296,31 @@ static void strangers_are_told_no_names(void)
     ask_clear(&a);
 }
 
+static void what_is_for_this_machine_no_proxy_gets_for_others(void)
+{
+    static const struct { const char *path, *want; } passed_on[] = {
+        { "/", "403 " }, { "/metrics", "403 " }, { "/healthz", "200 " }, { "/t" JWKS, "503 " }, { "/readyz", "503 not ready\n" },
+    };
+    struct ask a;
+
+    ask_init(&a, LOCAL, ONE);
+    a.rq.is_passed_on = true;
+    for (size_t i = 0; i < ARRAY_LEN(passed_on); i++)
+        begins(&a, "i.example", passed_on[i].path, passed_on[i].want);
+    a.rq.is_passed_on = false;
+    begins(&a, "i.example", "/metrics", "200 ");
+    ask_clear(&a);
+    ask_init(&a, LOCAL ", public: yes", ONE);
+    a.rq.is_passed_on = true;
+    begins(&a, "i.example", "/metrics", "404 ");
+    ask_clear(&a);
+}
+
 static const struct unit_case cases[] = {
     { "one issuer: under its path alone", one_issuer },
     { "what is not known well is not given out", what_is_not_known_well },
     { "strangers are told no names", strangers_are_told_no_names },
+    { "what is for this machine no proxy gets for others", what_is_for_this_machine_no_proxy_gets_for_others },
     { "several issuers: none has another's keys", several_issuers },
     { "several hosts: Host says which", several_hosts },
     { "discovery says what is true", discovery },
