@@ -280,6 +280,22 @@ static void health(void)
     ask_clear(&a);
 }
 
+/* Whatever a broker says: at most as long as any ring may promise. */
+static void a_set_is_kept_for_a_month_at_most(void)
+{
+    struct ask a;
+    struct snapshot s;
+
+    ask_init(&a, LOCAL, ONE);
+    snapshot_init(&s, NOW);
+    snapshot_set(&s, "a", "{\"keys\":[{\"kid\":\"1\"}]}", INT32_MAX, INT32_MAX);
+    snapshot_set(&s, "b", "{\"keys\":[{\"kid\":\"2\"}]}", UINT32_MAX, UINT32_MAX);
+    tell(&a, &s);
+    begins(&a, "h", "/t" JWKS, "200 ");
+    unit_same_str("thirty days", a.r.cache, "public, max-age=2592000");
+    ask_clear(&a);
+}
+
 static void strangers_are_told_no_names(void)
 {
     struct ask a;
@@ -319,6 +335,7 @@ static void what_is_for_this_machine_no_proxy_gets_for_others(void)
 static const struct unit_case cases[] = {
     { "one issuer: under its path alone", one_issuer },
     { "what is not known well is not given out", what_is_not_known_well },
+    { "a set is kept for a month at most", a_set_is_kept_for_a_month_at_most },
     { "strangers are told no names", strangers_are_told_no_names },
     { "what is for this machine no proxy gets for others", what_is_for_this_machine_no_proxy_gets_for_others },
     { "several issuers: none has another's keys", several_issuers },
