@@ -111,7 +111,15 @@ static bool is_published(struct broker *b, const struct config *c, const struct 
     for (size_t i = 0; i < c->n_profiles; i++)
         if (c->profiles[i].raw && strcmp(c->profiles[i].ring, r->settings.name) == 0 && !r->publish)
             return false;
-    return r->alg->family != ALG_HMAC || tokens_have_public(b, r);
+    if (r->alg->family != ALG_HMAC || tokens_have_public(b, r))
+        return true;
+    /* Before its tokens are listed nobody knows whether it changes over. */
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        struct err e;
+        if (!keys_ready(b->tokens[r->tokens[i]]->keys, &e))
+            return true;
+    }
+    return false;
 }
 
 static void add_set(struct ring_sets *s, struct broker *b, const struct ring_config *r, int64_t now)

@@ -46,7 +46,7 @@ bool jwks_write(const struct place *p, const struct shown *s, int64_t steady_ms,
 
     for (size_t i = 0; i < p->n_rings; i++) {
         const struct ring_config *r = p->rings[i];
-        if (r->alg->family == ALG_HMAC && !shown_set(s, r->settings.name))
+        if (r->alg->family == ALG_HMAC && s->message && !shown_set(s, r->settings.name))
             continue;
         n_public++;
         if (!add_ring(r, s, age_s, out, &left, &fresh, e)) {

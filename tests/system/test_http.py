@@ -19,7 +19,7 @@ from jwcrypto import jwt as jwcrypto_jwt
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as text_metrics
 
-from rig import Case, Daemon, EachCase, PATIENCE, main, npm_packages, profile, ring, run, until
+from rig import Case, Daemon, EachCase, PATIENCE, PIN, main, npm_packages, profile, ring, run, until
 
 HERE = pathlib.Path(__file__).resolve().parent
 JWKS, OIDC, OAUTH = ("/.well-known/" + name for name in ("jwks.json", "openid-configuration", "oauth-authorization-server"))
@@ -356,6 +356,20 @@ class Lives(Published, EachCase):
         self.assertTrue(body.startswith(b"not ready: "))
         self.assertEqual(self.get("/healthz")[0], 200)
 
+    def test_before_its_token_is_listed_nobody_says_that_an_issuer_has_no_public_keys(self):
+        """A ring that changes over to HMAC still has some."""
+        mac = ring("mac", "HS256", "create: yes"), profile("mac", "mac", "shop")
+        self.daemon.write(mac[0], mac[1] + self.section())
+        self.place.write_pin("wrong")
+        self.daemon.start()
+
+        def told():
+            status, _, body = self.get(JWKS)
+            return status, json.loads(body)["error"]
+        until("it is known why", lambda: self.assertEqual(told()[0], 503) or told()[1] == "PIN_WRONG")
+        self.place.write_pin(PIN)
+        until("it is known that there are none", lambda: told() == (404, "UNKNOWN_RING"))
+
     def test_issuers_and_origins_change_by_reload_where_it_listens_does_not(self):
         self.daemon.start()
         self.assertNotIn("access-control-allow-origin", self.get(JWKS, Origin="https://app.example")[1])
@@ -429,6 +443,7 @@ class Issuers(Published, Case):
             status, _, body = self.get(path, Host=host)
             self.assertEqual(status, 404)
             self.assertIn(b"/one/.well-known/jwks.json of https://a.example/one", body)
+        self.assertEqual(self.get("/two" + JWKS, Host="b.example")[1]["vary"], "Host")
 
     def test_discovery_of_each(self):
         for path, host, issuer in (("/one" + OIDC, "h", "https://a.example/one"), (OAUTH + "/one", "h", "https://a.example/one"),
@@ -440,4 +455,3 @@ class Issuers(Published, Case):
 
 if __name__ == "__main__":
     main()
-        self.assertEqual(self.get("/two" + JWKS, Host="b.example")[1]["vary"], "Host")

@@ -166,6 +166,7 @@ static void several_issuers(void)
     struct snapshot s;
 
     ask_init(&a, LOCAL, SEVERAL);
+    begins(&a, "h", "/t3" JWKS, "503 {\"error\":\"STARTING\"");
     snapshot_init(&s, NOW);
     snapshot_set(&s, "a", "{\"keys\":[{\"kid\":\"1\"}]}", 900, 500);
     snapshot_set(&s, "b", "{\"keys\":[{\"kid\":\"2\"}]}", 900, 500);
