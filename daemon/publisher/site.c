@@ -216,7 +216,7 @@ static void answer_ready(const struct asked *a)
     const Signet__V1__GetStatusReply *s = a->shown->status;
 
     if (!s)
-        not_ready(a, "signetd is starting");
+        not_ready(a, a->shown->message ? "what the broker says cannot be shown" : "signetd is starting");
     else if (!shown_is_fresh(a->shown, a->steady_ms))
         not_ready(a, "the broker has said nothing for a while: it is being replaced, or hangs");
     else if (!s->ready)

@@ -313,6 +313,34 @@ static void strangers_are_told_no_names(void)
     ask_clear(&a);
 }
 
+/* Verifiers are none the worse for a text that cannot be shown. */
+static void key_sets_do_not_hang_on_what_is_shown(void)
+{
+    struct ask a;
+    struct snapshot s;
+    struct err e;
+    char *notice = (char *)(uintptr_t)"cut in the middle: \xC3";
+
+    ask_init(&a, LOCAL, ONE);
+    snapshot_init(&s, NOW);
+    tell(&a, &s);
+    same(&a, "h", "/readyz", "200 ready\n");
+    s.status.notices = &notice;
+    s.status.n_notices = 1;
+    snapshot_set(&s, "a", "{\"keys\":[{\"kid\":\"1\"}]}", 900, 500);
+    snapshot_set(&s, "b", "{\"keys\":[{\"kid\":\"2\"}]}", 900, 500);
+    CU_ASSERT_FALSE(shown_take(&a.shown, snapshot_message(&s), STEADY, &e));
+    same(&a, "h", "/t" JWKS, "200 {\"keys\":[{\"kid\":\"1\"},{\"kid\":\"2\"}]}");
+    same(&a, "h", "/readyz", "503 not ready: what the broker says cannot be shown\n");
+    CU_ASSERT(strstr(get(&a, "localhost", "/metrics"), "signet_up 0\n") != NULL);
+    get(&a, "localhost", "/");
+    unit_same_int("the page says so", memmem(a.r.body.data, a.r.body.len, "cannot be shown", 15) != NULL, 1);
+    s.status.n_notices = 0;
+    tell(&a, &s);
+    same(&a, "h", "/readyz", "200 ready\n");
+    ask_clear(&a);
+}
+
 static void what_is_for_this_machine_no_proxy_gets_for_others(void)
 {
     static const struct { const char *path, *want; } passed_on[] = {
@@ -338,6 +366,7 @@ static const struct unit_case cases[] = {
     { "what is not known well is not given out", what_is_not_known_well },
     { "a set is kept for a month at most", a_set_is_kept_for_a_month_at_most },
     { "strangers are told no names", strangers_are_told_no_names },
+    { "key sets do not hang on what is shown", key_sets_do_not_hang_on_what_is_shown },
     { "what is for this machine no proxy gets for others", what_is_for_this_machine_no_proxy_gets_for_others },
     { "several issuers: none has another's keys", several_issuers },
     { "several hosts: Host says which", several_hosts },
