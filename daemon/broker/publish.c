@@ -28,6 +28,20 @@ void publish_end(struct broker *b)
     channel_free(TAKE(p->channel));
 }
 
+/* Who serves strangers and hangs is not found by them. */
+static void give_up(struct broker *b, const char *why)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Hung hung = SIGNET__ROLE__HUNG__INIT;
+
+    hung.peer = SIGNET__ROLE__PEER__PEER_PUBLISHER;
+    hung.text = (char *)(uintptr_t)why;
+    m.of_case = SIGNET__ROLE__MESSAGE__OF_HUNG;
+    m.hung = &hung;
+    broker_tell(b, &m);
+    publish_end(b);
+}
+
 /* Its end, or what it has no business to say, which is read by nobody. */
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -36,8 +50,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
 
     if (n > 0)
-        log_warning("the publisher says something, and has nothing to say: it is told nothing more");
-    if (n >= 0)
+        give_up(b, "it says something, and has nothing to say");
+    else if (n == 0)
         publish_end(b);
 }
 
@@ -71,8 +85,9 @@ bool publish_to(struct broker *b, int fd, struct err *e)
     }
     if (p->on_read && p->on_write && event_add(p->on_read, NULL) == 0)
         return true;
-    publish_end(b);
-    return err_set(e, ERR_NO_MEMORY, "no memory for its channel");
+    err_set(e, ERR_NO_MEMORY, "no memory for its channel");
+    give_up(b, e->text);                 /* it would wait for ever: another is to come */
+    return false;
 }
 
 /* --- what -------------------------------------------------------------------------------------- */
@@ -174,20 +189,6 @@ static bool send_snapshot(struct broker *b, struct err *e)
 
 /* --- when -------------------------------------------------------------------------------------- */
 
-/* Who serves strangers and hangs is not found by them. */
-static void give_up(struct broker *b)
-{
-    Message m = SIGNET__ROLE__MESSAGE__INIT;
-    Signet__Role__Hung hung = SIGNET__ROLE__HUNG__INIT;
-
-    hung.peer = SIGNET__ROLE__PEER__PEER_PUBLISHER;
-    hung.text = "it has not read what it is told for too long";
-    m.of_case = SIGNET__ROLE__MESSAGE__OF_HUNG;
-    m.hung = &hung;
-    broker_tell(b, &m);
-    publish_end(b);
-}
-
 /* Since the last one it may have become known, or another. */
 static bool has_changed(struct broker *b)
 {
@@ -212,7 +213,7 @@ void publish_tick(struct broker *b)
         return;
     if (p->unread_ms) {
         if (now_ms - p->unread_ms > GIVE_UP_MS)
-            give_up(b);
+            give_up(b, "it has not read what it is told for too long");
         return;                      /* one is skipped; the next says all */
     }
     bool is_due = p->told_ms == 0 || now_ms - p->told_ms >= EVERY_MS;

@@ -1,6 +1,7 @@
 """The publisher of a real daemon: what verifiers, Prometheus and a browser get from it, and what strangers cannot do to it."""
 import base64
 import contextlib
+import ctypes
 import hashlib
 import http.client
 import json
@@ -26,6 +27,7 @@ JWKS, OIDC, OAUTH = ("/.well-known/" + name for name in ("jwks.json", "openid-co
 RINGS = ring("web", "ES256", "create: yes") + ring("late", "RS256", "create: yes", "bits: 2048", "jwks_max_age: 5m")
 PROFILES = profile("web", "web", "shop") + profile("late", "late", "bank")
 MANY = 2000
+LIBC, SYS_PIDFD_GETFD = ctypes.CDLL(None), 438
 MAX_CONNECTIONS = 512        # server.h
 
 
@@ -304,6 +306,26 @@ class Lives(Published, EachCase):
         until("it is replaced", lambda: self.daemon.roles().get("publisher", [old]) != [old])
         until("it knows the keys", lambda: self.get(JWKS)[0] == 200)
         self.assertIn("publisher (pid %d) is given up and killed" % old, self.daemon.said())
+
+    def test_a_publisher_that_speaks_to_the_broker_is_replaced(self):
+        """It has nothing to say: somebody is inside. Here we are."""
+        self.daemon.start()
+        old = self.publisher()
+        other_than = {0, 1, 2, 3}                                # role.h: 3 is to the supervisor
+        [channel] = [int(fd.name) for fd in pathlib.Path(f"/proc/{old}/fd").iterdir() if int(fd.name) not in other_than
+                     and self.is_unix_socket(os.readlink(fd))]
+        pidfd = os.pidfd_open(old)
+        stolen = socket.socket(fileno=LIBC.syscall(SYS_PIDFD_GETFD, pidfd, channel, 0))
+        with stolen:
+            stolen.send(b"hello")
+        os.close(pidfd)
+        until("it is replaced", lambda: self.daemon.roles().get("publisher", [old]) != [old])
+        until("it knows the keys", lambda: self.get(JWKS)[0] == 200)
+        self.assertIn("it says something, and has nothing to say", self.daemon.said())
+
+    def is_unix_socket(self, link):
+        inode = re.fullmatch(r"socket:\[(\d+)\]", link)
+        return inode and any(line.split()[6] == inode[1] for line in open("/proc/net/unix", encoding="ascii"))
 
     def test_a_broker_that_is_replaced_is_not_missed(self):
         self.daemon.start()
