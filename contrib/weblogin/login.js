@@ -55,7 +55,8 @@ function routes(app, { signet, users, verifier, now }) {
   app.post('/login', async (req, res) => {
     const { name, password } = req.body ?? {};
     const isText = (value, most) => typeof value === 'string' && value.length <= most;
-    if (!isText(name, MAX_NAME) || !isText(password, MAX_PASSWORD))
+    // A NUL would end the name for the database and not for the count of tries.
+    if (!isText(name, MAX_NAME) || /\p{Cc}/u.test(name) || !isText(password, MAX_PASSWORD))
       throw new Rejected(400, 'Not understood', 'A name and a password are needed.');
     const from = addressRange(req.ip), pair = `${from} ${name}`;
     const wait = ofAddress.take(from) || ofName.take(pair);

@@ -571,6 +571,7 @@ class BadInput(Weblogin):
 
     def test_forms_that_are_none(self):
         for form, want in ((b"name=bob", 400), (b"name=a&name=b&password=x", 400), (b"", 400),
+                           (b"name=bob%001&password=two+for+tea", 400), (b"name=bob%0a&password=x", 400),
                            (b"name=" + b"x" * 65 + b"&password=x", 400), (b"name=bob&password=" + b"x" * 9000, 413),
                            (b"name=%ff%fe&password=x", 401), (b"name[a]=1&password=x", 400)):
             with self.subTest(form[:40]):
