@@ -581,6 +581,18 @@ class BadInput(Weblogin):
                           ("cshop", "/public/../shop.c")):
             self.assertEqual(self.ask(app, path)[0], 404)
 
+    def test_a_body_is_no_request_to_the_shop_in_c(self):
+        inner = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for method, path in ((b"HEAD", b"/"), (b"HEAD", b"/public/style.css"), (b"GET", b"/")):
+            for field in (b"Content-Length: %d" % len(inner), b"Transfer-Encoding: chunked"):
+                with self.subTest(method + path, field=field):
+                    port = urllib.parse.urlsplit(self.origin["cshop"]).port
+                    with socket.create_connection(("127.0.0.1", port), PATIENCE) as s:
+                        s.sendall(method + b" " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + field + b"\r\n\r\n" + inner)
+                        said = b"".join(iter(lambda: s.recv(65536), b""))
+                    self.assertRegex(said, b"^HTTP/1.1 (400|413) ")
+                    self.assertEqual(said.count(b"HTTP/1.1 "), 1)
+
     def test_a_renewal_leads_nowhere_else(self):
         token = self.session_of("bob")
         for to in ("https://evil.example/", "//evil.example", "constructor", "__proto__", ""):
