@@ -32,7 +32,8 @@ SHOTS = BUILD.resolve() / "weblogin-shots"
 MINUTE = 60
 TTL, LEEWAY, MAX_AGE = 4 * MINUTE, 5, 30                # as signetd.conf has them
 STEP = 20                                               # seconds between a person's clicks
-LOCKED_FOR, TRIES, TRIES_OF_ADDRESS = 5 * MINUTE, 5, 100
+LOCKED_FOR, TRIES, TRIES_OF_ADDRESS, TRIES_OF_NAME = 5 * MINUTE, 5, 100, 20
+SLOW = 30
 XSS = """<img src=x onerror=alert(1)>"'&"""
 USERS = {"ada": ("Ada Lovelace", "staff", "tea for two"), "bob": ("Bob Cook", "customer", "two for tea"),
          "mallory": (XSS, "customer", "x"), "eve": ("Eve", "customer", "y")}
@@ -641,6 +642,43 @@ class BadInput(Weblogin):
             self.assertNotIn("unsafe", policy)
             self.assertEqual((headers["Cache-Control"], headers["X-Content-Type-Options"], headers["X-Powered-By"]),
                              ("no-store", "nosniff", None))
+
+
+class Slow(Weblogin):
+    """Clients that hold a connection and say next to nothing."""
+
+    def dial(self, app, begun):
+        s = socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(self.origin[app]).port), PATIENCE)
+        self.addCleanup(s.close)
+        s.sendall(begun)
+        return s
+
+    def test_they_keep_nobody_out_and_are_dropped_whatever_they_go_on_sending(self):
+        head = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "
+        form = (f"POST /login HTTP/1.1\r\nHost: localhost\r\nOrigin: {self.origin['login']}\r\nContent-Length: 1000\r\n"
+                "Content-Type: application/x-www-form-urlencoded\r\n\r\nname=bob&password=").encode()
+        slow = [self.dial("login", begun) for begun in (head, form) for _ in range(SLOW)]
+        slow += [self.dial("shop", head) for _ in range(SLOW)]
+
+        def all_dropped():
+            self.assertEqual(self.ask("login")[0], 200)
+            self.assertEqual(self.ask("shop")[0], 401)
+            select.select([], [], [], 0.5)
+            for s in slow[:]:
+                try:
+                    s.sendall(b"x")
+                    if select.select([s], [], [], 0)[0] and not s.recv(4096):
+                        slow.remove(s)
+                except OSError:
+                    slow.remove(s)
+            return not slow
+        until("they are dropped", all_dropped)
+        self.session_of("bob")
+
+    def test_the_shop_in_c_serves_others_meanwhile(self):
+        for _ in range(SLOW):
+            self.dial("cshop", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
+        self.assertEqual(self.ask("cshop")[0], 401)
 
 
 class Away(Weblogin):
