@@ -36,7 +36,7 @@ LOCKED_FOR, TRIES, TRIES_OF_ADDRESS, TRIES_OF_NAME = 5 * MINUTE, 5, 100, 20
 SLOW = 30
 XSS = """<img src=x onerror=alert(1)>"'&"""
 USERS = {"ada": ("Ada Lovelace", "staff", "tea for two"), "bob": ("Bob Cook", "customer", "two for tea"),
-         "mallory": (XSS, "customer", "x"), "eve": ("Eve", "customer", "y")}
+         "mallory": (XSS, "customer", "x"), "eve": ("Eve", "customer", "y"), "kim": ("Kim", "customer", "z")}
 TOO_WIDE = "[...document.querySelectorAll('html, .card, .part')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.className)"
 VIEWS = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
 
@@ -484,6 +484,22 @@ class BadInput(Weblogin):
                 self.session_of("bob", guesser)
         self.assertEqual(self.try_password("bob", "two for tea", guesser)[0], 429)
         self.session_of("bob", "127.0.0.6")
+
+    def test_many_addresses_together_guess_one_name_slowly_and_do_not_lock_its_owner_out(self):
+        home, elsewhere = "127.0.0.10", "127.0.0.11"
+        self.session_of("kim", home)
+        guesses = [self.try_password("kim", "guess", f"127.0.1.{i // TRIES + 1}")[0] for i in range(TRIES_OF_NAME)]
+        self.assertEqual(guesses, [401] * TRIES_OF_NAME)
+        self.pass_by(MINUTE)
+        for _ in range(TRIES + 1):
+            status, headers, text = self.try_password("kim", "z", elsewhere)
+            self.assertEqual(status, 429, "the right password must not come through either")
+            self.assertTrue(0 < int(headers["Retry-After"]) <= LOCKED_FOR)
+        self.session_of("bob", elsewhere)                                 # another name
+        self.assertEqual(self.try_password("kim", "wrong", home)[0], 401)
+        self.session_of("kim", home)                                      # where its owner was before
+        self.pass_by(LOCKED_FOR - MINUTE)                                 # what was refused has not counted there
+        self.session_of("kim", elsewhere)
 
     def test_a_right_password_begins_to_count_anew(self):
         for _ in range(2):

@@ -9,6 +9,7 @@ const jose = require('jose');
 const part = (name) => require(path.join(__dirname, '../../../contrib/weblogin/lib', name));
 const { addressRange } = part('address.js');
 const { KeySet } = part('key_set.js');
+const { Remembered } = part('remembered.js');
 const { Throttle } = part('throttle.js');
 const { Verifier } = part('verifier.js');
 
@@ -100,6 +101,12 @@ test('tries are counted for each key, forgotten with time, and take no more room
   assert.deepEqual([t.take('b'), t.take('b')], [0, 1000]);
   t.forget('b'), t.giveBack('b');
   assert.equal(t.take('b'), 0);
+});
+
+test('what was added last is remembered, and no more of it than there is room for', () => {
+  const r = new Remembered(2);
+  for (const key of ['a', 'b', 'a', 'c']) r.add(key);
+  assert.deepEqual(['a', 'b', 'c'].map((key) => r.has(key)), [true, false, true]);
 });
 
 test('a token that was issued in the future is refused', async () => {
