@@ -34,8 +34,8 @@ static void end_at_character(char *text, size_t size)
         text[start - 1] = '\0';
 }
 
-/* What a precision cut, or what never was UTF-8: no message may carry it, and one such text would end a channel. */
-static void mend(char *text)
+/* What a precision cut, or what never was UTF-8. */
+static void replace_strays(char *text)
 {
     size_t len = strlen(text);
 
@@ -49,6 +49,12 @@ static void mend(char *text)
     }
 }
 
+void err_mend_text(char *text, size_t size)
+{
+    end_at_character(text, size);
+    replace_strays(text);
+}
+
 bool err_set(struct err *e, enum err_reason reason, const char *fmt, ...)
 {
     char text[sizeof e->text];
@@ -57,8 +63,7 @@ bool err_set(struct err *e, enum err_reason reason, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    end_at_character(text, sizeof text);
-    mend(text);
+    err_mend_text(text, sizeof text);
     e->reason = reason;
     e->retry_after_ms = 0;
     memcpy(e->text, text, sizeof text);

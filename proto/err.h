@@ -12,6 +12,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Canonical gRPC status codes, with their numbers. */
@@ -135,6 +136,12 @@ bool err_sys(struct err *e, const char *fmt, ...) __attribute__((format(printf, 
 
 /* Puts "<whose>: " before the text that is there: whose mistake it was. */
 bool err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Makes UTF-8 of a text that was printed into `size` bytes, cut anywhere or
+ * not: no message may carry anything else, and one such text would end a channel.
+ */
+void err_mend_text(char *text, size_t size);
 
 const char *err_reason_name(enum err_reason reason);            /* "TTL_TOO_LONG"; "NONE" */
 enum err_reason err_reason_by_name(const char *name);           /* ERR_INTERNAL for one that is not ours */

@@ -7,6 +7,7 @@ const { addressRange } = require('./lib/address.js');
 const { KeySet } = require('./lib/key_set.js');
 const pages = require('./lib/login_pages.js');
 const passwords = require('./lib/passwords.js');
+const { Remembered } = require('./lib/remembered.js');
 const session = require('./lib/session.js');
 const { profile, targets, usersFile } = require('./lib/settings.js');
 const { Throttle } = require('./lib/throttle.js');
@@ -23,6 +24,18 @@ function routes(app, { signet, users, verifier, now }) {
   const ofName = new Throttle({ tries: 5, whileMs: 5 * MINUTE_MS, maxKeys: 10000, now });
   // Guessing many names' from one address, which would also push others' counts out of the table above.
   const ofAddress = new Throttle({ tries: 100, whileMs: 5 * MINUTE_MS, maxKeys: 10000, now });
+  // Guessing one name's from many addresses. Where its owner has logged in before they go on: nobody can lock them out there.
+  const ofNameAnywhere = new Throttle({ tries: 20, whileMs: 5 * MINUTE_MS, maxKeys: 10000, now });
+  const knownAt = new Remembered(10000);
+
+  // One try of that name's password from there: 0, or how many milliseconds to wait for it.
+  function take(from, name, pair) {
+    const wait = ofAddress.take(from) || ofName.take(pair);
+    if (wait || knownAt.has(pair)) return wait;
+    const waitForName = ofNameAnywhere.take(name);
+    if (waitForName) ofName.giveBack(pair); // it was none
+    return waitForName;
+  }
 
   // {session}, or {refused}: why the token is not trusted, or neither: there is none.
   async function look(req) {
@@ -55,14 +68,15 @@ function routes(app, { signet, users, verifier, now }) {
   app.post('/login', async (req, res) => {
     const { name, password } = req.body ?? {};
     const isText = (value, most) => typeof value === 'string' && value.length <= most;
-    if (!isText(name, MAX_NAME) || !isText(password, MAX_PASSWORD))
+    // A NUL would end the name for the database and not for the count of tries.
+    if (!isText(name, MAX_NAME) || /\p{Cc}/u.test(name) || !isText(password, MAX_PASSWORD))
       throw new Rejected(400, 'Not understood', 'A name and a password are needed.');
     const from = addressRange(req.ip), pair = `${from} ${name}`;
-    const wait = ofAddress.take(from) || ofName.take(pair);
+    const wait = take(from, name, pair);
     if (wait) {
       res.set('Retry-After', Math.ceil(wait / 1000));
-      const minutes = Math.ceil(wait / MINUTE_MS);
-      return askToLogIn(res, 429, { name, wrong: `Too many tries from your address. Try again in ${minutes} min.` });
+      const wrong = `Too many tries from your address, or of this name. Try again in ${Math.ceil(wait / MINUTE_MS)} min.`;
+      return askToLogIn(res, 429, { name, wrong });
     }
     const user = users.find(name);
     // One answer and the same work, whether there is no such user or the password is another.
@@ -70,6 +84,8 @@ function routes(app, { signet, users, verifier, now }) {
       return askToLogIn(res, 401, { name, wrong: 'Name or password is wrong.' });
     ofName.forget(pair);
     ofAddress.giveBack(from); // a house full of people behind one address is no attack
+    if (!knownAt.has(pair)) ofNameAnywhere.giveBack(name);
+    knownAt.add(pair);
     await begin(res, user, Math.floor(now() / 1000));
     res.redirect(303, targets.shop);
   });

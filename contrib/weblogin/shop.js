@@ -39,7 +39,9 @@ function routes(app, { keySet, verifier, now }) {
 
   app.post('/try', known('token'), async (req, res) => {
     const { what, edited: typed } = req.body ?? {}, label = typeof what === 'string' && forgeries.label(what);
-    const pem = (await keySet.find(req.session.header.kid)).export({ type: 'spki', format: 'pem' });
+    const key = await keySet.find(req.session.header.kid);
+    if (!key) return res.redirect(303, '/token'); // it has left the key set since the token was judged
+    const pem = key.export({ type: 'spki', format: 'pem' });
     const edited = label ? forgeries.forge(what, req.token, pem) : String(typed ?? '').trim();
     const late = forgeries.judgedAt(what, req.session.payload);
     let refused;

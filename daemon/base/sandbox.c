@@ -52,8 +52,10 @@ static void lack(const char *fmt, ...)
     size_t len = strlen(self.lack);
     va_list args;
 
-    if (len)
-        len += (size_t)snprintf(self.lack + len, sizeof self.lack - len, "; ");
+    if (len) {
+        snprintf(self.lack + len, sizeof self.lack - len, "; ");
+        len = strlen(self.lack);                     /* where it was cut, too */
+    }
     va_start(args, fmt);
     vsnprintf(self.lack + len, sizeof self.lack - len, fmt, args);
     va_end(args);

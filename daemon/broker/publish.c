@@ -28,6 +28,20 @@ void publish_end(struct broker *b)
     channel_free(TAKE(p->channel));
 }
 
+/* Who serves strangers and hangs is not found by them. */
+static void give_up(struct broker *b, const char *why)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Hung hung = SIGNET__ROLE__HUNG__INIT;
+
+    hung.peer = SIGNET__ROLE__PEER__PEER_PUBLISHER;
+    hung.text = (char *)(uintptr_t)why;
+    m.of_case = SIGNET__ROLE__MESSAGE__OF_HUNG;
+    m.hung = &hung;
+    broker_tell(b, &m);
+    publish_end(b);
+}
+
 /* Its end, or what it has no business to say, which is read by nobody. */
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -36,8 +50,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
 
     if (n > 0)
-        log_warning("the publisher says something, and has nothing to say: it is told nothing more");
-    if (n >= 0)
+        give_up(b, "it says something, and has nothing to say");
+    else if (n == 0)
         publish_end(b);
 }
 
@@ -71,8 +85,9 @@ bool publish_to(struct broker *b, int fd, struct err *e)
     }
     if (p->on_read && p->on_write && event_add(p->on_read, NULL) == 0)
         return true;
-    publish_end(b);
-    return err_set(e, ERR_NO_MEMORY, "no memory for its channel");
+    err_set(e, ERR_NO_MEMORY, "no memory for its channel");
+    give_up(b, e->text);                 /* it would wait for ever: another is to come */
+    return false;
 }
 
 /* --- what -------------------------------------------------------------------------------------- */
@@ -111,7 +126,15 @@ static bool is_published(struct broker *b, const struct config *c, const struct 
     for (size_t i = 0; i < c->n_profiles; i++)
         if (c->profiles[i].raw && strcmp(c->profiles[i].ring, r->settings.name) == 0 && !r->publish)
             return false;
-    return r->alg->family != ALG_HMAC || tokens_have_public(b, r);
+    if (r->alg->family != ALG_HMAC || tokens_have_public(b, r))
+        return true;
+    /* Before its tokens are listed nobody knows whether it changes over. */
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        struct err e;
+        if (!keys_ready(b->tokens[r->tokens[i]]->keys, &e))
+            return true;
+    }
+    return false;
 }
 
 static void add_set(struct ring_sets *s, struct broker *b, const struct ring_config *r, int64_t now)
@@ -166,20 +189,6 @@ static bool send_snapshot(struct broker *b, struct err *e)
 
 /* --- when -------------------------------------------------------------------------------------- */
 
-/* Who serves strangers and hangs is not found by them. */
-static void give_up(struct broker *b)
-{
-    Message m = SIGNET__ROLE__MESSAGE__INIT;
-    Signet__Role__Hung hung = SIGNET__ROLE__HUNG__INIT;
-
-    hung.peer = SIGNET__ROLE__PEER__PEER_PUBLISHER;
-    hung.text = "it has not read what it is told for too long";
-    m.of_case = SIGNET__ROLE__MESSAGE__OF_HUNG;
-    m.hung = &hung;
-    broker_tell(b, &m);
-    publish_end(b);
-}
-
 /* Since the last one it may have become known, or another. */
 static bool has_changed(struct broker *b)
 {
@@ -204,7 +213,7 @@ void publish_tick(struct broker *b)
         return;
     if (p->unread_ms) {
         if (now_ms - p->unread_ms > GIVE_UP_MS)
-            give_up(b);
+            give_up(b, "it has not read what it is told for too long");
         return;                      /* one is skipped; the next says all */
     }
     bool is_due = p->told_ms == 0 || now_ms - p->told_ms >= EVERY_MS;

@@ -18,7 +18,7 @@ struct reading {
     struct http_request *rq;
     int status;
     const char *why;
-    bool has_host, keeps, has_body;
+    bool has_host, keeps, closes, has_body;
     bool is_11;
 };
 
@@ -178,7 +178,8 @@ static bool has_word(struct piece list, const char *word)
 
 static bool take_connection(struct reading *r, struct piece value)
 {
-    r->keeps = !has_word(value, "close") && (r->keeps || has_word(value, "keep-alive"));
+    r->closes |= has_word(value, "close");
+    r->keeps = !r->closes && (r->keeps || has_word(value, "keep-alive"));
     return true;
 }
 
@@ -192,6 +193,12 @@ static bool take_encoding(struct reading *r, struct piece value)
     return bad(r, 413, "a request has no body here");
 }
 
+static bool take_proxy(struct reading *r, struct piece value)
+{
+    r->rq->is_passed_on = true;
+    return true;
+}
+
 static bool take_if_none_match(struct reading *r, struct piece value) { return take_once(r, value, r->rq->if_none_match); }
 static bool take_accept(struct reading *r, struct piece value) { return take_once(r, value, r->rq->accept); }
 static bool take_origin(struct reading *r, struct piece value) { return take_once(r, value, r->rq->origin); }
@@ -202,7 +209,7 @@ static const struct {
 } fields[] = {
     { "Host", take_host_field }, { "Connection", take_connection }, { "Content-Length", take_length },
     { "Transfer-Encoding", take_encoding }, { "If-None-Match", take_if_none_match }, { "Accept", take_accept },
-    { "Origin", take_origin },
+    { "Origin", take_origin }, { "Forwarded", take_proxy }, { "X-Forwarded-For", take_proxy }, { "Via", take_proxy },
 };
 
 static bool read_field(struct reading *r, struct piece line)
@@ -245,6 +252,16 @@ static struct piece next_line(struct piece *head)
     return line;
 }
 
+/* RFC 9112 section 3.2: both are the same. A cache that looked at the other one would keep this host's document as its. */
+static bool take_target_host(struct reading *r, struct piece host)
+{
+    char named[HTTP_MAX_VALUE + 1];
+
+    strcpy(named, r->rq->host);
+    return take_host(r, host) && (!*named || strcasecmp(named, r->rq->host) == 0 ||
+                                  bad(r, 400, "Host is another than that of the URL"));
+}
+
 static bool read_head(struct reading *r, struct piece head)
 {
     struct piece host = { NULL, 0 };
@@ -259,7 +276,7 @@ static bool read_head(struct reading *r, struct piece head)
     }
     if (r->is_11 && !r->has_host)
         return bad(r, 400, "Host is missing");
-    return !host.at || take_host(r, host);
+    return !host.at || take_target_host(r, host);
 }
 
 /* What is no request is told so at its first line, not at an end that never comes. */
@@ -293,7 +310,7 @@ enum http_read http_read(const uint8_t *bytes, size_t len, struct http_request *
 /* --- replies ---------------------------------------------------------------------------------------- */
 
 static const struct { int status; const char *words; } statuses[] = {
-    { 200, "OK" }, { 304, "Not Modified" }, { 400, "Bad Request" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
+    { 200, "OK" }, { 304, "Not Modified" }, { 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
     { 413, "Content Too Large" }, { 414, "URI Too Long" }, { 421, "Misdirected Request" },
     { 431, "Request Header Fields Too Large" }, { 503, "Service Unavailable" }, { 505, "HTTP Version Not Supported" },
 };
@@ -397,7 +414,6 @@ static bool write_date(struct buf *out, int64_t now)
 
 static bool write_fields(struct buf *out, const struct http_reply *r, bool unchanged)
 {
-    const char *vary = r->vary_origin && r->vary_accept ? "Origin, Accept" : r->vary_origin ? "Origin" : "Accept";
     bool ok = buf_printf(out, "Cache-Control: %s\r\n", r->cache);
 
     if (!unchanged)
@@ -407,8 +423,12 @@ static bool write_fields(struct buf *out, const struct http_reply *r, bool uncha
         ok = ok && buf_printf(out, "ETag: %s\r\n", r->etag);
     if (r->allow_origin)
         ok = ok && buf_printf(out, "Access-Control-Allow-Origin: %s\r\n", r->allow_origin);
-    if (r->vary_origin || r->vary_accept)
-        ok = ok && buf_printf(out, "Vary: %s\r\n", vary);
+    if (r->vary_origin)
+        ok = ok && buf_append_str(out, "Vary: Origin\r\n");
+    if (r->vary_accept)
+        ok = ok && buf_append_str(out, "Vary: Accept\r\n");
+    if (r->vary_host)                    /* caches that take the path alone for their key */
+        ok = ok && buf_append_str(out, "Vary: Host\r\n");
     if (r->retry_after_s)
         ok = ok && buf_printf(out, "Retry-After: %u\r\n", r->retry_after_s);
     if (r->status == 405)

@@ -20,6 +20,7 @@
 struct http_request {
     bool is_head;
     bool closes;                         /* no other request follows on this connection */
+    bool is_passed_on;                   /* a proxy says that it asks for someone else */
     char path[HTTP_MAX_PATH + 1];        /* without the query; of an absolute URL too */
     char host[HTTP_MAX_VALUE + 1];       /* empty: none was said (HTTP/1.0) */
     char if_none_match[HTTP_MAX_VALUE + 1], accept[HTTP_MAX_VALUE + 1], origin[HTTP_MAX_VALUE + 1];    /* empty: absent */
@@ -42,7 +43,7 @@ struct http_reply {
     char etag[40];                       /* with its quotes; empty: none */
     const char *allow_origin;            /* borrowed; NULL: nobody's scripts but our own */
     bool vary_origin;                    /* though this one has none */
-    bool vary_accept;
+    bool vary_accept, vary_host;
     uint32_t retry_after_s;              /* 0: not said */
     const char *more;                    /* further fields, each with its CRLF; NULL: none */
 };

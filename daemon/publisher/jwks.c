@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define RETRY_MS 1000u               /* the next snapshot */
+#define MOST_S (30 * 86400)          /* as jwks_max_age: whatever a broker says, a wrong set leaves the caches some day */
 
 static bool not_known(struct err *e, const char *ring, const char *why)
 {
@@ -40,12 +41,12 @@ static bool add_ring(const struct ring_config *r, const struct shown *s, int64_t
 bool jwks_write(const struct place *p, const struct shown *s, int64_t steady_ms, struct buf *out, uint32_t *out_max_age_s,
                 struct err *e)
 {
-    int64_t age_s = (steady_ms - s->told_ms + 999) / 1000, left = INT32_MAX, fresh = INT32_MAX;
+    int64_t age_s = (steady_ms - s->told_ms + 999) / 1000, left = MOST_S, fresh = MOST_S;
     size_t n_public = 0, before = out->len;
 
     for (size_t i = 0; i < p->n_rings; i++) {
         const struct ring_config *r = p->rings[i];
-        if (r->alg->family == ALG_HMAC && !shown_set(s, r->settings.name))
+        if (r->alg->family == ALG_HMAC && s->message && !shown_set(s, r->settings.name))
             continue;
         n_public++;
         if (!add_ring(r, s, age_s, out, &left, &fresh, e)) {

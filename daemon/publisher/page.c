@@ -399,7 +399,8 @@ static void put_main(struct page *p, int64_t steady_ms)
 
     put_head(p, fresh);
     if (!s->status) {
-        say(p, "warn", "signetd is starting: the broker has not said anything yet.");
+        say(p, "warn", s->message ? "What the broker says cannot be shown: the log says why. Key sets are served."
+                                  : "signetd is starting: the broker has not said anything yet.");
         return;
     }
     if (!fresh) {

@@ -71,10 +71,12 @@ static void on_broker(evutil_socket_t sock, short what, void *arg)
             log_error("what the broker tells cannot be shown: %s", e.text);
         }
     }
-    if (bad)
+    if (bad) {
         log_error("the broker sent something malformed, or there is no memory to read it");
-    if (bad || io == CHANNEL_GONE)
-        lose_broker(p);
+        stop(p, 1);                      /* who comes in our place is told anew */
+    } else if (io == CHANNEL_GONE) {
+        lose_broker(p);                  /* another comes */
+    }
 }
 
 /* What the one before said is shown until it is too old. */

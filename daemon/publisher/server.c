@@ -19,6 +19,7 @@
 #define MAX_WAITING (32u * 1024 * 1024)  /* bytes that clients have not read, over all */
 #define MAX_OUT (16u * 1024 * 1024)      /* bytes of one reply */
 #define ACCEPTS_A_PASS 64                /* then those already here have their turn */
+#define ANSWERS_A_PASS 8                 /* to one that asks for many at once */
 #define PAUSE_S 1                        /* out of descriptors: others must close theirs first */
 
 enum state {
@@ -37,6 +38,7 @@ struct connection {
     struct buf in, out;
     size_t out_at;
     int64_t since_ms, until_ms;          /* monotonic: of the state; when it is closed for it */
+    int64_t owing_ms;                    /* since when it has one reply after the other to read; 0: it has none */
 };
 
 struct server {
@@ -58,6 +60,11 @@ static void enter(struct connection *c, enum state state, int64_t for_ms)
     c->until_ms = c->since_ms + for_ms;
 }
 
+static size_t unread(const struct connection *c)
+{
+    return c->out.len - c->out_at;
+}
+
 static void drop(struct connection *c)
 {
     struct server *s = c->server;
@@ -69,7 +76,7 @@ static void drop(struct connection *c)
     if (c->next)
         c->next->prev = c->prev;
     s->n--;
-    s->waiting -= c->out.len - c->out_at;
+    s->waiting -= unread(c);
     if (c->on_read)
         event_free(c->on_read);
     if (c->on_write)
@@ -80,14 +87,24 @@ static void drop(struct connection *c)
     free(c);
 }
 
-/* Who has asked for nothing for longest, or, where all have, whose reply is unread for longest. */
+/* Who has asked for nothing, or read nothing to its end, for longest: who comes has done neither. */
 static struct connection *idlest(const struct server *s)
 {
     struct connection *worst = s->connections;
 
     for (struct connection *c = s->connections; c; c = c->next)
-        if ((c->state != ANSWERED) > (worst->state != ANSWERED) ||
-            ((c->state != ANSWERED) == (worst->state != ANSWERED) && c->since_ms < worst->since_ms))
+        if (c->since_ms <= worst->since_ms)          /* of one millisecond the last: they stand newest first */
+            worst = c;
+    return worst;
+}
+
+/* The most bytes that one client has not read. */
+static struct connection *laziest(const struct server *s)
+{
+    struct connection *worst = s->connections;
+
+    for (struct connection *c = s->connections; c; c = c->next)
+        if (unread(c) > unread(worst))
             worst = c;
     return worst;
 }
@@ -135,18 +152,36 @@ static bool flush(struct connection *c)
     return true;
 }
 
-/* What was asked, in `in`, one after the other. False: dropped. */
+/* There is a reply: it has so long to read all that it has asked for at once. */
+static void owe(struct connection *c)
+{
+    event_del(c->on_read);
+    enter(c, ANSWERED, READ_MS);
+    if (c->owing_ms) {
+        c->since_ms = c->owing_ms;
+        c->until_ms = c->owing_ms + READ_MS;
+    }
+    c->owing_ms = c->since_ms;
+}
+
+/* What was asked, in `in`, one after the other, a few at a time. False: dropped. */
 static bool serve(struct connection *c)
 {
-    while (c->state == ASKING) {
+    for (int n = 0; c->state == ASKING; n++) {
         struct http_request rq;
         const char *why = "";
         size_t used = 0;
         int status = 0;
         enum http_read got = http_read(c->in.data, c->in.len, &rq, &used, &status, &why);
 
-        if (got == HTTP_MORE)
+        if (got == HTTP_MORE) {
+            c->owing_ms = 0;
             return true;
+        }
+        if (n == ANSWERS_A_PASS) {           /* others, and the channels, have their turn first */
+            event_add(c->on_write, NULL);
+            return true;
+        }
         if (got == HTTP_READY) {
             c->server->answer(c->server->ctx, &rq, &c->out);
             buf_consume(&c->in, used);
@@ -159,12 +194,14 @@ static bool serve(struct connection *c)
         }
         c->closes = rq.closes;
         c->server->waiting += c->out.len;
-        if (c->out.len == 0 || c->server->waiting > MAX_WAITING) {
+        struct connection *lazy = c->server->waiting > MAX_WAITING ? laziest(c->server) : NULL;
+        if (c->out.len == 0 || lazy == c) {
             drop(c);
             return false;
         }
-        event_del(c->on_read);
-        enter(c, ANSWERED, READ_MS);
+        if (lazy)
+            drop(lazy);
+        owe(c);
         if (!flush(c))
             return false;
     }

@@ -9,7 +9,7 @@
  *
  * libevent's own evhttp is not used: it has neither of these bounds, nor a
  * place to add them, since it tells nobody of a connection before its first
- * request, and it takes a GET's body for the next request.
+ * request, and it takes a HEAD's body for the next request.
  */
 #ifndef SIGNET_PUBLISHER_SERVER_H
 #define SIGNET_PUBLISHER_SERVER_H

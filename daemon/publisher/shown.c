@@ -1,6 +1,7 @@
 #include "daemon/publisher/shown.h"
 
 #include "daemon/channel/channel.h"
+#include "proto/cleanup.h"
 #include "proto/wire.h"
 
 #include <string.h>
@@ -71,19 +72,19 @@ static bool unpack(struct parts *out, struct err *e)
         return false;
     out->status = signet__v1__get_status_reply__unpack(NULL, m->status.len, m->status.data);
     out->keys = signet__v1__list_keys_reply__unpack(NULL, m->keys.len, m->keys.data);
-    return (out->status && out->keys) || err_set(e, ERR_NO_MEMORY, "a snapshot is malformed, or there is no memory for it");
+    if (out->status && out->keys)
+        return true;
+    parts_clear(&(struct parts){ NULL, TAKE(out->status), TAKE(out->keys) });
+    return err_set(e, ERR_NO_MEMORY, "a status is malformed, or there is no memory for it");
 }
 
 bool shown_take(struct shown *s, Signet__Role__Message *m, int64_t steady_ms, struct err *e)
 {
     struct parts next = { .message = m };
+    bool ok = unpack(&next, e);
 
-    if (!unpack(&next, e)) {
-        parts_clear(&next);
-        return false;
-    }
-    /* Another broker counts anew. */
-    if (s->status && (s->status->pid != next.status->pid || s->status->started_at != next.status->started_at))
+    /* Another broker counts anew; so may who comes after one of whom nothing is known. */
+    if (!ok || (s->status && (s->status->pid != next.status->pid || s->status->started_at != next.status->started_at)))
         s->n_points = 0;
     shown_clear(s);
     s->message = next.message;
@@ -91,8 +92,9 @@ bool shown_take(struct shown *s, Signet__Role__Message *m, int64_t steady_ms, st
     s->keys = next.keys;
     s->told_ms = steady_ms;
     s->number++;
-    add_point(s);
-    return true;
+    if (ok)
+        add_point(s);
+    return ok;
 }
 
 const Signet__Role__RingSet *shown_set(const struct shown *s, const char *ring)
@@ -107,5 +109,5 @@ const Signet__Role__RingSet *shown_set(const struct shown *s, const char *ring)
 
 bool shown_is_fresh(const struct shown *s, int64_t steady_ms)
 {
-    return s->message && steady_ms - s->told_ms <= SHOWN_STALE_MS;
+    return s->status && steady_ms - s->told_ms <= SHOWN_STALE_MS;
 }

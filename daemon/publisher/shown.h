@@ -25,7 +25,7 @@ struct shown_point {
 
 struct shown {
     Signet__Role__Message *message;              /* owns the sets; NULL: nothing was told yet */
-    Signet__V1__GetStatusReply *status;          /* these three are NULL together */
+    Signet__V1__GetStatusReply *status;          /* these two are NULL together: there is none that can be shown */
     Signet__V1__ListKeysReply *keys;
     int64_t told_ms;                             /* steady */
     uint64_t number;                             /* of the snapshot: what follows from it alone is made once */
@@ -34,14 +34,17 @@ struct shown {
 };
 
 void shown_clear(struct shown *s);
-/* Takes m, a Snapshot, also where it fails: false: it is malformed, or no memory; what was known stays. */
+/*
+ * Takes m, a Snapshot. False: its status or keys are malformed, or there is no
+ * memory for them: both are unknown then; verifiers have the sets all the same.
+ */
 bool shown_take(struct shown *s, Signet__Role__Message *m, int64_t steady_ms, struct err *e);
 
 /* Of that ring; NULL: it was not told of. */
 const Signet__Role__RingSet *shown_set(const struct shown *s, const char *ring);
 /* The earliest point of the last `ms` before the newest; NULL: there are no two. */
 const struct shown_point *shown_before(const struct shown *s, int64_t ms);
-/* The broker has told it lately. */
+/* The broker has said lately how it is. */
 bool shown_is_fresh(const struct shown *s, int64_t steady_ms);
 
 #endif

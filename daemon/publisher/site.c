@@ -91,7 +91,10 @@ static void answer_jwks(const struct asked *a, const struct place *p)
     }
     if (e.reason != ERR_UNKNOWN_RING)
         r->retry_after_s = e.retry_after_ms > 1000 ? (e.retry_after_ms + 999) / 1000 : 1;
-    http_reply_error(r, e.reason == ERR_UNKNOWN_RING ? 404 : 503, err_reason_name(e.reason), e.text);
+    /* Strangers are not told the sentence, which names rings and tokens. */
+    bool is_hidden = e.reason != ERR_UNKNOWN_RING && a->site->config->http.is_public;
+    http_reply_error(r, e.reason == ERR_UNKNOWN_RING ? 404 : 503, err_reason_name(e.reason),
+                     is_hidden ? "the key set is not known now" : e.text);
 }
 
 static void answer_discovery(const struct asked *a, const struct place *p)
@@ -154,8 +157,7 @@ static const struct place *place_at(const struct asked *a, size_t document, size
         if (p->host && strcmp(p->host, host) == 0)
             named = p;
     }
-    if (*out_n == 0 && places->n == 1 && strcmp(a->rq->path, jwks_name) == 0)
-        return &places->each[0];
+    a->r->vary_host = *out_n > 1;
     return *out_n > 1 ? named : found;
 }
 
@@ -164,6 +166,10 @@ static void say_places(const struct asked *a, const char *what)
     const struct places *p = &a->site->places;
     struct http_reply *r = a->r;
 
+    if (a->site->config->http.is_public) {          /* who else is signed for is no stranger's business */
+        http_reply_say(r, 404, "%s", what);
+        return;
+    }
     http_reply_say(r, 404, "%s%s", what, p->n ? "; the key sets are at:" : "");
     for (size_t i = 0; i < p->n; i++)
         buf_printf(&r->body, "%s%s%s%s%s\n", p->each[i].path, jwks_name, p->each[i].issuer ? " of " : "",
@@ -184,7 +190,7 @@ static bool answer_document(const struct asked *a)
     }
     if (strcmp(a->rq->path, jwks_name) != 0)
         return false;
-    say_places(a, a->site->places.n ? "Several issuers are here, and none has this place" : "No profile has a key to publish");
+    say_places(a, a->site->places.n ? "No issuer has its keys here" : "No profile has a key to publish");
     return true;
 }
 
@@ -199,7 +205,7 @@ static void answer_health(const struct asked *a)
 static void not_ready(const struct asked *a, const char *why)
 {
     a->r->retry_after_s = 1;
-    if (a->site->config->http.is_public)
+    if (a->site->config->http.is_public || a->rq->is_passed_on)
         http_reply_say(a->r, 503, "not ready");
     else
         http_reply_say(a->r, 503, "not ready: %s", why);
@@ -210,7 +216,7 @@ static void answer_ready(const struct asked *a)
     const Signet__V1__GetStatusReply *s = a->shown->status;
 
     if (!s)
-        not_ready(a, "signetd is starting");
+        not_ready(a, a->shown->message ? "what the broker says cannot be shown" : "signetd is starting");
     else if (!shown_is_fresh(a->shown, a->steady_ms))
         not_ready(a, "the broker has said nothing for a while: it is being replaced, or hangs");
     else if (!s->ready)
@@ -306,7 +312,10 @@ static bool answer_page(const struct asked *a)
             continue;
         if (pages[i].is_private && a->site->config->http.is_public)
             return false;
-        if (pages[i].is_private && !is_ours(a->site, a->rq->host))
+        if (pages[i].is_private && a->rq->is_passed_on)
+            http_reply_say(a->r, 403, "this is for who asks on this machine, and a proxy passed it on for someone else: have it"
+                           " pass on /.well-known alone");
+        else if (pages[i].is_private && !is_ours(a->site, a->rq->host))
             http_reply_say(a->r, 421, "this is not '%s': ask by an address, localhost or an issuer's name", a->rq->host);
         else
             pages[i].answer(a);

@@ -7,7 +7,7 @@
  * /healthz, /readyz. Where the address is not public, also /metrics and /:
  * those say who asks for what, so they are for this machine, and answer
  * nobody who came by a name that is none of ours (a page in a browser that has
- * its own name resolve to 127.0.0.1).
+ * its own name resolve to 127.0.0.1) or whom a proxy asks for.
  */
 #ifndef SIGNET_PUBLISHER_SITE_H
 #define SIGNET_PUBLISHER_SITE_H

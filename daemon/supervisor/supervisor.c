@@ -279,7 +279,9 @@ static int check(const char *file)
     fprintf(stderr, "%.*s", (int)missing.len, missing.data ? (const char *)missing.data : "");
     if (!s)
         return SUPERVISOR_BAD_CONFIG;
-    printf("%s: nothing is wrong: %zu rings, %zu profiles\n", file, s->config->n_rings, s->config->n_profiles);
+    size_t rings = s->config->n_rings, profiles = s->config->n_profiles;
+    printf("%s: nothing is wrong: %zu ring%s, %zu profile%s\n", file, rings, rings == 1 ? "" : "s", profiles,
+           profiles == 1 ? "" : "s");
     return 0;
 }
 

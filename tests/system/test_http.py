@@ -1,6 +1,7 @@
 """The publisher of a real daemon: what verifiers, Prometheus and a browser get from it, and what strangers cannot do to it."""
 import base64
 import contextlib
+import ctypes
 import hashlib
 import http.client
 import json
@@ -19,13 +20,14 @@ from jwcrypto import jwt as jwcrypto_jwt
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as text_metrics
 
-from rig import Case, Daemon, EachCase, PATIENCE, main, npm_packages, profile, ring, run, until
+from rig import Case, Daemon, EachCase, PATIENCE, PIN, main, npm_packages, profile, ring, run, until
 
 HERE = pathlib.Path(__file__).resolve().parent
 JWKS, OIDC, OAUTH = ("/.well-known/" + name for name in ("jwks.json", "openid-configuration", "oauth-authorization-server"))
 RINGS = ring("web", "ES256", "create: yes") + ring("late", "RS256", "create: yes", "bits: 2048", "jwks_max_age: 5m")
 PROFILES = profile("web", "web", "shop") + profile("late", "late", "bank")
 MANY = 2000
+LIBC, SYS_PIDFD_GETFD = ctypes.CDLL(None), 438
 MAX_CONNECTIONS = 512        # server.h
 
 
@@ -152,8 +154,9 @@ class Served(Published, Case):
                 (413, head + b"Transfer-Encoding: chunked\r\n\r\n0" + end), (405, b"POST / HTTP/1.1\r\nHost: h" + end),
                 (405, b"OPTIONS / HTTP/1.1\r\nHost: h" + end), (414, b"GET /" + b"a" * 2000 + b" HTTP/1.1\r\nHost: h" + end),
                 (431, head + b"X: " + b"x" * 9000 + end), (431, head + b"X: y\r\n" * 70 + end), (505, b"PRI * HTTP/2.0" + end),
-                (200, b"GET http://localhost/healthz HTTP/1.1\r\nHost: evil.example" + end),
-                (421, b"GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost" + end),
+                (200, b"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost" + end),
+                (400, b"GET http://localhost/healthz HTTP/1.1\r\nHost: evil.example" + end),
+                (421, b"GET http://evil.example/metrics HTTP/1.1\r\nHost: evil.example" + end),
                 (200, b"GET /healthz HTTP/1.0" + end)):
             self.assertEqual(self.raw(request)[0], status, request[:80])
 
@@ -181,6 +184,12 @@ class Served(Published, Case):
         for path in (JWKS, OIDC, "/healthz"):
             self.assertEqual(self.get(path, Host="evil.example")[0], 200)
         self.assertNotIn("access-control-allow-origin", self.get(JWKS, Origin="https://evil.example")[1])
+
+    def test_a_proxy_that_passes_on_too_much_shows_strangers_nothing(self):
+        for fields in ({"Forwarded": "for=192.0.2.1"}, {"X_Forwarded_For": "192.0.2.1"}, {"Via": "1.1 proxy"}):
+            for path, status in (("/", 403), ("/metrics", 403), (JWKS, 200), (OIDC, 200), ("/healthz", 200)):
+                self.assertEqual(self.get(path, Host="login.example", **fields)[0], status, (path, fields))
+        self.assertIn(b"have it pass on /.well-known alone", self.get("/metrics", Via="1.1 proxy")[2])
 
     def test_the_page_lets_nothing_run_but_its_own(self):
         self.daemon.cli("sign", "--profile", "<script>alert(1)</script>", want=1)
@@ -298,6 +307,26 @@ class Lives(Published, EachCase):
         until("it knows the keys", lambda: self.get(JWKS)[0] == 200)
         self.assertIn("publisher (pid %d) is given up and killed" % old, self.daemon.said())
 
+    def test_a_publisher_that_speaks_to_the_broker_is_replaced(self):
+        """It has nothing to say: somebody is inside. Here we are."""
+        self.daemon.start()
+        old = self.publisher()
+        other_than = {0, 1, 2, 3}                                # role.h: 3 is to the supervisor
+        [channel] = [int(fd.name) for fd in pathlib.Path(f"/proc/{old}/fd").iterdir() if int(fd.name) not in other_than
+                     and self.is_unix_socket(os.readlink(fd))]
+        pidfd = os.pidfd_open(old)
+        stolen = socket.socket(fileno=LIBC.syscall(SYS_PIDFD_GETFD, pidfd, channel, 0))
+        with stolen:
+            stolen.send(b"hello")
+        os.close(pidfd)
+        until("it is replaced", lambda: self.daemon.roles().get("publisher", [old]) != [old])
+        until("it knows the keys", lambda: self.get(JWKS)[0] == 200)
+        self.assertIn("it says something, and has nothing to say", self.daemon.said())
+
+    def is_unix_socket(self, link):
+        inode = re.fullmatch(r"socket:\[(\d+)\]", link)
+        return inode and any(line.split()[6] == inode[1] for line in open("/proc/net/unix", encoding="ascii"))
+
     def test_a_broker_that_is_replaced_is_not_missed(self):
         self.daemon.start()
         before = self.get(JWKS)
@@ -349,6 +378,20 @@ class Lives(Published, EachCase):
         self.assertTrue(body.startswith(b"not ready: "))
         self.assertEqual(self.get("/healthz")[0], 200)
 
+    def test_before_its_token_is_listed_nobody_says_that_an_issuer_has_no_public_keys(self):
+        """A ring that changes over to HMAC still has some."""
+        mac = ring("mac", "HS256", "create: yes"), profile("mac", "mac", "shop")
+        self.daemon.write(mac[0], mac[1] + self.section())
+        self.place.write_pin("wrong")
+        self.daemon.start()
+
+        def told():
+            status, _, body = self.get(JWKS)
+            return status, json.loads(body)["error"]
+        until("it is known why", lambda: self.assertEqual(told()[0], 503) or told()[1] == "PIN_WRONG")
+        self.place.write_pin(PIN)
+        until("it is known that there are none", lambda: told() == (404, "UNKNOWN_RING"))
+
     def test_issuers_and_origins_change_by_reload_where_it_listens_does_not(self):
         self.daemon.start()
         self.assertNotIn("access-control-allow-origin", self.get(JWKS, Origin="https://app.example")[1])
@@ -356,7 +399,8 @@ class Lives(Published, EachCase):
         self.daemon.write(self.rings, profiles + self.section(", cors: ['https://app.example']"))
         self.daemon.cli("reload")
         until("it switched", lambda: self.get("/new" + JWKS)[0] == 200)
-        fields = self.get(JWKS, Origin="https://app.example")[1]
+        self.assertEqual(self.get(JWKS)[0], 404)                 # another's place, some day
+        fields = self.get("/new" + JWKS, Origin="https://app.example")[1]
         self.assertEqual((fields["access-control-allow-origin"], fields["vary"]), ("https://app.example", "Origin"))
         self.assertEqual(json.loads(self.get("/new" + OIDC)[2])["issuer"], "https://login.example/new")
         self.assertEqual(self.get(OIDC)[0], 404)
@@ -421,6 +465,7 @@ class Issuers(Published, Case):
             status, _, body = self.get(path, Host=host)
             self.assertEqual(status, 404)
             self.assertIn(b"/one/.well-known/jwks.json of https://a.example/one", body)
+        self.assertEqual(self.get("/two" + JWKS, Host="b.example")[1]["vary"], "Host")
 
     def test_discovery_of_each(self):
         for path, host, issuer in (("/one" + OIDC, "h", "https://a.example/one"), (OAUTH + "/one", "h", "https://a.example/one"),

@@ -1,15 +1,17 @@
 """Every allocation, every write and every PKCS#11 call of the daemon's processes fails once in turn, in a start, in all
-that callers and operators ask for, and in its end: no process crashes of it, every request is answered by what it asked
+that callers, operators and readers of the publisher's pages ask for, and in its end: no process crashes of it, every request is answered by what it asked
 for or by an error that says why, nothing leaks, and it goes on; a role that gives up is replaced. And every allocation and
 write of libsignet's calls, in a client of a daemon that is well (tests/nth/client.c).
 
 SIGNET_FULL=1: each of them; else some, the same each time. SIGNET_SEED=N: others.
 """
 import contextlib
+import http.client
 import os
 import random
 import re
 import signal
+import socket
 import time
 import unittest
 
@@ -21,11 +23,19 @@ from rig import BUILD, PATIENCE, Daemon, Place, main, profile, ring, run, until
 FULL = bool(os.environ.get("SIGNET_FULL"))
 SEED = int(os.environ.get("SIGNET_SEED", time.time_ns() % 2 ** 32 if FULL else 1))
 SOME = 1                             # of each operation's calls, in the default run
-ROLES = ["", "broker", "signer 1", "verifier 1"]
+ROLES = ["", "broker", "signer 1", "verifier 1", "publisher"]
 CKR_DEVICE_ERROR = 0x30
 GENERATE_KEY, RELOAD, ROTATE_RING, REVOKE_KEY = 31, 33, 36, 37
 RINGS = ring("web", "ES256", "create: yes", "verify_every: 1", "rotate_every: never") + ring("mac", "HS256", "create: yes")
 PROFILES = profile("web", "web", "shop", "claims: {allowed: any}") + profile("mac", "mac", "mac", "claims: {allowed: any}")
+JWKS = "/.well-known/jwks.json"
+# {name: (path, fields, status)} of the publisher
+PAGES = {
+    "key set": (JWKS, {}, 200), "its head": (JWKS, {"Method": "HEAD"}, 200), "unchanged": (JWKS, {"If-None-Match": "*"}, 304),
+    "discovery": ("/.well-known/openid-configuration", {}, 200), "page": ("/", {}, 200), "metrics": ("/metrics", {}, 200),
+    "open metrics": ("/metrics", {"Accept": "application/openmetrics-text"}, 200), "readiness": ("/readyz", {}, 200),
+    "nothing": ("/nothing", {}, 404), "a mistake": ("/", {"Content-Length": "5"}, 413),
+}
 # Of a process that was not told to end so; 9 is how the supervisor ends one that it gave up.
 CRASHED = re.compile(r"was ended by signal (?!9 )\d+ .*")
 
@@ -47,7 +57,9 @@ class Failing(unittest.TestCase):
         self.addCleanup(self.module.close)
         for function in self.module.layout.of:
             function.value = CKR_DEVICE_ERROR
-        self.daemon = NthDaemon(self.place, RINGS, PROFILES, "  verifiers: 1\n  deadline: 4s\n", "  signers: 2\n")
+        self.http = self.place.dir / "http.sock"
+        self.daemon = NthDaemon(self.place, RINGS, PROFILES + f"http: {{listen: {self.http}}}\n",
+                                "  verifiers: 1\n  deadline: 4s\n", "  signers: 2\n")
         self.addCleanup(self.daemon.kill)
         self.random = random.Random(f"{SEED} {self.id()}")
 
@@ -139,10 +151,89 @@ class Failing(unittest.TestCase):
             self.place.pin.touch()
         until("it signs", lambda: self.signed(self.ask(wire.SIGN, wire.field(1, "web"))))
 
+    # --- what is read by HTTP
+
+    def read(self, path, fields={}):
+        """(status, body); None: the connection was closed instead."""
+        fields = dict(fields)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE)
+            s.connect(str(self.http))
+            client = http.client.HTTPConnection("localhost")
+            client.sock = s
+            try:
+                client.request(fields.pop("Method", "GET"), path, headers=fields)
+                reply = client.getresponse()
+                return reply.status, reply.read()
+            except (OSError, http.client.HTTPException):
+                return None
+
+    def fail_in_page(self, name, kind, at):
+        path, fields, status = PAGES[name]
+        self.arm("publisher", kind, at)
+        reply = self.read(path, fields)
+        n, failed = self.disarm(kind)
+        if reply and reply[0] != status:
+            self.assertTrue(failed)
+            self.assertIn(reply[0], (503, 200) if status == 304 else (503,))     # without an ETag nobody has it already
+        if reply and reply[0] in (200, 503) and "Method" not in fields:
+            self.assertGreater(len(reply[1]), 0)
+        if reply and reply[0] == 200 and path == JWKS and "Method" not in fields:
+            self.assertEqual(reply[1], self.key_set)                     # all of it
+        self.no_crash()
+        return n
+
+    def fail_in_snapshot(self, kind, at):
+        """The next that is told, or the one after."""
+        self.arm("publisher", kind, at)
+        if at:
+            until("it fails", lambda: self.nth.layout.n_done)
+        else:
+            until("one is told", lambda: self.nth.layout.n_calls > 0)
+            n = 0
+            while n != self.nth.layout.n_calls:                          # all of it
+                n = self.nth.layout.n_calls
+                time.sleep(0.1)
+        self.no_crash()
+        return self.disarm(kind)[0]
+
+    def tells(self):
+        """It knows the keys, and how things are now: the broker's next word reaches it."""
+        def counted():
+            reply = self.read("/metrics")
+            found = reply and re.search(rb"^signet_signed_tokens_total (\d+)$", reply[1], re.M)
+            return int(found[1]) if found else -1
+        until("it knows how things are", lambda: counted() >= 0)
+        before = counted()
+        self.heals()
+        until("it is told more", lambda: counted() > before)
+        until("it is ready", lambda: self.read("/readyz") == (200, b"ready\n"))
+        until("it knows the keys", lambda: self.read(JWKS) == (200, self.key_set))
+
+    def each_page(self, kind):
+        n_failed = 0
+        self.daemon.start()
+        self.key_set = until("it knows the keys", lambda: (r := self.read(JWKS)) and r[0] == 200 and r[1])
+        scenes = {name: lambda at, name=name: self.fail_in_page(name, kind, at) for name in PAGES}
+        if kind == "alloc":                                              # nothing is written for one
+            scenes["snapshot"] = lambda at: self.fail_in_snapshot(kind, at)
+        for name, fail in scenes.items():
+            self.tells()
+            n = fail(0)
+            self.assertGreater(n, 0, name)
+            # The first of a snapshot is for the message itself: without it nothing more is told.
+            for at in sorted({*some_of(n, self.random), *([1] if name == "snapshot" else [])}):
+                with self.subTest(f"{name}, {kind} {at} of {n} of 'publisher', seed {SEED}"):
+                    fail(at)
+                    n_failed += 1
+                    self.tells()
+        self.stop()
+        print(f"{kind} of 'publisher', read by HTTP: {n_failed} failed", flush=True)
+
     def each_operation(self, role, kind):
         n_failed = 0
         self.daemon.start()
-        for name in self.operations():
+        for name in ["reload"] if role == "publisher" else self.operations():     # it has no part in the others
             n = self.fail_in(name, role, kind, 0)
             for at in some_of(n, self.random):
                 with self.subTest(f"{name}, {kind} {at} of {n} of '{role or 'supervisor'}', seed {SEED}"):
@@ -227,6 +318,8 @@ for each_role in ROLES:
     add(each_role, "alloc")
     add(each_role, "write")
 add("module", "pkcs11")
+for each_kind in ("alloc", "write"):
+    setattr(Failing, f"test_each_page_{each_kind}", lambda self, kind=each_kind: self.each_page(kind))
 
 if __name__ == "__main__":
     print(f"seed {SEED}")

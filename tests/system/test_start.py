@@ -103,7 +103,9 @@ class Start(Starting):
         self.stops("signetd.conf: is not a file")
 
     def test_check_tells_of_files_that_are_not_there_yet(self):
-        self.assertEqual(self.signetd("--check").stderr, "")
+        done = self.signetd("--check")
+        self.assertEqual(done.stderr, "")
+        self.assertTrue(done.stdout.endswith(": nothing is wrong: 1 ring, 1 profile\n"), done.stdout)
         self.change(self.place.module, "/usr/lib/no-such-module.so")
         self.change(str(self.place.pin), "/no/such/pin")
         done = self.signetd("--check")

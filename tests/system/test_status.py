@@ -260,7 +260,7 @@ class Proved(Faulty):
                 until("it was proved at the start", self.proved_at)
                 self.control.set("C_Sign", "flip", every=1 if alg == "ES256" else 2)
                 now = int(self.passes(60))
-                until("it was tried", lambda: "made no test signature that is good: SIGNATURE_WRONG" in self.daemon.said())
+                until("it was tried", lambda: "the token made no test signature that is good: SIGNATURE_WRONG" in self.daemon.said())
                 self.assertLess(self.proved_at(), now)
                 self.control.set("C_Sign", "none")
                 now = int(self.passes(60))

@@ -11,6 +11,16 @@ from rig import PATIENCE, PIN, SO_PIN, TOP, main, plain_build, profile, ring, so
 
 UNITS = TOP / "contrib/systemd"
 LOG = "/run/signet-test.log"
+# A GET by somebody: of a path, at a Unix socket or a port of 127.0.0.1.
+GET = """import http.client, socket, sys
+where, path = sys.argv[1:]
+client = http.client.HTTPConnection("localhost")
+client.sock = socket.socket(socket.AF_UNIX if where[0] == "/" else socket.AF_INET)
+client.sock.connect(where if where[0] == "/" else ("127.0.0.1", int(where)))
+client.request("GET", path)
+reply = client.getresponse()
+print(reply.status, reply.read().decode())
+"""
 CONFIG = f"""daemon:
   admin: {{groups: [signet-admin], users: [root]}}
 token:
@@ -120,7 +130,7 @@ class Running(unittest.TestCase):
     def test_what_the_service_may_write_it_may_not_execute(self):
         main_pid, = shown("signetd.service", "MainPID")
         inside = ["nsenter", "--target", main_pid, "--mount", "--root"]
-        for directory in ("/var/lib/signet", "/tmp", "/var/tmp"):
+        for directory in ("/var/lib/signet", "/tmp", "/var/tmp", "/run/signet-http"):
             program = f"{directory}/program"
             machine.run(*inside, "install", "-m", "755", "/usr/bin/true", program)
             self.assertIn(b"Permission denied", machine.call(*inside, program).stderr, program)
@@ -137,6 +147,37 @@ class Running(unittest.TestCase):
         self.assertNotEqual(machine.call("systemctl", "reload", "signetd.service").returncode, 0)
         self.assertEqual(shown("signetd.service", "ActiveState"), ("active",))
         self.assertTrue(signs())
+
+    def put_back(self):
+        write("/etc/signet/signetd.conf", CONFIG)
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "signetd.service")
+
+    def listens(self, where, address):
+        """Key sets are had by anybody there."""
+        write("/etc/signet/signetd.conf", f"{CONFIG}http: {{listen: '{address}'}}\n")
+        machine.run("systemctl", "restart", "signetd.service")
+        get = ("setpriv", "--reuid=65533", "--clear-groups", "/usr/bin/python3", "-c", GET, where, "/.well-known/jwks.json")
+        until("it serves", lambda: machine.call(*get).stdout.startswith(b'200 {"keys":['))
+
+    def test_its_one_place_for_a_socket_is_where_http_listens(self):
+        self.addCleanup(self.put_back)
+        self.listens("/run/signet-http/http.sock", "/run/signet-http/http.sock")
+        self.assertNotIn("was refused", said())
+
+    def test_at_a_port_it_listens_with_the_drop_in_of_its_page(self):
+        drop_in = "/etc/systemd/system/signetd.service.d/http.conf"
+        [text] = re.findall(r"(?s)\.Bd -literal\n(\[Service\]\nPrivateNetwork=no\n.*?)\.Ed\n",
+                            (TOP / "contrib/man/signetd.8").read_text())
+        self.addCleanup(self.put_back)
+        write("/etc/signet/signetd.conf", f"{CONFIG}http: {{listen: '127.0.0.1:8181'}}\n")
+        self.assertNotEqual(machine.call("systemctl", "restart", "signetd.service").returncode, 0)
+        self.assertRegex(said(), "http.listen: cannot|http.listen: .*: Address family not supported|cannot make a socket for http")
+        self.addCleanup(machine.run, "rm", drop_in)
+        machine.run("install", "-m", "644", "/dev/stdin", drop_in, stdin=text.encode())
+        machine.run("systemctl", "daemon-reload")
+        self.listens("8181", "127.0.0.1:8181")
+        self.assertNotIn("was refused", said())
 
     def test_an_upgrade_under_load_loses_no_call(self):
         """The program is replaced by another file, as packages do, and restarted."""

@@ -32,10 +32,11 @@ SHOTS = BUILD.resolve() / "weblogin-shots"
 MINUTE = 60
 TTL, LEEWAY, MAX_AGE = 4 * MINUTE, 5, 30                # as signetd.conf has them
 STEP = 20                                               # seconds between a person's clicks
-LOCKED_FOR, TRIES, TRIES_OF_ADDRESS = 5 * MINUTE, 5, 100
+LOCKED_FOR, TRIES, TRIES_OF_ADDRESS, TRIES_OF_NAME = 5 * MINUTE, 5, 100, 20
+SLOW = 30
 XSS = """<img src=x onerror=alert(1)>"'&"""
 USERS = {"ada": ("Ada Lovelace", "staff", "tea for two"), "bob": ("Bob Cook", "customer", "two for tea"),
-         "mallory": (XSS, "customer", "x"), "eve": ("Eve", "customer", "y")}
+         "mallory": (XSS, "customer", "x"), "eve": ("Eve", "customer", "y"), "kim": ("Kim", "customer", "z")}
 TOO_WIDE = "[...document.querySelectorAll('html, .card, .part')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.className)"
 VIEWS = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
 
@@ -484,6 +485,22 @@ class BadInput(Weblogin):
         self.assertEqual(self.try_password("bob", "two for tea", guesser)[0], 429)
         self.session_of("bob", "127.0.0.6")
 
+    def test_many_addresses_together_guess_one_name_slowly_and_do_not_lock_its_owner_out(self):
+        home, elsewhere = "127.0.0.10", "127.0.0.11"
+        self.session_of("kim", home)
+        guesses = [self.try_password("kim", "guess", f"127.0.1.{i // TRIES + 1}")[0] for i in range(TRIES_OF_NAME)]
+        self.assertEqual(guesses, [401] * TRIES_OF_NAME)
+        self.pass_by(MINUTE)
+        for _ in range(TRIES + 1):
+            status, headers, text = self.try_password("kim", "z", elsewhere)
+            self.assertEqual(status, 429, "the right password must not come through either")
+            self.assertTrue(0 < int(headers["Retry-After"]) <= LOCKED_FOR)
+        self.session_of("bob", elsewhere)                                 # another name
+        self.assertEqual(self.try_password("kim", "wrong", home)[0], 401)
+        self.session_of("kim", home)                                      # where its owner was before
+        self.pass_by(LOCKED_FOR - MINUTE)                                 # what was refused has not counted there
+        self.session_of("kim", elsewhere)
+
     def test_a_right_password_begins_to_count_anew(self):
         for _ in range(2):
             for _ in range(TRIES - 1):
@@ -571,6 +588,7 @@ class BadInput(Weblogin):
 
     def test_forms_that_are_none(self):
         for form, want in ((b"name=bob", 400), (b"name=a&name=b&password=x", 400), (b"", 400),
+                           (b"name=bob%001&password=two+for+tea", 400), (b"name=bob%0a&password=x", 400),
                            (b"name=" + b"x" * 65 + b"&password=x", 400), (b"name=bob&password=" + b"x" * 9000, 413),
                            (b"name=%ff%fe&password=x", 401), (b"name[a]=1&password=x", 400)):
             with self.subTest(form[:40]):
@@ -579,6 +597,18 @@ class BadInput(Weblogin):
         for app, path in (("login", "/no"), ("shop", "/no"), ("cshop", "/no"), ("shop", "/public/../shop.js"),
                           ("cshop", "/public/../shop.c")):
             self.assertEqual(self.ask(app, path)[0], 404)
+
+    def test_a_body_is_no_request_to_the_shop_in_c(self):
+        inner = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for method, path in ((b"HEAD", b"/"), (b"HEAD", b"/public/style.css"), (b"GET", b"/")):
+            for field in (b"Content-Length: %d" % len(inner), b"Transfer-Encoding: chunked"):
+                with self.subTest(method + path, field=field):
+                    port = urllib.parse.urlsplit(self.origin["cshop"]).port
+                    with socket.create_connection(("127.0.0.1", port), PATIENCE) as s:
+                        s.sendall(method + b" " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + field + b"\r\n\r\n" + inner)
+                        said = b"".join(iter(lambda: s.recv(65536), b""))
+                    self.assertRegex(said, b"^HTTP/1.1 (400|413) ")
+                    self.assertEqual(said.count(b"HTTP/1.1 "), 1)
 
     def test_a_renewal_leads_nowhere_else(self):
         token = self.session_of("bob")
@@ -628,6 +658,43 @@ class BadInput(Weblogin):
             self.assertNotIn("unsafe", policy)
             self.assertEqual((headers["Cache-Control"], headers["X-Content-Type-Options"], headers["X-Powered-By"]),
                              ("no-store", "nosniff", None))
+
+
+class Slow(Weblogin):
+    """Clients that hold a connection and say next to nothing."""
+
+    def dial(self, app, begun):
+        s = socket.create_connection(("127.0.0.1", urllib.parse.urlsplit(self.origin[app]).port), PATIENCE)
+        self.addCleanup(s.close)
+        s.sendall(begun)
+        return s
+
+    def test_they_keep_nobody_out_and_are_dropped_whatever_they_go_on_sending(self):
+        head = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "
+        form = (f"POST /login HTTP/1.1\r\nHost: localhost\r\nOrigin: {self.origin['login']}\r\nContent-Length: 1000\r\n"
+                "Content-Type: application/x-www-form-urlencoded\r\n\r\nname=bob&password=").encode()
+        slow = [self.dial("login", begun) for begun in (head, form) for _ in range(SLOW)]
+        slow += [self.dial("shop", head) for _ in range(SLOW)]
+
+        def all_dropped():
+            self.assertEqual(self.ask("login")[0], 200)
+            self.assertEqual(self.ask("shop")[0], 401)
+            select.select([], [], [], 0.5)
+            for s in slow[:]:
+                try:
+                    s.sendall(b"x")
+                    if select.select([s], [], [], 0)[0] and not s.recv(4096):
+                        slow.remove(s)
+                except OSError:
+                    slow.remove(s)
+            return not slow
+        until("they are dropped", all_dropped)
+        self.session_of("bob")
+
+    def test_the_shop_in_c_serves_others_meanwhile(self):
+        for _ in range(SLOW):
+            self.dial("cshop", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
+        self.assertEqual(self.ask("cshop")[0], 401)
 
 
 class Away(Weblogin):

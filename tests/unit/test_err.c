@@ -56,6 +56,17 @@ static void a_text_is_utf_8_whatever_went_into_it(void)
     unit_same_str("wrapped", e.text, "?: ?.??.???.\xF0\x9F\x98\x80.??");
 }
 
+static void a_text_of_any_size_is_mended(void)
+{
+    char text[8] = "ab\xC3\xA9\xE2\x82";
+
+    err_mend_text(text, 7);
+    unit_same_str("cut inside the last character", text, "ab\xC3\xA9");
+    strcpy(text, "ab\xC3\xA9\xE2\x82");
+    err_mend_text(text, sizeof text);
+    unit_same_str("not cut, and no UTF-8", text, "ab\xC3\xA9??");
+}
+
 static void a_system_error_names_errno_and_keeps_it(void)
 {
     struct err e = { 0 };
@@ -80,6 +91,7 @@ static const struct unit_case cases[] = {
     { "wrapping keeps reason and retry", wrapping_keeps_reason_and_retry },
     { "a long text is cut between characters", a_long_text_is_cut_between_characters },
     { "a text is UTF-8 whatever went into it", a_text_is_utf_8_whatever_went_into_it },
+    { "a text of any size is mended", a_text_of_any_size_is_mended },
     { "a system error names errno and keeps it", a_system_error_names_errno_and_keeps_it },
     { "only what is wrong with a token is a verdict", only_what_is_wrong_with_a_token_is_a_verdict },
 };

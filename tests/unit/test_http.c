@@ -19,8 +19,8 @@ static void describe(const char *bytes, size_t len, char *out, size_t size)
     case HTTP_MORE: snprintf(out, size, "MORE"); break;
     case HTTP_BAD:  snprintf(out, size, "BAD %d%s", status, rq.closes ? "" : " goes on"); break;
     case HTTP_READY:
-        snprintf(out, size, "READY %s%s %s%s%s", rq.is_head ? "HEAD " : "", rq.path, rq.host[0] ? rq.host : "-",
-                 rq.closes ? " close" : "", used == len ? "" : " and more");
+        snprintf(out, size, "READY %s%s %s%s%s%s", rq.is_head ? "HEAD " : "", rq.path, rq.host[0] ? rq.host : "-",
+                 rq.closes ? " close" : "", rq.is_passed_on ? " passed on" : "", used == len ? "" : " and more");
     }
 }
 
@@ -34,9 +34,16 @@ static const struct { const char *name, *head, *want; } head_case[] = {
     { "HTTP/1.0 closes, and needs no Host", "GET /a HTTP/1.0\r\n\r\n", "READY /a - close" },
     { "unless it says otherwise", "GET /a HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "READY /a -" },
     { "HTTP/1.1 that closes", GET "Connection: x, close\r\n\r\n", "READY / h close" },
+    { "close counts, in whichever order", GET "Connection: close\r\nConnection: keep-alive\r\n\r\n", "READY / h close" },
+    { "so it does in HTTP/1.0", "GET /a HTTP/1.0\r\nConnection: close, keep-alive\r\n\r\n", "READY /a - close" },
+    { "a proxy that says so", GET "fORWARDED: for=1.2.3.4\r\n\r\n", "READY / h passed on" },
+    { "so say most", GET "X-Forwarded-For: 1.2.3.4\r\n\r\n", "READY / h passed on" },
+    { "and so HTTP does", GET "Via:\r\n\r\n", "READY / h passed on" },
     { "spaces around a value", "GET / HTTP/1.1\r\nHOST: \t h \t\r\n\r\n", "READY / h" },
-    { "a whole URL, whose host counts", "GET http://a.example:8/p?q HTTP/1.1\r\nHost: b\r\n\r\n", "READY /p a.example:8" },
-    { "a whole URL without a path", "GET https://a.example HTTP/1.1\r\nHost: b\r\n\r\n", "READY / a.example" },
+    { "a whole URL", "GET http://a.example:8/p?q HTTP/1.1\r\nHost: A.example:8\r\n\r\n", "READY /p a.example:8" },
+    { "a whole URL without a path", "GET https://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n", "READY / a.example" },
+    { "a whole URL in HTTP/1.0", "GET http://a.example/p HTTP/1.0\r\n\r\n", "READY /p a.example close" },
+    { "a whole URL, and another Host", "GET http://a.example/p HTTP/1.1\r\nHost: b\r\n\r\n", "BAD 400" },
     { "a whole URL without a host", "GET http:///p HTTP/1.1\r\nHost: b\r\n\r\n", "BAD 400" },
     { "a whole URL with a user", "GET http://u@a/p HTTP/1.1\r\nHost: b\r\n\r\n", "BAD 400" },
     { "another scheme", "GET ftp://a/p HTTP/1.1\r\nHost: b\r\n\r\n", "BAD 400" },
@@ -217,6 +224,12 @@ static void replies(void)
     snprintf(want, sizeof want, "HTTP/1.1 200 OK\r\n%s%s%sConnection: keep-alive\r\n\r\nbody", same, kind, rest);
     written(&rq, &r, got, sizeof got);
     unit_same_str("a reply", got, want);
+    r.vary_accept = r.vary_host = true;
+    snprintf(want, sizeof want, "HTTP/1.1 200 OK\r\n%s%s%sVary: Accept\r\nVary: Host\r\nConnection: keep-alive\r\n\r\nbody",
+             same, kind, rest);
+    written(&rq, &r, got, sizeof got);
+    unit_same_str("one that varies by three fields", got, want);
+    r.vary_accept = r.vary_host = false;
     rq.is_head = rq.closes = true;
     snprintf(want, sizeof want, "HTTP/1.1 200 OK\r\n%s%s%sConnection: close\r\n\r\n", same, kind, rest);
     written(&rq, &r, got, sizeof got);

@@ -52,9 +52,10 @@ class Verifier {
         ...expected, audience: this.audience, clockTolerance: leewayS, currentDate: new Date(at),
         requiredClaims: ['sub', 'name', 'role', 'iat', 'exp'],
       });
+      if (payload.iat > at / 1000 + leewayS) throw new Refused(...BY_CLAIM.iat); // jose asks only for a maxTokenAge
       return { header, payload };
     } catch (e) {
-      throw refusalOf(e) ?? e;
+      throw e instanceof Refused ? e : refusalOf(e) ?? e;
     }
   }
 

@@ -94,7 +94,8 @@ function makeApp(name, routes) {
 
 // On loopback: what faces a network is a proxy that speaks https.
 function serve(name, app) {
-  const server = http.createServer({ headersTimeout: READ_WITHIN_MS, requestTimeout: READ_WITHIN_MS }, app);
+  const server = http.createServer({
+    headersTimeout: READ_WITHIN_MS, requestTimeout: READ_WITHIN_MS, connectionsCheckingInterval: READ_WITHIN_MS / 10 }, app);
   server.maxConnections = MAX_CONNECTIONS;
   server.listen(portOf(name), '127.0.0.1', () => console.log(`${name}: ${origins[name]}/`));
 }

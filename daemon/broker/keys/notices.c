@@ -25,6 +25,7 @@ static void say(struct notices *n, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    err_mend_text(text, sizeof text);
     n->tell(n->ctx, text);
 }
 

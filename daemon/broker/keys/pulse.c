@@ -20,7 +20,7 @@ static const char pulse_text[] = "signet asks whether this token signs";      /*
 void keys_found_good(struct keys *k)
 {
     if (k->pulse.failed)
-        log_info("the token signs again");
+        log_info("%s signs again", k->token);
     k->pulse.failed = false;
     k->pulse.good_at = clock_now();
     k->pulse.good_ms = clock_steady_ms();
@@ -35,7 +35,7 @@ static void came_to_nothing(struct keys *k, const struct err *why)
 {
     k->pulse.running = false;
     if (!k->pulse.failed)
-        log_warning("the token made no test signature that is good: %s: %s", err_reason_name(why->reason), why->text);
+        log_warning("%s made no test signature that is good: %s: %s", k->token, err_reason_name(why->reason), why->text);
     k->pulse.failed = true;
 }
 

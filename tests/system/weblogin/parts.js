@@ -4,11 +4,14 @@ const assert = require('node:assert/strict');
 const { generateKeyPairSync } = require('node:crypto');
 const path = require('node:path');
 const test = require('node:test');
+const jose = require('jose');
 
 const part = (name) => require(path.join(__dirname, '../../../contrib/weblogin/lib', name));
 const { addressRange } = part('address.js');
 const { KeySet } = part('key_set.js');
+const { Remembered } = part('remembered.js');
 const { Throttle } = part('throttle.js');
+const { Verifier } = part('verifier.js');
 
 const jwk = (kid) => ({ ...generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' }), kid, alg: 'ES256' });
 
@@ -98,6 +101,23 @@ test('tries are counted for each key, forgotten with time, and take no more room
   assert.deepEqual([t.take('b'), t.take('b')], [0, 1000]);
   t.forget('b'), t.giveBack('b');
   assert.equal(t.take('b'), 0);
+});
+
+test('what was added last is remembered, and no more of it than there is room for', () => {
+  const r = new Remembered(2);
+  for (const key of ['a', 'b', 'a', 'c']) r.add(key);
+  assert.deepEqual(['a', 'b', 'c'].map((key) => r.has(key)), [true, false, true]);
+});
+
+test('a token that was issued in the future is refused', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const at = 1e12, keySet = { profile: async () => ({ leewayS: 5 }), find: async () => publicKey };
+  const verifier = new Verifier(keySet, 'shop', () => at);
+  const issued = (later) => new jose.SignJWT({ name: 'n', role: 'r' })
+    .setProtectedHeader({ alg: 'ES256', typ: 'session+jwt', kid: 'k' }).setIssuer('https://login.example').setAudience('shop')
+    .setSubject('s').setIssuedAt(at / 1000 + later).setExpirationTime(at / 1000 + 240).sign(privateKey);
+  assert.equal((await verifier.judge(await issued(5))).payload.sub, 's');
+  await assert.rejects(verifier.judge(await issued(6)), { reason: 'ISSUED_IN_FUTURE' });
 });
 
 test('who has many addresses of one network counts as one', () => {
