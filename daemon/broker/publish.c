@@ -5,7 +5,6 @@
 #include "daemon/broker/ops/ops.h"
 #include "daemon/broker/tokens.h"
 
-#include <string.h>
 #include <sys/socket.h>
 
 #define EVERY_MS 1000
@@ -108,10 +107,7 @@ static bool sets_init(struct ring_sets *s, size_t n)
 /* Its keys are for everyone. An HMAC ring has public ones only while its algorithm changes over. */
 static bool is_published(struct broker *b, const struct config *c, const struct ring_config *r)
 {
-    for (size_t i = 0; i < c->n_profiles; i++)
-        if (c->profiles[i].raw && strcmp(c->profiles[i].ring, r->settings.name) == 0 && !r->publish)
-            return false;
-    return r->alg->family != ALG_HMAC || tokens_have_public(b, r);
+    return config_publishes(c, r) && (r->alg->family != ALG_HMAC || tokens_have_public(b, r));
 }
 
 static void add_set(struct ring_sets *s, struct broker *b, const struct ring_config *r, int64_t now)
