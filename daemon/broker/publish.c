@@ -5,7 +5,6 @@
 #include "daemon/broker/ops/ops.h"
 #include "daemon/broker/tokens.h"
 
-#include <string.h>
 #include <sys/socket.h>
 
 #define EVERY_MS 1000
@@ -120,23 +119,7 @@ static bool sets_init(struct ring_sets *s, size_t n)
     return s->each && s->list && s->whys && s->errs && s->texts;
 }
 
-/* Its keys are for everyone. An HMAC ring has public ones only while its algorithm changes over. */
-static bool is_published(struct broker *b, const struct config *c, const struct ring_config *r)
-{
-    for (size_t i = 0; i < c->n_profiles; i++)
-        if (c->profiles[i].raw && strcmp(c->profiles[i].ring, r->settings.name) == 0 && !r->publish)
-            return false;
-    if (r->alg->family != ALG_HMAC || tokens_have_public(b, r))
-        return true;
-    /* Before its tokens are listed nobody knows whether it changes over. */
-    for (size_t i = 0; i < r->n_tokens; i++) {
-        struct err e;
-        if (!keys_ready(b->tokens[r->tokens[i]]->keys, &e))
-            return true;
-    }
-    return false;
-}
-
+/* An HMAC ring has public keys only while its algorithm changes over, which nobody knows before its tokens are listed. */
 static void add_set(struct ring_sets *s, struct broker *b, const struct ring_config *r, int64_t now)
 {
     Signet__Role__RingSet *set = s->list[s->n] = &s->each[s->n];
@@ -149,6 +132,8 @@ static void add_set(struct ring_sets *s, struct broker *b, const struct ring_con
     signet__role__ring_set__init(set);
     set->ring = (char *)(uintptr_t)r->settings.name;
     if (tokens_ring_set(b, r, now, text, &known, e)) {
+        if (text->len == 0 && r->alg->family == ALG_HMAC)
+            s->n--;                          /* it has none to publish */
         set->jwks = (ProtobufCBinaryData){ text->len, text->data };
         set->max_age_s = known.max_age_s;
         set->changes_in_s = known.changes_in_s;
@@ -174,7 +159,7 @@ static bool send_snapshot(struct broker *b, struct err *e)
     if (!sets_init(&sets, c->n_rings))
         return err_set(e, ERR_NO_MEMORY, "no memory for the key sets");
     for (size_t i = 0; i < c->n_rings; i++)
-        if (is_published(b, c, &c->rings[i]))
+        if (config_publishes(c, &c->rings[i]))
             add_set(&sets, b, &c->rings[i], clock_now());
     if (!op_pack_status(b, &status, e) || !op_pack_keys(b, &keys, e))
         return false;

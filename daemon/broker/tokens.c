@@ -4,6 +4,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/role.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define LOOK_MS 200                  /* between looks at who can sign */
@@ -18,6 +19,9 @@ struct shift {
         int64_t since_ms;            /* steady: of `can` */
         int64_t failing_ms;          /* steady: since when it cannot, or could not for long; 0: all is well */
         struct err why;
+        int64_t served_until_ms;     /* steady: by the copies that they have of its keys verifiers may be; 0: not looked at yet */
+        bool left_out;               /* of the key set: its keys are not known, and nobody is served by waiting */
+        int64_t all_have_ms;         /* steady: when every copy of the key set has its keys again; 0: all always had */
     } of[CONFIG_MAX_TOKENS];         /* in the ring's order */
 };
 
@@ -165,26 +169,14 @@ static struct held *signer_at(struct broker *b, const struct ring_config *r, siz
     return pool_serves(&t->signers, e) ? keys_signer(t->keys, r->settings.name, now, e) : NULL;
 }
 
-/* For as long as copies of the key set may be in use. */
-static int64_t copies_ms(const struct ring_config *r)
-{
-    return (r->settings.max_age + r->settings.skew) * 1000;
-}
-
-/* Where it was left out lately, some do not. */
-static bool all_copies_have(const struct ring_config *r, const struct broker_token *t)
-{
-    return t->left_out_ms == 0 || clock_steady_ms() - t->left_out_ms > copies_ms(r);
-}
-
 /* A key that was made a moment ago is in no verifier's copy of the key set yet. */
-static bool is_known(struct broker *b, const struct ring_config *r, size_t i, int64_t now)
+static bool is_known(struct broker *b, const struct ring_config *r, const struct shift *shift, size_t i, int64_t now)
 {
     struct err e;
     const struct ring *ring = keys_ring(token_at(b, r, i)->keys, r->settings.name, &e);
     const struct ring_key *signer = ring ? ring_signer(ring, now, &e) : NULL;
 
-    return signer && ring_is_known(ring, signer, now) && all_copies_have(r, token_at(b, r, i));
+    return signer && ring_is_known(ring, signer, now) && clock_steady_ms() >= shift->of[i].all_have_ms;
 }
 
 /* One that comes back for a moment, again and again, is not back. */
@@ -198,7 +190,7 @@ static void look_at(struct broker *b, const struct ring_config *r, struct shift 
         shift->of[i].since_ms = steady_ms;
     shift->of[i].can = can;
     if (can) {
-        shift->of[i].known = is_known(b, r, i, now);
+        shift->of[i].known = is_known(b, r, shift, i, now);
         if (steady_ms - shift->of[i].since_ms >= r->failover_after_ms)
             shift->of[i].failing_ms = 0;
         return;
@@ -255,67 +247,96 @@ static void look(struct broker *b, const struct ring_config *r, struct shift *sh
 
 /* --- what is left out of the key set ---------------------------------------------------------------- */
 
-static bool is_on(const struct ring_config *r, size_t token)
+/* For as long as a copy of the key set may be used. */
+static int64_t copies_ms(const struct ring_config *r)
 {
-    for (size_t i = 0; i < r->n_tokens; i++)
-        if (r->tokens[i] == token)
-            return true;
-    return false;
+    return (r->settings.max_age + r->settings.skew) * 1000;
 }
 
-/* The ring's keys are known of a token beside that one. */
-static bool is_known_beside(struct broker *b, const struct ring_config *r, size_t token)
+static int64_t tokens_ms(const struct ring_config *r)
+{
+    return (r->settings.max_ttl + r->settings.skew) * 1000;
+}
+
+/* How long verifiers may be served by what they have: by their copies, while tokens live. */
+static int64_t served_ms(const struct ring_config *r)
+{
+    return tokens_ms(r) < copies_ms(r) ? tokens_ms(r) : copies_ms(r);
+}
+
+static bool is_known_beside(struct broker *b, const struct ring_config *r, size_t i)
 {
     struct err e;
 
-    for (size_t i = 0; i < r->n_tokens; i++)
-        if (r->tokens[i] != token && keys_fresh(token_at(b, r, i)->keys, r->settings.name, &e))
+    for (size_t k = 0; k < r->n_tokens; k++)
+        if (k != i && keys_fresh(token_at(b, r, k)->keys, r->settings.name, &e))
             return true;
     return false;
 }
 
 /*
- * How long verifiers may be served by what they have of a token: by their
- * copies, while tokens that it signed live. INT64_MAX: a ring is known of no
- * other, and a set without that ring would call its tokens a stranger's.
+ * How much longer it is waited for. INT64_MAX / 2: for ever, since all tokens
+ * of the ring would be a stranger's to who has the set. Those of an HMAC ring
+ * are in no set's care but for those of before it was one, and these die.
  */
-static int64_t is_missed_ms(struct broker *b, const struct broker_token *t)
+static int64_t further_ms(struct broker *b, const struct ring_config *r, size_t i)
 {
-    const struct config *c = b->conf->config;
-    int64_t longest = 0;
-
-    for (size_t i = 0; i < c->n_rings; i++) {
-        const struct ring_config *r = &c->rings[i];
-        int64_t tokens_ms = (r->settings.max_ttl + r->settings.skew) * 1000;
-        int64_t ms = tokens_ms < copies_ms(r) ? tokens_ms : copies_ms(r);
-        if (r->alg->family == ALG_HMAC || !is_on(r, t->index))
-            continue;
-        if (!is_known_beside(b, r, t->index))
-            return INT64_MAX;
-        longest = ms > longest ? ms : longest;
-    }
-    return longest;
+    return is_known_beside(b, r, i) ? 0 : r->alg->family == ALG_HMAC ? tokens_ms(r) : INT64_MAX / 2;
 }
 
-static void look_what_is_known(struct broker *b, struct broker_token *t)
+static int64_t later(int64_t a, int64_t b)
 {
-    int64_t steady_ms = clock_steady_ms();
-    bool was_left_out = t->left_out;
-    struct keys_set set;
-    struct err e;
+    return a > b ? a : b;
+}
 
-    if (keys_set(t->keys, clock_now(), &set, &e))
-        t->unknown_ms = 0;
-    else if (t->unknown_ms == 0)
-        t->unknown_ms = steady_ms;
-    t->left_out = t->unknown_ms && steady_ms - t->unknown_ms > is_missed_ms(b, t);
-    if (t->left_out)
-        t->left_out_ms = steady_ms;
-    if (t->left_out && !was_left_out)
-        log_warning("the key set is given out without the keys of token '%s', which are not known for too long: %s: %s",
-                    token_name(t), err_reason_name(e.reason), e.text);
-    else if (was_left_out && !t->left_out)
-        log_info("token '%s' is %s", token_name(t), t->unknown_ms ? "missed in the key set" : "in the key set again");
+static void say_left_out(struct broker *b, const struct ring_config *r, const struct shift *shift, size_t i, const struct err *e)
+{
+    const char *token = token_name(token_at(b, r, i));
+
+    if (shift->of[i].left_out)
+        log_warning("ring '%s': its key set is given out without its keys on token '%s', which are not known for too long: %s: %s",
+                    r->settings.name, token, err_reason_name(e->reason), e->text);
+    else
+        log_info("ring '%s': its keys on token '%s' are in the key set again", r->settings.name, token);
+}
+
+static void look_what_is_known(struct broker *b, const struct ring_config *r, struct shift *shift, size_t i)
+{
+    int64_t steady_ms = clock_steady_ms(), *until_ms = &shift->of[i].served_until_ms;
+    struct keys *k = token_at(b, r, i)->keys;
+    bool was_left_out = shift->of[i].left_out;
+    struct err e = { 0 };
+    bool known = keys_fresh(k, r->settings.name, &e);
+
+    if (known || *until_ms == 0)
+        *until_ms = later(*until_ms, steady_ms + served_ms(r));
+    shift->of[i].left_out = !known && steady_ms > *until_ms + further_ms(b, r, i);
+    if (shift->of[i].left_out)
+        shift->of[i].all_have_ms = later(shift->of[i].all_have_ms, steady_ms + copies_ms(r));
+    if (shift->of[i].left_out != was_left_out)
+        say_left_out(b, r, shift, i, &e);
+    keys_leave_out(k, r->settings.name, shift->of[i].left_out);
+}
+
+void tokens_notices(struct broker *b, void (*tell)(void *ctx, const char *text), void *ctx)
+{
+    const struct config *c = b->conf->config;
+    char text[400], in[CLOCK_TEXT];
+
+    for (size_t n = 0; n < c->n_rings; n++)
+        for (size_t i = 0; i < b->shifts[n].n; i++) {
+            const char *ring = b->shifts[n].ring, *token = token_name(token_at(b, &c->rings[n], i));
+            int64_t wait_ms = b->shifts[n].of[i].all_have_ms - clock_steady_ms();
+            if (wait_ms <= 0)
+                continue;
+            if (b->shifts[n].of[i].left_out)
+                snprintf(text, sizeof text, "ring '%s': its key set is given out without its keys on token '%s', which are not"
+                         " known: what they signed is rejected", ring, token);
+            else
+                snprintf(text, sizeof text, "ring '%s': its keys on token '%s' are in the key set again, and sign in %s: there are"
+                         " copies without them", ring, token, clock_write_span(in, wait_ms / 1000 + 1));
+            tell(ctx, text);
+        }
 }
 
 void tokens_tick(struct broker *b)
@@ -326,11 +347,12 @@ void tokens_tick(struct broker *b)
     if (!c || c->n_tokens < 2 || steady_ms - b->looked_ms < LOOK_MS)
         return;
     b->looked_ms = steady_ms;
-    for (size_t i = 0; i < b->n_tokens; i++)
-        look_what_is_known(b, b->tokens[i]);
-    for (size_t i = 0; i < c->n_rings; i++)
+    for (size_t i = 0; i < c->n_rings; i++) {
+        for (size_t n = 0; n < c->rings[i].n_tokens; n++)
+            look_what_is_known(b, &c->rings[i], &b->shifts[i], n);
         if (c->rings[i].n_tokens > 1)
             look(b, &c->rings[i], &b->shifts[i], clock_now());
+    }
 }
 
 struct broker_token *tokens_turn(struct broker *b, const struct ring_config *r)
@@ -346,7 +368,7 @@ struct held *tokens_signer(struct broker *b, const struct ring_config *r, int64_
     struct shift *shift = r->n_tokens > 1 ? shift_of(b, r) : NULL;
     struct held *h = shift ? signer_at(b, r, shift->at, now, e) : NULL;
 
-    if (h && is_known(b, r, shift->at, now)) {
+    if (h && is_known(b, r, shift, shift->at, now)) {
         *out_token = token_at(b, r, shift->at);
         return h;
     }
@@ -462,16 +484,34 @@ static void set_add(struct keys_set *all, const struct keys_set *one, bool first
 }
 
 /* A set that lacks keys, or has those of long ago, would call living tokens a stranger's: not before copies of it are too old. */
-static bool not_all(struct broker *b, const struct broker_token *t, struct err *e)
+static void not_all(struct broker *b, const struct ring_config *r, size_t i, struct err *e)
 {
-    int64_t in_ms = is_missed_ms(b, t);
+    const char *ring = r->settings.name, *token = token_name(token_at(b, r, i));
+    int64_t in_ms = shift_of(b, r)->of[i].served_until_ms + further_ms(b, r, i) - clock_steady_ms();
     char in[CLOCK_TEXT];
 
-    if (in_ms == INT64_MAX)
-        return err_wrap(e, "the key set is not whole without token '%s', which alone has a ring's keys", token_name(t));
-    in_ms -= t->unknown_ms ? clock_steady_ms() - t->unknown_ms : 0;
-    return err_wrap(e, "the key set is not whole without token '%s'; without it it is given out in %s", token_name(t),
-                    clock_write_span(in, in_ms > 0 ? in_ms / 1000 + 1 : 1));
+    if (in_ms < INT64_MAX / 4)
+        err_wrap(e, "the key set is not whole without token '%s'; ring '%s' is given out without its keys in %s", token, ring,
+                 clock_write_span(in, in_ms > 0 ? in_ms / 1000 + 1 : 1));
+    else
+        err_wrap(e, "the key set is not whole without token '%s', and ring '%s' has keys on no other that is known", token, ring);
+}
+
+/* It has keys of a ring that is published, which are neither known nor left out. */
+static bool is_missed(struct broker *b, size_t token, struct err *e)
+{
+    const struct config *c = b->conf->config;
+
+    for (size_t n = 0; n < c->n_rings; n++)
+        for (size_t i = 0; i < b->shifts[n].n; i++) {
+            const struct ring_config *r = &c->rings[n];
+            if (r->tokens[i] != token || b->shifts[n].of[i].left_out || !config_publishes(c, r) ||
+                keys_fresh(b->tokens[token]->keys, r->settings.name, e))
+                continue;
+            not_all(b, r, i, e);
+            return true;
+        }
+    return false;
 }
 
 bool tokens_set(struct broker *b, int64_t now, struct keys_set *out, struct err *e)
@@ -481,14 +521,14 @@ bool tokens_set(struct broker *b, int64_t now, struct keys_set *out, struct err 
     *out = (struct keys_set){ 0 };
     for (size_t i = 0; i < b->n_tokens; i++) {
         struct keys_set one;
-        if (b->tokens[i]->left_out)
-            continue;
-        if (!keys_set(b->tokens[i]->keys, now, &one, e))
-            return b->n_tokens > 1 ? not_all(b, b->tokens[i], e) : false;
-        set_add(out, &one, first);
-        first = false;
+        if (keys_set(b->tokens[i]->keys, now, &one, e)) {
+            set_add(out, &one, first);
+            first = false;
+        } else if (b->n_tokens == 1 || is_missed(b, i, e)) {
+            return false;
+        }
     }
-    return true;
+    return !first;
 }
 
 static uint32_t sooner(uint32_t a, uint32_t b)
@@ -499,13 +539,18 @@ static uint32_t sooner(uint32_t a, uint32_t b)
 bool tokens_ring_set(struct broker *b, const struct ring_config *r, int64_t now, struct buf *jwks, struct keys_ring_set *out,
                      struct err *e)
 {
+    const struct shift *shift = shift_of(b, r);
+
     *out = (struct keys_ring_set){ NULL, UINT32_MAX, UINT32_MAX };
     for (size_t i = 0; i < r->n_tokens; i++) {
         struct keys_ring_set one;
-        if (token_at(b, r, i)->left_out)
+        if (shift->of[i].left_out)
             continue;
-        if (!keys_ring_set(token_at(b, r, i)->keys, r->settings.name, now, &one, e))
-            return r->n_tokens > 1 ? not_all(b, token_at(b, r, i), e) : false;
+        if (!keys_ring_set(token_at(b, r, i)->keys, r->settings.name, now, &one, e)) {
+            if (r->n_tokens > 1)
+                not_all(b, r, i, e);
+            return false;
+        }
         if (one.jwks && !jwk_set_append(jwks, one.jwks, strlen(one.jwks)))
             return err_set(e, ERR_NO_MEMORY, "ring '%s': no memory for its key set", r->settings.name);
         out->max_age_s = sooner(out->max_age_s, one.max_age_s);
@@ -518,8 +563,6 @@ const struct keys_page *tokens_page(const struct broker *b, size_t page)
 {
     for (size_t i = 0; i < b->n_tokens; i++) {
         size_t n;
-        if (b->tokens[i]->left_out)
-            continue;
         const struct keys_page *pages = keys_pages(b->tokens[i]->keys, &n);
         if (page < n)
             return &pages[page];

@@ -14,9 +14,6 @@ struct broker_token {
     size_t index;                    /* of the configuration's */
     struct pool signers;
     struct keys *keys;               /* its rings, as if there were no other token */
-    int64_t unknown_ms;              /* steady: since when its keys are not known; 0: they are */
-    bool left_out;                   /* of the key set: for so long that nobody is served by waiting for them */
-    int64_t left_out_ms;             /* steady: when it was so last; 0: never */
     bool serving;                    /* its keys are read, and those that were to be made are made */
     struct { bool software, tpm2_pkcs11; char label[80], manufacturer[80], model[40], serial[40]; } info;
 };
@@ -59,10 +56,10 @@ bool tokens_ready(struct broker *b, struct err *e);
 const struct held *tokens_named(struct broker *b, const char *kid, struct broker_token **out_token, struct err *e);
 /*
  * The public keys of all, or of none: as keys_set of each. A token that is gone
- * has those that were known of it last, for as long as that may be served. One
- * whose keys are not known is waited for while verifiers may have them, and then
- * left out where its rings are known of others; what it has signs again when
- * verifiers have it again.
+ * has those that were known of it last, for as long as that may be served. A
+ * ring's that are not known are waited for while verifiers may have them, and
+ * then left out where the ring is known of another token; they sign again when
+ * verifiers have them again.
  */
 bool tokens_set(struct broker *b, int64_t now, struct keys_set *out, struct err *e);
 /* One ring's over all its tokens: the text is appended to `jwks`, nothing where it has no public key; out->jwks is not set. */
@@ -71,6 +68,8 @@ bool tokens_ring_set(struct broker *b, const struct ring_config *r, int64_t now,
 const struct keys_page *tokens_page(const struct broker *b, size_t page);
 /* Who waits for a change or a listing of any does so no more. */
 void tokens_forget(struct broker *b, void *owner);
+/* Calls `tell` with each sentence that an operator should know of what is left out. */
+void tokens_notices(struct broker *b, void (*tell)(void *ctx, const char *text), void *ctx);
 /* Jobs that wait for signers. */
 size_t tokens_waiting(const struct broker *b);
 

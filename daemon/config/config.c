@@ -624,6 +624,14 @@ void config_keep_token(struct config *c, size_t token)
 
 /* --- what is asked of it ---------------------------------------------------------------------------- */
 
+bool config_publishes(const struct config *c, const struct ring_config *r)
+{
+    for (size_t i = 0; i < c->n_profiles; i++)
+        if (c->profiles[i].raw && c->profiles[i].ring && strcmp(c->profiles[i].ring, r->settings.name) == 0)
+            return r->publish;
+    return true;
+}
+
 const struct ring_config *config_ring(const struct config *c, const char *name)
 {
     for (size_t i = 0; i < c->n_rings; i++)

@@ -108,6 +108,8 @@ struct config_file { char token[CONFIG_TOKEN_WHERE]; const char *setting; char *
 size_t config_files(const char *text, size_t len, struct config_file out[CONFIG_MAX_FILES]);
 
 const struct ring_config *config_ring(const struct config *c, const char *name);
+/* Its public keys are for everyone: none of its profiles is raw, or it says publish. */
+bool config_publishes(const struct config *c, const struct ring_config *r);
 const struct profile *config_profile(const struct config *c, const char *name);
 /* How many a broker may have open at once. */
 uint32_t config_descriptors(const struct config *c);

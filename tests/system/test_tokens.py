@@ -20,7 +20,7 @@ SECRETS = ring("secret", "HS256", "create: yes", "tokens: [main, spare]", "failo
 PROFILES = profile("web", "web", "shop") + profile("secret", "secret", "bank")
 # Every verifier knows a key two minutes after it was made.
 WAITED = ring("web", "ES256", "create: yes", "tokens: [main, spare]", "failover_after: 500ms", "jwks_max_age: 60s", "skew: 2s",
-              "refresh: 5s") + SECRETS
+              "refresh: 5s") + SECRETS.replace("failover_after", "jwks_max_age: 60s\n    skew: 2s\n    failover_after")
 FOR_NOW = {"TOKEN_UNREACHABLE", "TOKEN_FAILED", "STARTING", "RING_BUSY", "DEADLINE_EXCEEDED"}
 
 
@@ -193,6 +193,22 @@ class Tokens(EachCase):
         self.control.set("C_Sign", "none")
         self.signed_with(kids["main"])
 
+    def test_another_signs_after_failover_after_and_the_first_again_when_it_was_well_for_as_long(self):
+        kids = self.begin(WAITED.replace("failover_after: 500ms", "failover_after: 10m"))
+        self.take_away()
+        self.clock.pass_by(60)
+        for _ in range(30):
+            self.assertFalse(self.daemon.token("web", want=None))
+        self.clock.pass_by(600)
+        self.signed_with(kids["spare"])
+        self.give_back()
+        until("main is well", lambda: "token main: signet (" in self.daemon.cli("status", want=None)[0].decode())
+        self.clock.pass_by(60)
+        for _ in range(30):
+            self.assertEqual(jwt.get_unverified_header(self.daemon.token("web"))["kid"], kids["spare"])
+        self.clock.pass_by(600)
+        self.signed_with(kids["main"])
+
     def test_at_a_start_without_the_first_the_second_signs(self):
         self.start()
         kids, token = self.kids(), self.daemon.token("web")
@@ -213,57 +229,96 @@ class Tokens(EachCase):
         self.daemon.cli("verify", stdin=token.encode())
         self.assertEqual(self.published(), set(kids.values()))
 
-    def without_main(self, also=""):
-        """Started again while the first token is gone, with what verifiers keep for 62 seconds; the kids of before."""
-        self.daemon.write(WAITED + also, PROFILES, self.publishes)
+    def begin(self, rings, profiles=PROFILES):
+        """Both tokens sign, and every verifier knows their keys; the kids of 'web'."""
+        self.daemon.write(rings, profiles, self.publishes)
         self.start()
         self.clock.pass_by(120)
-        kids = self.kids()
+        return self.kids()
+
+    def start_without_main(self):
         self.daemon.stop()
         self.take_away()
         self.daemon.start()
-        self.signed_with(kids["spare"])
-        return kids
+        until("spare signs", lambda: self.daemon.token("web", want=None))
+
+    def given_out(self):
+        return self.daemon.cli("jwks", want=None)[0] and self.published()
+
+    def notices(self):
+        return " ".join(self.json("status", "--admin", want=None)["notices"])
 
     def test_a_first_that_is_gone_since_the_start_is_left_out_when_no_copy_has_its_keys(self):
-        kids = self.without_main()
-        self.assertIn("is not whole without token 'main'; without it it is given out in 1m", self.refusal("jwks"))
+        kids = self.begin(WAITED)
+        self.start_without_main()
+        self.assertIn("is not whole without token 'main'; ring 'web' is given out without its keys in 1m", self.refusal("jwks"))
         self.clock.pass_by(55)
         self.assertIn("is not whole without token 'main'", self.refusal("jwks"))
         self.assertFalse(self.published_by_http())
         self.clock.pass_by(10)
-        until("it is left out", lambda: self.daemon.cli("jwks", want=None)[0] and self.published() == {kids["spare"]})
+        until("it is left out", lambda: self.given_out() == {kids["spare"]})
         until("by HTTP", lambda: self.published_by_http() == {kids["spare"]})
-        self.assertIn("given out without the keys of token 'main'", self.daemon.log.read_text())
+        self.assertIn("ring 'web': its key set is given out without its keys on token 'main'", self.daemon.log.read_text())
+        self.assertIn("ring 'web': its key set is given out without its keys on token 'main'", self.notices())
         self.give_back()
         until("it is there again", lambda: self.published() == set(kids.values()))
         until("by HTTP too", lambda: self.published_by_http() == set(kids.values()))
-        for _ in range(30):                              # longer than failover_after: there are copies without it
+        self.assertIn("ring 'web': its keys on token 'main' are in the key set again, and sign in 1m", self.notices())
+        self.daemon.write(WAITED.replace("jwks_max_age: 60s", "jwks_max_age: 5s"), PROFILES, self.publishes)
+        self.daemon.cli("reload")                        # copies of before do not become younger
+        self.clock.pass_by(30)
+        for _ in range(30):                              # for longer than failover_after
             self.assertEqual(jwt.get_unverified_header(self.daemon.token("web"))["kid"], kids["spare"])
-        self.clock.pass_by(65)
+        self.clock.pass_by(35)
         self.signed_with(kids["main"])
 
-    def test_nothing_is_left_out_that_has_a_ring_alone(self):
-        self.without_main(ring("alone", "ES256", "create: yes", "tokens: [main]"))
-        self.clock.pass_by(1200)
-        self.signed_with(self.kids()["spare"])           # listed since then
-        self.assertIn("is not whole without token 'main', which alone has a ring's keys", self.refusal("jwks"))
-        self.give_back()
-        until("it is whole again", lambda: self.daemon.cli("jwks", want=None)[0] and len(self.published()) == 3)
+    def test_it_is_waited_for_no_longer_than_its_tokens_live(self):
+        kids = self.begin(ring("web", "ES256", "create: yes", "tokens: [main, spare]", "failover_after: 500ms", "max_ttl: 30s",
+                               "skew: 2s", "refresh: 5s"), profile("web", "web", "shop", "ttl: 30s"))
+        self.start_without_main()
+        self.clock.pass_by(25)
+        self.assertIn("is not whole without token 'main'", self.refusal("jwks"))
+        self.clock.pass_by(8)
+        until("it is left out", lambda: self.given_out() == {kids["spare"]})
 
-    def test_one_that_cannot_be_listed_for_too_long_is_left_out_too(self):
-        self.daemon.write(WAITED.replace("refresh: 5s", "refresh: 5s\n    publish_ahead: 5m"), PROFILES, self.publishes)
-        self.start()
-        self.clock.pass_by(120)
-        kids = self.kids()
+    def test_nothing_is_left_out_of_a_ring_that_is_on_no_other(self):
+        self.begin(WAITED + ring("alone", "ES256", "create: yes", "tokens: [main]"))
+        self.start_without_main()
+        self.clock.pass_by(100000)
+        until("others are waited for no more", lambda: "and ring 'alone' has keys on no other" in self.refusal("jwks"))
+        self.give_back()
+        until("it is whole again", lambda: self.given_out() and len(self.published()) == 3)
+
+    def test_a_raw_ring_that_is_in_no_key_set_keeps_it_from_nobody(self):
+        kids = self.begin(WAITED.replace(SECRETS, "") + ring("raw", "ES256", "create: yes", "tokens: [main]"),
+                          profile("web", "web", "shop") + "  raw: {ring: raw, raw: yes, sign: {users: any}}\n")
+        self.start_without_main()
+        self.clock.pass_by(65)
+        until("it is left out", lambda: self.given_out() == {kids["spare"]})
+
+    def test_public_keys_of_a_ring_that_became_hmac_are_missed_while_their_tokens_live(self):
+        turn = ring("turn", "ES256", "create: yes", "tokens: [main]", "max_ttl: 1h")
+        self.begin(WAITED + turn, PROFILES + profile("turn", "turn", "turn", "ttl: 30m"))
+        self.daemon.write(WAITED + turn.replace("ES256", "HS256"), PROFILES + profile("turn", "turn", "turn", "ttl: 30m"),
+                          self.publishes)
+        self.daemon.cli("reload")
+        self.start_without_main()
+        self.clock.pass_by(3600)
+        self.assertIn("ring 'turn'", until("only this is waited for", lambda: "'turn'" in (why := self.refusal("jwks")) and why))
+
+    def test_each_ring_is_left_out_when_its_own_keys_are_not_known_for_too_long(self):
+        kids = self.begin(WAITED.replace("refresh: 5s", "refresh: 5s\n    publish_ahead: 5m") +
+                          ring("slow", "ES256", "create: yes", "tokens: [main, spare]", "failover_after: 500ms"),
+                          PROFILES + profile("slow", "slow", "slow"))
+        slow = self.kids("slow")
         self.take_away()
         self.signed_with(kids["spare"])
-        self.assertEqual(self.published(), set(kids.values()))
-        self.clock.pass_by(600)                        # what another daemon may have done there is not known any more
+        self.assertEqual(self.published(), {*kids.values(), *slow.values()})
+        self.clock.pass_by(600)                          # what another daemon may have done there is not known any more
         until("it is not whole", lambda: "is not whole without token 'main'" in self.daemon.cli("jwks", want=None)[1])
-        self.signed_with(kids["spare"])
         self.clock.pass_by(65)
-        until("it is left out", lambda: self.daemon.cli("jwks", want=None)[0] and self.published() == {kids["spare"]})
+        until("it is left out", lambda: self.given_out() == {kids["spare"], *slow.values()})
+        self.assertEqual([k["token"] for k in self.json("key", "list") if k["ring"] == "web" and k["published"]], ["spare"])
 
     def test_a_key_that_nobody_can_know_yet_does_not_sign_where_another_can(self):
         self.daemon.write(ring("web", "ES256", "create: yes", "tokens: [spare]") + SECRETS, PROFILES)

@@ -117,7 +117,7 @@ static bool refresh_view(struct keys *k, struct ring_view *v, int64_t now)
 /* Its public keys are for everyone; while its algorithm changes over it may have secret ones beside them. */
 bool view_is_public(const struct ring_view *v)
 {
-    return (!v->raw || v->config->publish) && (v->config->alg->family != ALG_HMAC || v->jwks);
+    return v->is_published && !v->left_out && (v->config->alg->family != ALG_HMAC || v->jwks);
 }
 
 /* The page that the next key goes into. */
@@ -241,4 +241,15 @@ void views_refresh_all(struct keys *k, int64_t now)
     for (size_t i = 0; i < k->n_views; i++)
         k->views[i].changes_at = k->views[i].next_at = 0;
     views_refresh(k, now);
+}
+
+void keys_leave_out(struct keys *k, const char *ring, bool is_left_out)
+{
+    struct ring_view *v = view_of(k, ring);
+
+    if (!v || v->left_out == is_left_out)
+        return;
+    v->left_out = is_left_out;
+    k->version = 0;                      /* the pages are made anew */
+    views_refresh(k, clock_now());
 }

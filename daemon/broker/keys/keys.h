@@ -60,6 +60,8 @@ struct keys_set { size_t n_pages; uint64_t version; uint32_t max_age_s, changes_
 /* Whether a ring has HMAC keys that verify, or makes such; and any that are in a key set. */
 bool keys_has_secrets(const struct keys *k, const char *ring, int64_t now);
 bool keys_has_public(const struct keys *k, const char *ring);
+/* The ring's keys are not in the set, which is given out though they are not known, or they are. */
+void keys_leave_out(struct keys *k, const char *ring, bool is_left_out);
 /* As keys_fresh, of all rings that are in it. */
 bool keys_set(struct keys *k, int64_t now, struct keys_set *out, struct err *e);
 /* One ring's, borrowed until the loop's next turn: jwks NULL: it has no public key. As keys_fresh. */

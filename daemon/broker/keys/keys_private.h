@@ -16,7 +16,8 @@
 struct ring_view {
     const struct ring_config *config;
     struct ring *ring;               /* NULL: not read yet */
-    bool raw;                        /* serves a raw profile: unpublished unless told */
+    bool is_published;               /* as the configuration has it */
+    bool left_out;                   /* keys_leave_out */
     char *jwks;                      /* as verifiers have it; NULL: nothing */
     int64_t changes_at;              /* Unix seconds */
     int64_t listed_ms;               /* steady: what is known of it is as old as this */

@@ -8,14 +8,6 @@
 
 /* --- building ------------------------------------------------------------------------------------- */
 
-static bool serves_raw(const struct config *c, const char *ring)
-{
-    for (size_t i = 0; i < c->n_profiles; i++)
-        if (c->profiles[i].raw && strcmp(c->profiles[i].ring, ring) == 0)
-            return true;
-    return false;
-}
-
 void views_clear(struct keys *k)
 {
     for (size_t i = 0; i < k->n_views; i++) {
@@ -40,7 +32,7 @@ static bool make_views(struct keys *k, struct err *e)
     k->n_views = c->n_rings;
     for (size_t i = 0; i < c->n_rings; i++) {
         k->views[i].config = &c->rings[i];
-        k->views[i].raw = serves_raw(c, c->rings[i].settings.name);
+        k->views[i].is_published = config_publishes(c, &c->rings[i]);
     }
     return true;
 }

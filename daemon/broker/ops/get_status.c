@@ -384,6 +384,7 @@ static struct status *status_new(struct broker *b, const struct conf *conf, bool
             keys_notices(b->tokens[i]->keys, now, add_notice, st);
         }
         st->speaking = "";
+        tokens_notices(b, add_notice, st);
         if (sandbox_lack())
             add_notice(st, sandbox_lack());
         st->reply.sandbox = words(sandbox_state());
