@@ -2,11 +2,10 @@
  * places: where each issuer's key set is published by HTTP. An issuer is a
  * place of its own, so that nobody who trusts one accepts another's keys. Pure.
  *
- * Under the issuer's path alone, however many there are: where a reload brings
- * another issuer, nobody asks for other keys at its place. Issuers that differ
- * in their host alone share a path: who asks says by Host which is meant. A raw
- * profile's ring has no issuer, and could forge any token of one: where it is
- * published it is a place of its own, /rings/NAME.
+ * Under the issuer's path; at the root too, where there is only one place.
+ * Issuers that differ in their host alone share a path: who asks says by Host
+ * which is meant. A raw profile's ring has no issuer, and could forge any
+ * token of one: where it is published it is a place of its own, /rings/NAME.
  */
 #ifndef SIGNET_CONFIG_PLACES_H
 #define SIGNET_CONFIG_PLACES_H

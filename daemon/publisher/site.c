@@ -158,6 +158,8 @@ static const struct place *place_at(const struct asked *a, size_t document, size
             named = p;
     }
     a->r->vary_host = *out_n > 1;
+    if (*out_n == 0 && places->n == 1 && strcmp(a->rq->path, jwks_name) == 0)
+        return &places->each[0];
     return *out_n > 1 ? named : found;
 }
 
@@ -190,7 +192,7 @@ static bool answer_document(const struct asked *a)
     }
     if (strcmp(a->rq->path, jwks_name) != 0)
         return false;
-    say_places(a, a->site->places.n ? "No issuer has its keys here" : "No profile has a key to publish");
+    say_places(a, a->site->places.n ? "Several issuers are here, and none has this place" : "No profile has a key to publish");
     return true;
 }
 
