@@ -307,7 +307,7 @@ static void strangers_are_told_no_names(void)
     tell(&a, &s);
     same(&a, "h", "/t1" JWKS, "503 {\"error\":\"TOKEN_UNREACHABLE\",\"text\":\"the key set is not known now\"}\n");
     unit_same_int("retry", a.r.retry_after_s, 3);
-    same(&a, "h", JWKS, "404 No issuer has its keys here\n");
+    same(&a, "h", JWKS, "404 Several issuers are here, and none has this place\n");
     begins(&a, "h", "/t3" JWKS, "404 {\"error\":\"UNKNOWN_RING\"");
     ask_clear(&a);
 }
