@@ -456,12 +456,12 @@ class Watch(unittest.TestCase):
         daemon.stop()
 
     def lines(self, d, n, *args, **kw):
-        process = subprocess.Popen([SIGNET, "status", "--watch", "--interval", "1", *args], env=d.env, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, text=True, **kw)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        return [process.stdout.readline() for _ in range(n)]
+        with subprocess.Popen([SIGNET, "status", "--watch", "--interval", "1", *args], env=d.env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, text=True, **kw) as process:
+            try:
+                return [process.stdout.readline() for _ in range(n)]
+            finally:
+                process.kill()                   # else the daemon would wait for it
 
     def test_what_is_no_terminal_gets_a_line_a_look(self):
         with self.scripted() as d:
