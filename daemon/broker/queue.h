@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct queue_item { struct queue_item *next; };
+struct queue_item { struct queue_item *next, *prev; };
 struct lane {
     struct queue_item *first, *last;
     struct lane *next;             /* of those that hold something */
@@ -31,5 +31,7 @@ void queue_push_first(struct queue *q, struct lane *l, struct queue_item *i);
 struct queue_item *queue_peek(const struct queue *q);
 /* Takes it, and so much of its lane's time: 0 where nothing is done for it. */
 struct queue_item *queue_pop(struct queue *q, int64_t cost_us);
+/* One that waits in that lane, wherever. */
+void queue_remove(struct queue *q, struct lane *l, struct queue_item *i);
 
 #endif
