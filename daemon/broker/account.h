@@ -18,7 +18,7 @@
  */
 #define ACCOUNT_MAX_BYTES (16u * 1024 * 1024)
 #define ACCOUNT_RETRY_MS 50u               /* who holds too much may ask again then */
-/* A request's bytes are held so often while it is under way: as they came, and each a third longer as token, job and reply. */
+/* A request's bytes are held so often while it is under way: as they came, and a third longer as token, job, reply. */
 #define ACCOUNT_COPIES 5u
 #define ACCOUNT_ITEM_BYTES 4096u           /* that an item holds beside its own bytes: its state, its signature */
 
@@ -33,7 +33,7 @@ struct account {
     struct lane turns;                     /* its connections that have frames to be taken */
     size_t n_connections, n_requests;      /* alive */
     size_t n_jobs;                         /* waiting or with a peer */
-    size_t n_bytes;                        /* of its requests, with all that is made for them, and of replies, about: account_hold's */
+    size_t n_bytes;                        /* of requests, all that is made for them, and replies: account_hold's */
     int64_t seen_ms;                       /* monotonic: its last request */
     struct rate *rates;                    /* one a profile of the configuration `rates_of` */
     uint32_t rates_of;
@@ -57,7 +57,7 @@ void accounts_clear(struct accounts *a);
 /* It makes us hold so many bytes; it does no more. */
 void account_hold(struct account *a, size_t n);
 void account_let_go(struct account *a, size_t n);
-/* Of max bytes that all may hold what each may in any case: as much as every other that holds something, and one who comes. */
+/* Of max bytes that all may hold what each may in any case: as many parts as hold something, and one for who comes. */
 size_t account_share(const struct accounts *a, size_t max);
 /*
  * Whether it may hold what it does: no more than one uid may, and of what all
