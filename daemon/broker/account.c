@@ -56,28 +56,57 @@ void accounts_clear(struct accounts *a)
         }
 }
 
+static void now_holds(struct account *a, size_t n)
+{
+    struct accounts *all = a->all;
+
+    if (all) {
+        all->n_bytes += n - a->n_bytes;
+        all->n_holding += (n > 0) - (a->n_bytes > 0);
+    }
+    a->n_bytes = n;
+}
+
 void account_hold(struct account *a, size_t n)
 {
-    a->n_bytes += n;
-    if (a->all)
-        a->all->n_bytes += n;
+    now_holds(a, a->n_bytes + n);
 }
 
 void account_let_go(struct account *a, size_t n)
 {
-    a->n_bytes -= n;
-    if (a->all)
-        a->all->n_bytes -= n;
+    now_holds(a, a->n_bytes - n);
 }
 
-bool account_has_room(const struct account *a, size_t max, struct err *e)
+static size_t own_max(const struct daemon_config *d)
 {
-    size_t all = a->all->n_bytes;
+    return ACCOUNT_MAX_BYTES + (size_t)d->max_queue_per_uid * ACCOUNT_ITEM_BYTES;
+}
 
-    if (all <= max && a->n_bytes <= max - all)
+size_t account_share(const struct accounts *a, size_t max)
+{
+    return max / (a->n_holding + 1);
+}
+
+bool account_has_room(const struct account *a, const struct daemon_config *d)
+{
+    size_t all = a->all->n_bytes, max = d->max_memory;
+
+    if (a->n_bytes > own_max(d))
+        return false;
+    return a->n_bytes <= account_share(a->all, max) || (all <= max && a->n_bytes <= max - all);
+}
+
+bool account_may_hold(const struct account *a, const struct daemon_config *d, struct err *e)
+{
+    if (account_has_room(a, d))
         return true;
-    err_set(e, ERR_QUEUE_FULL, "requests and replies of all callers would hold %zu of at most %zu bytes (daemon.max_memory), those of"
-            " uid %u %zu, more than is left: fewer at once, or shorter ones", all, max, (unsigned)a->uid, a->n_bytes);
+    if (a->n_bytes > own_max(d))
+        err_set(e, ERR_QUEUE_FULL, "the requests of uid %u, and replies that it has not taken, would hold %zu bytes, it may"
+                " have at most %zu: fewer at once, or shorter ones", (unsigned)a->uid, a->n_bytes, own_max(d));
+    else
+        err_set(e, ERR_QUEUE_FULL, "requests and replies of all callers would hold %zu of at most %zu bytes"
+                " (daemon.max_memory), those of uid %u %zu, more than its share: fewer at once, or shorter ones",
+                a->all->n_bytes, (size_t)d->max_memory, (unsigned)a->uid, a->n_bytes);
     e->retry_after_ms = ACCOUNT_RETRY_MS;
     return false;
 }

@@ -18,11 +18,21 @@
 
 /* --- its life -------------------------------------------------------------------------------- */
 
-/* Replies that wait to be taken are their caller's to answer for, as its requests were. */
-static void took_out(struct connection *c, size_t n)
+/* Replies that wait to be taken are their caller's to answer for, as its requests were: with all that they hold. */
+static void charge_out(struct connection *c)
 {
-    if (c->account)
-        account_let_go(c->account, n);
+    if (!c->account)
+        return;
+    account_let_go(c->account, c->charged);
+    c->charged = c->out.cap;
+    account_hold(c->account, c->charged);
+}
+
+static void drop_out(struct connection *c)
+{
+    buf_clear(&c->out);
+    c->out_at = 0;
+    charge_out(c);
 }
 
 static void connection_free(struct connection *c)
@@ -31,9 +41,8 @@ static void connection_free(struct connection *c)
         event_free(c->on_read);
     if (c->on_write)
         event_free(c->on_write);
-    took_out(c, c->out.len - c->out_at);
+    drop_out(c);
     buf_clear(&c->in);
-    buf_clear(&c->out);
     free(c->groups);
     close(c->fd);
     free(c);
@@ -58,6 +67,7 @@ void connection_close(struct connection *c)
     if (c->closed)
         return;
     c->closed = true;
+    drop_out(c);
     if (c->on_read)                      /* else it never came in */
         event_del(c->on_read);
     if (c->on_write)
@@ -193,8 +203,7 @@ static bool append_reply(struct connection *c, const Signet__V1__Reply *r)
     frame_header(c->out.data + c->out.len, len);
     protobuf_c_message_pack(&r->base, c->out.data + c->out.len + FRAME_HEADER_LEN);
     c->out.len += FRAME_HEADER_LEN + len;
-    if (c->account)
-        account_hold(c->account, FRAME_HEADER_LEN + len);
+    charge_out(c);
     c->dirty = true;
     return true;
 }
@@ -246,12 +255,9 @@ static void write_out(struct connection *c)
             return;
         }
         c->out_at += (size_t)n;
-        took_out(c, (size_t)n);
         c->stuck_since_ms = 0;
     }
-    c->out.len = c->out_at = 0;
-    if (c->out.cap > KEEP_CAP)
-        buf_clear(&c->out);
+    drop_out(c);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -265,7 +271,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 static bool is_full(const struct connection *c)
 {
-    return c->n_in_flight >= c->broker->conf->config->daemon.max_in_flight || c->out.len - c->out_at >= OUT_HIGH;
+    const struct daemon_config *d = &c->broker->conf->config->daemon;
+    size_t unread = c->out.len - c->out_at;
+
+    /* Who has no room gets a refusal, and another when that is taken: they hold something too. */
+    return c->n_in_flight >= d->max_in_flight || unread >= OUT_HIGH || (unread && !account_has_room(c->account, d));
 }
 
 /* Nothing after it can be trusted: the error is written, then the connection ends. */
@@ -336,7 +346,7 @@ static void compact(struct connection *c)
 
 static void pause_or_go_on(struct connection *c)
 {
-    bool pause = c->waits || is_full(c);
+    bool pause = c->waits || c->left || is_full(c);
 
     if (pause == c->paused)
         return;
@@ -384,6 +394,57 @@ void connection_done(struct connection *c, size_t n)
     c->dirty = true;
 }
 
+/* --- where all hold more than they may ---------------------------------------------------------------- */
+
+/* Of the account that holds most, and more than its share, the one whose replies were not taken for longest. */
+static struct connection *stuck_of_most(const struct broker *b, size_t share)
+{
+    struct connection *found = NULL;
+
+    for (struct connection *c = b->connections; c; c = c->next) {
+        size_t n = c->account->n_bytes, most = found ? found->account->n_bytes : share;
+        if (!c->closed && c->stuck_since_ms &&
+            (n > most || (found && n == most && c->stuck_since_ms < found->stuck_since_ms)))
+            found = c;
+    }
+    return found;
+}
+
+static void let_go_of(struct connection *c)
+{
+    struct err e;
+
+    err_set(&e, ERR_QUEUE_FULL, "all callers hold more than daemon.max_memory, uid %u most of it: its connection (pid %d) that"
+            " has taken no reply for longest is closed", (unsigned)c->account->uid, (int)c->caller.pid);
+    request_tell(c->account, "memory", &e);
+    c->broker->counters.broken_connections++;
+    connection_close(c);
+    requests_leave(c);
+}
+
+/* Who holds most loses: first what it does not take, then what it asked last. */
+static void make_memory(struct broker *b)
+{
+    size_t max = b->conf ? b->conf->config->daemon.max_memory : 0;
+    struct err e;
+
+    while (b->accounts.n_bytes > max) {
+        size_t share = account_share(&b->accounts, max);
+        struct connection *c = stuck_of_most(b, share);
+        struct request *rq = requests_of_most(b, share);
+        if (c && (!rq || c->account->n_bytes >= rq->account->n_bytes)) {
+            let_go_of(c);
+        } else if (rq) {
+            err_set(&e, ERR_QUEUE_FULL, "all callers hold more than daemon.max_memory, and uid %u most of it: fewer at once, or"
+                    " shorter ones", (unsigned)rq->account->uid);
+            e.retry_after_ms = ACCOUNT_RETRY_MS;
+            request_refuse(rq, &e);
+        } else {
+            return;
+        }
+    }
+}
+
 /* --- once a turn, and now and then ------------------------------------------------------------------ */
 
 /* Reading a request may cost milliseconds before anything is known of it: so that is shared out like the token's time. */
@@ -396,6 +457,7 @@ static void take_turns(struct broker *b)
         struct connection *c = (struct connection *)i;
         if (wants_turn(c))               /* still: it may have ended meanwhile */
             take_frame(c);
+        make_memory(b);
         c->waits = wants_turn(c);
         c->dirty = true;
         then_us = now_us;
@@ -431,6 +493,7 @@ void connections_flush(struct broker *b)
             queue_push(&b->turns, &c->account->turns, &c->item);
             c->waits = true;
         }
+    make_memory(b);                      /* replies came, or there is less of it by a reload */
     take_turns(b);
     b->more = b->turns.n > 0;
     for (struct connection *c = b->connections; c; c = next) {

@@ -1,6 +1,7 @@
 /*
  * connection: one caller's socket: who it is by the kernel's word, frames in,
- * frames out. Past its in-flight or output limit it is not read; half a frame
+ * frames out. Past its in-flight or output limit it is not read, and where all
+ * hold too much the ones that hold most and read nothing are closed; half a frame
  * times out; a frame that cannot be one ends it, and it alone. What beginning
  * requests takes is shared between uids as the token's time is, however many
  * connections each has and whatever they send.
@@ -26,6 +27,7 @@ struct connection {
     struct event *on_read, *on_write;
     struct buf in, out;
     size_t in_at, out_at;            /* bytes done with */
+    size_t charged;                  /* to the account, for `out` */
     size_t n_in_flight;              /* requests, each item of a batch being one */
     size_t n_requests;               /* alive */
     int64_t served_ms;               /* monotonic: something was read or written last */

@@ -25,9 +25,10 @@ unsigned peer_called(const struct peer *peer)
 static void finish(struct job *j, const Signet__Role__Message *answer, const struct err *e)
 {
     j->account->n_jobs--;
-    account_let_go(j->account, j->len);
     if (j->owner)
         j->done(j->owner, j, answer, e);
+    else
+        account_let_go(j->account, j->len);
     j->free(j);
 }
 
@@ -42,6 +43,28 @@ static void fail(struct job *j, enum err_reason reason, const char *text)
 static void wait_again(struct pool *p, struct job *j)
 {
     queue_push_first(&p->queue, &j->account->lanes[p->lane], &j->item);
+    j->waits_in = p;
+}
+
+static struct job *pop(struct pool *p, int64_t cost_us)
+{
+    struct job *j = (struct job *)queue_pop(&p->queue, cost_us);
+
+    if (j)
+        j->waits_in = NULL;
+    return j;
+}
+
+void job_leave(struct job *j)
+{
+    struct pool *p = j->waits_in;
+
+    j->owner = NULL;
+    account_hold(j->account, j->len);
+    if (!p)
+        return;
+    queue_remove(&p->queue, &j->account->lanes[p->lane], &j->item);
+    finish(j, NULL, NULL);
 }
 
 /* --- peers come and go ------------------------------------------------------------------------ */
@@ -74,7 +97,9 @@ static void give_on(struct pool *p, struct peer *peer, bool suspect)
     for (size_t i = peer->n_given; i-- > 0;) {
         struct job *j = peer->given[i];
         j->n_lost += suspect;
-        if (j->n_lost > 1)
+        if (!j->owner)
+            finish(j, NULL, NULL);
+        else if (j->n_lost > 1)
             fail(j, ERR_INTERNAL, "two processes of signetd ended or hung on this request; it is not tried again");
         else
             wait_again(p, j);
@@ -100,12 +125,12 @@ void pool_detach(struct pool *p, unsigned number, const char *why)
 
 void pool_clear(struct pool *p)
 {
-    struct queue_item *i;
+    struct job *j;
 
     for (size_t k = 0; k < p->n_peers; k++)
         lose(&p->peers[k], "is not needed any more");
-    while ((i = queue_pop(&p->queue, 0)))
-        fail((struct job *)i, ERR_DRAINING, "signetd is ending");
+    while ((j = pop(p, 0)))
+        fail(j, ERR_DRAINING, "signetd is ending");
 }
 
 void peer_ready(struct peer *peer)
@@ -433,7 +458,7 @@ bool pool_submit(struct pool *p, struct job *j, struct err *e)
     j->id = p->next_id++;
     j->queued_us = now_us;
     j->account->n_jobs++;
-    account_hold(j->account, j->len);
+    j->waits_in = p;
     queue_push(&p->queue, lane, &j->item);
     return true;
 }
@@ -462,15 +487,13 @@ void pool_flush(struct pool *p, int64_t now_ms)
 
     while ((i = queue_peek(&p->queue)) != NULL) {
         struct job *j = (struct job *)i;
-        struct peer *peer = j->owner && now_ms < j->deadline_ms ? roomy(p, j) : NULL;
+        struct peer *peer = now_ms < j->deadline_ms ? roomy(p, j) : NULL;
         struct err e;
-        if (!peer && j->owner && now_ms < j->deadline_ms && may_wait(p, now_ms, &e))
+        if (!peer && now_ms < j->deadline_ms && may_wait(p, now_ms, &e))
             break;                 /* all are busy, or about to come */
         j->cost_us = cost_of(p, j);
-        queue_pop(&p->queue, peer ? j->cost_us : 0);
-        if (!j->owner)
-            finish(j, NULL, NULL);
-        else if (peer)
+        pop(p, peer ? j->cost_us : 0);
+        if (peer)
             give(peer, j, now_ms);
         else if (now_ms >= j->deadline_ms)
             fail(j, ERR_DEADLINE_EXCEEDED, "its deadline passed while it waited in the queue");

@@ -64,6 +64,7 @@ struct job {
     struct queue_item item;      /* first: the queue's handle is the job */
     uint64_t id;
     struct account *account;
+    struct pool *waits_in;       /* NULL: it is with a peer */
     int64_t deadline_ms;         /* monotonic: not given to a peer after it */
     uint32_t timeout_ms;         /* a peer that is at it for longer is hung */
     unsigned n_lost;             /* peers that ended while they had it; more than 0: it goes alone */
@@ -74,7 +75,7 @@ struct job {
     size_t len;                  /* bytes of its message, about: they wait here where they are too many for the way */
     unsigned not_peer;           /* preferably another than this number; 0: any */
     job_done *done;
-    void *owner;                 /* NULL: abandoned; the answer is dropped */
+    void *owner;                 /* who pays for it; NULL: job_leave was called */
     bool (*send)(struct job *j, const struct peer *p, struct channel *to, struct err *e);
     void (*free)(struct job *j);
 };
@@ -138,6 +139,12 @@ const struct peer *pool_any(const struct pool *p);
  * ERR_QUEUE_FULL, or nobody serves and none is expected soon; then j is freed.
  */
 bool pool_submit(struct pool *p, struct job *j, struct err *e);
+
+/*
+ * Nobody wants its answer any more: it is over if it waits; else what it holds until its peer has answered is charged to
+ * its account. Its `done` is not called.
+ */
+void job_leave(struct job *j);
 
 /* Hands waiting jobs to peers with room, and writes. Once a turn of the loop. */
 void pool_flush(struct pool *p, int64_t now_ms);

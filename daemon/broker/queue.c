@@ -21,7 +21,7 @@ static void join(struct queue *q, struct lane *l)
 
 void queue_push(struct queue *q, struct lane *l, struct queue_item *i)
 {
-    i->next = NULL;
+    *i = (struct queue_item){ .prev = l->n ? l->last : NULL };
     if (l->n == 0) {
         join(q, l);
         l->first = i;
@@ -39,7 +39,8 @@ void queue_push_first(struct queue *q, struct lane *l, struct queue_item *i)
         queue_push(q, l, i);
         return;
     }
-    i->next = l->first;
+    *i = (struct queue_item){ .next = l->first };
+    l->first->prev = i;
     l->first = i;
     l->n++;
     q->n++;
@@ -63,8 +64,10 @@ struct queue_item *queue_pop(struct queue *q, int64_t cost_us)
     l->first = i->next;
     l->n--;
     q->n--;
-    if (l->n > 0)
+    if (l->n > 0) {
+        l->first->prev = NULL;
         insert(q, l, l->used_us);
+    }
     return i;
 }
 
@@ -76,4 +79,19 @@ size_t queue_longest(const struct queue *q)
         if (l->n > n)
             n = l->n;
     return n;
+}
+
+void queue_remove(struct queue *q, struct lane *l, struct queue_item *i)
+{
+    struct lane **at = &q->lanes;
+
+    *(i->prev ? &i->prev->next : &l->first) = i->next;
+    *(i->next ? &i->next->prev : &l->last) = i->prev;
+    l->n--;
+    q->n--;
+    if (l->n > 0)
+        return;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
 }

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct queue_item { struct queue_item *next; };
+struct queue_item { struct queue_item *next, *prev; };
 struct lane {
     struct queue_item *first, *last;
     struct lane *next;             /* of those that hold something */
@@ -33,5 +33,7 @@ struct queue_item *queue_peek(const struct queue *q);
 struct queue_item *queue_pop(struct queue *q, int64_t cost_us);
 /* Items of the lane that holds most. */
 size_t queue_longest(const struct queue *q);
+/* One that waits in that lane, wherever. */
+void queue_remove(struct queue *q, struct lane *l, struct queue_item *i);
 
 #endif

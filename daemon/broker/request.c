@@ -191,6 +191,16 @@ void requests_leave(struct connection *c)
     }
 }
 
+struct request *requests_of_most(const struct broker *b, size_t share)
+{
+    struct request *found = NULL;
+
+    for (struct request *rq = b->requests; rq; rq = rq->next)
+        if (rq->account->n_bytes > (found ? found->account->n_bytes : share))
+            found = rq;
+    return found;
+}
+
 void requests_tick(struct broker *b, int64_t now_ms)
 {
     struct request *next;
@@ -239,20 +249,6 @@ bool request_may_administer(const struct config *c, const struct caller *caller,
                    (unsigned)caller->uid);
 }
 
-static bool has_room(const struct request *rq, struct err *e)
-{
-    const struct account *a = rq->account;
-    const struct daemon_config *d = &rq->conf->config->daemon;
-    size_t max = ACCOUNT_MAX_BYTES + (size_t)d->max_queue_per_uid * ACCOUNT_ITEM_BYTES;
-
-    if (a->n_bytes <= max)
-        return account_has_room(a, d->max_memory, e);
-    err_set(e, ERR_QUEUE_FULL, "the requests of uid %u, and replies that it has not taken, would hold %zu bytes, it may have"
-            " at most %zu: fewer at once, or shorter ones", (unsigned)a->uid, a->n_bytes, max);
-    e->retry_after_ms = ACCOUNT_RETRY_MS;
-    return false;
-}
-
 static bool may_begin(struct request *rq, struct err *e)
 {
     const struct op *op = rq->op;
@@ -266,7 +262,7 @@ static bool may_begin(struct request *rq, struct err *e)
         return false;
     if (rq->broker->draining)
         return err_set(e, ERR_DRAINING, "signetd is ending: try again, its successor may be there already");
-    return has_room(rq, e);
+    return account_may_hold(rq->account, &rq->conf->config->daemon, e);
 }
 
 static void enlist(struct request *rq)
@@ -314,7 +310,7 @@ void request_new(struct connection *c, const uint8_t *bytes, size_t len)
     rq->caller.name = conf_user(rq->conf, rq->caller.uid);
     if (msg->op_case == SIGNET__V1__REQUEST__OP_SIGN_BATCH && msg->sign_batch->n_items > 1)
         rq->n_items = msg->sign_batch->n_items;
-    rq->n_bytes = len + rq->n_items * ACCOUNT_ITEM_BYTES;
+    rq->n_bytes = ACCOUNT_COPIES * len + rq->n_items * ACCOUNT_ITEM_BYTES;
     rq->began_us = clock_mono_us();
     rq->deadline_ms = rq->began_us / 1000 + deadline_of(rq);
     enlist(rq);

@@ -19,7 +19,7 @@ struct request {
     struct caller caller;            /* borrowed from conn: valid while the operation begins */
     Signet__V1__Request *msg;
     const struct op *op;
-    size_t n_items, n_bytes;         /* charged to the account; its jobs are charged by themselves */
+    size_t n_items, n_bytes;         /* charged to the account: with what its token, its job and its reply will hold */
     int64_t began_us, deadline_ms;   /* monotonic */
     bool answered;
     const struct profile *profile;   /* that it is about, once that is known; a batch's items have their own */
@@ -47,6 +47,8 @@ bool request_may_administer(const struct config *c, const struct caller *caller,
 
 /* The caller has left: its requests are over. */
 void requests_leave(struct connection *c);
+/* Of the account that holds most, and more than `share` bytes, the one begun last; NULL: there is none. */
+struct request *requests_of_most(const struct broker *b, size_t share);
 /* Those whose deadline has passed are answered so. */
 void requests_tick(struct broker *b, int64_t now_ms);
 /* Frees those that are over. */

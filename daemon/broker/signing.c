@@ -420,8 +420,7 @@ bool signing_begin(struct signing *s, struct request *rq, const Signet__V1__Sign
 void signing_leave(struct signing *s)
 {
     if (s->job)
-        s->job->owner = NULL;
-    s->job = NULL;
+        job_leave(TAKE(s->job));
     if (s->state == SG_RELISTING)
         keys_forget(s->on->keys, s);
 }

@@ -1,7 +1,7 @@
-"""planted [--seconds N] [HARNESS...]: that the fuzzers find what is wrong. In a copy of the tree a bug is planted for each
-harness, in the code that it is for, which no file of its corpus shows; within ten minutes it must be found, and in as many
-from the same number on nothing may be where none is planted: a harness that is wrong itself finds any bug. The bugs stand
-here alone: nothing that is built from the tree itself has them. Where a place is not there any more, plant anew.
+"""planted [--places | [--seconds N] [HARNESS...]]: that the fuzzers find what is wrong. In a copy of the tree a bug is planted
+for each harness, in the code that it is for, which no file of its corpus shows; within ten minutes it must be found, and in
+as many from the same number on nothing may be where none is planted: a harness that is wrong itself finds any bug. The bugs
+stand here alone: nothing that is built from the tree itself has them. Where a place is not there any more, plant anew.
 """
 import argparse
 import os
@@ -35,9 +35,22 @@ PLANTED = {
     # A descriptor that is for nobody stays open.
     "roles": ("daemon/publisher/publisher.c", "    *fd = taken;\n    return false;", "    return false;"),
     # Anyone may have another killed.
-    "watch": ("daemon/supervisor/watch.c", "struct child *hung = c != &w->broker ? NULL : signer",
-              "struct child *hung = signer"),
+    "watch": ("daemon/supervisor/watch.c",
+              "struct child *hung = c == &w->broker ? named(w, m->hung->peer, m->hung->signer) : NULL;",
+              "struct child *hung = named(w, m->hung->peer, m->hung->signer);"),
 }
+
+
+def places():
+    """Whether what is to be replaced stands there still, and once."""
+    failed = 0
+    for harness, (name, there, _) in PLANTED.items():
+        n = (TREE / name).read_text().count(there)
+        failed += n != 1
+        if n != 1:
+            print(f"{harness}: {name} has this {n} times, and not once, plant anew: {there.strip()}")
+    print(f"{len(PLANTED) - failed} passed, {failed} failed")
+    return failed
 
 
 def copy_tree():
@@ -80,7 +93,6 @@ def build_planted(harness):
     name, there, planted = PLANTED[harness]
     path = COPY / "tree" / name
     whole = path.read_text()
-    assert whole.count(there) == 1, f"{name} does not have this once: {there}"
     path.write_text(whole.replace(there, planted))
     try:
         return build(harness)
@@ -103,9 +115,12 @@ def judge(harness, seconds):
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--seconds", type=int, default=SECONDS)
+    options.add_argument("--places", action="store_true", help="only whether there is a place for each")
     options.add_argument("harness", nargs="*")
     o = options.parse_args()
-    failed = 0
+    failed = places()
+    if failed or o.places:
+        return failed
     copy_tree()
     harnesses = o.harness or list(PLANTED)
     for harness in harnesses:

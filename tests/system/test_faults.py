@@ -15,7 +15,14 @@ from fleet import Time
 from hammer import Hammer
 from rig import Daemon, Place, main, profile, ring, until
 
-STARTING = ["C_OpenSession", "C_Login"]
+# What calls each function here; those that are not named are called as it goes on, by signing and listing.
+LOGGING_IN = ["C_Login"]
+STARTING = ["C_Initialize", "C_GetInfo", "C_GetSlotList", "C_GetSlotInfo", "C_GetMechanismInfo",
+            "C_CreateObject", "C_DestroyObject"]
+GENERATING = {"C_GenerateKeyPair": "web", "C_GenerateKey": "mac"}
+NEVER = ["C_GetMechanismList", "C_SetAttributeValue",    # of no token
+         "C_Logout"]                                     # of no token in software
+UNHEARD = ["C_Finalize"]                                 # what it says changes nothing: what it is of is given up
 FULL = bool(os.environ.get("SIGNET_FULL"))
 
 CKR = {"CKR_HOST_MEMORY": 0x2, "CKR_GENERAL_ERROR": 0x5, "CKR_FUNCTION_FAILED": 0x6, "CKR_DEVICE_ERROR": 0x30,
@@ -280,17 +287,49 @@ class Faults(unittest.TestCase):
                 until("it is said", lambda: name.replace("CKR_VENDOR_DEFINED", "0x80000001") in self.signs()[1])
                 self.daemon.stop()
 
+    def test_a_token_each_third_signature_of_which_is_wrong_fails_nobody(self):
+        self.start("verify_every: 1")
+        self.control.set("C_Sign", "flip", every=3)
+        tokens = self.all_of(40)
+        self.assertGreater(self.control["C_Sign"]["done"], 10)
+        self.assertEqual(len(set(tokens)), 40)
+        self.check(tokens)
+        self.control.set("C_Sign", "none")
+        self.heals()
+
+    def kill_signer(self):
+        with self.control.nobody_logs_in():
+            os.kill(min(self.daemon.roles()["signer"]), signal.SIGKILL)     # in turn: one that ends often is started later
+
+    def generate(self, ring_name):
+        for key in json.loads(self.daemon.cli("key", "list", "--json")[0]):
+            if key["ring"] == ring_name and key["state"] == "next":
+                self.daemon.cli("key", "destroy", "--", key["kid"])
+        self.daemon.cli("key", "generate", ring_name, want=None)
+
+    def provoke(self, function):
+        if function in LOGGING_IN:
+            self.control.set("C_Sign", "drop", left=1)
+        elif function in STARTING:
+            self.kill_signer()
+        elif function in GENERATING:
+            self.generate(GENERATING[function])
+        self.signs()
+
     def test_any_function_that_fails_for_a_moment_costs_no_restart(self):
-        self.start("verify_every: 1", "refresh: 1s")
-        for function in faults.FUNCTIONS:
+        self.start("verify_every: 1", "refresh: 1s", signers=4, rings=ring("mac", "HS256", "create: yes"))
+        called = [f for f in faults.FUNCTIONS if f not in NEVER + UNHEARD]
+        for function in called:
             for name in ("CKR_GENERAL_ERROR", "CKR_DEVICE_ERROR", "CKR_SESSION_HANDLE_INVALID"):
                 with self.subTest(f"{name} of {function}"):
+                    done = self.control[function]["done"]
                     self.control.set(function, "return", left=2, value=CKR[name])
-                    if function in STARTING:           # a new login meets it
-                        self.control.set("C_Sign", "drop", left=1)
-                    self.daemon.cli("key", "generate", "web", want=None)
+                    self.provoke(function)
+                    until("it has failed", lambda: self.control[function]["done"] > done)
                     until("it signs", lambda: self.signs()[0])
                     self.control.set(function, "none")
+        for function in NEVER:
+            self.assertEqual(self.control[function]["calls"], 0, function)
         self.heals()
         self.check(self.all_of(8))
 

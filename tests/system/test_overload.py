@@ -5,7 +5,9 @@ import json
 import os
 import resource
 import select
+import selectors
 import signal
+import threading
 import unittest
 
 import faults
@@ -17,6 +19,7 @@ RINGS = ring("web", "ES256", "create: yes", "verify_every: 1000000")
 PROFILES = profile("web", "web", "shop", "claims: {allowed: any}")
 MIB = 1 << 20
 READ_CHUNK, OUT_HIGH = 64 << 10, 256 << 10       # of daemon/broker/connection.c: what a connection may hold beside a request
+ON_ITS_WAY_IN = (64 << 10) + READ_CHUNK          # max_request is the first
 # A freed byte is memory of the process still while the sanitizer keeps it.
 ENV = {"ASAN_OPTIONS": "quarantine_size_mb=1"}
 
@@ -147,6 +150,22 @@ class Answer(EachCase):
         self.assertEqual(daemon.stop(), 0)
 
 
+def write_only(connections, raw, stop):
+    """Asks the same again and again on all of them, and reads nothing; one that is closed is left alone."""
+    left = {c.socket: raw for c in connections}
+    with selectors.DefaultSelector() as ready:
+        for s in left:
+            s.setblocking(False)
+            ready.register(s, selectors.EVENT_WRITE)
+        while not stop.is_set():
+            for key, _ in ready.select(0.1):
+                s = key.fileobj
+                try:
+                    left[s] = left[s][s.send(left[s]):] or raw
+                except (BrokenPipeError, ConnectionResetError):
+                    ready.unregister(s)
+
+
 class Memory(EachCase):
     rings, profiles = RINGS, PROFILES
     n_connections, max_queue = 60, 64
@@ -179,12 +198,45 @@ class Memory(EachCase):
                     os.kill(signer, signal.SIGCONT)
             until("all are signed or refused", lambda: ended() >= asked)
         self.assertIn("QUEUE_FULL", self.daemon.said())
-        # 16 MiB and 4 KiB for each that may wait, as the manual has it: of requests, then of the tokens made of them.
-        most = 2 * (16 * MIB + self.max_queue * 4096) + self.n_connections * (READ_CHUNK + OUT_HIGH)
+        # 16 MiB and 4 KiB for each that may wait, as the manual has it.
+        most = 2 * (16 * MIB + self.max_queue * 4096) + self.n_connections * ON_ITS_WAY_IN * 5 // 4
         self.assertLess(memory(broker) - before, most, cmdline(broker))
         self.daemon.token("web", "--subject", "s")
         self.assertEqual(self.daemon.roles(), roles)
         self.assertEqual(self.daemon.stop(), 0)
+
+    def hold_all(self, n_uids, each, mib):
+        """So many uids, with `each` connections, ask for long tokens and read none: all hold what they may, another is served."""
+        ask = wire.request(wire.SIGN, wire.field(1, "web") + wire.field(2, "s")
+                           + wire.field(7, b'{"x":"' + b"y" * 44000 + b'"}'), deadline_ms=60000)
+        self.daemon.write(RINGS, PROFILES, f"  max_memory: {mib}MiB\n")
+        self.daemon.start(ENV)
+        [broker] = self.daemon.roles()["broker"]
+        held = [connect(self.daemon.socket, 60000 + i % n_uids) for i in range(n_uids * each)]
+        victim, stop, before = connect(self.daemon.socket, STRANGER), threading.Event(), memory(broker)
+        for c in (victim, *held):
+            self.addCleanup(c.socket.close)
+        # The sanitizer's blocks are up to a quarter larger, and what is freed is not given back at once.
+        most = 2 * mib * MIB + len(held) * ON_ITS_WAY_IN * 5 // 4
+        thread = threading.Thread(target=write_only, args=(held, ask, stop))
+        thread.start()
+        try:
+            until("there is no more", lambda: "(daemon.max_memory), those of uid 60" in self.daemon.said())
+            for i in range(1, 401):
+                victim.send(wire.sign("web", request_id=i))
+                self.assertEqual(outcome(victim.reply()), "signed", i)
+                self.assertLess(memory(broker) - before, most, i)
+        finally:
+            stop.set()
+            thread.join(PATIENCE)
+        self.daemon.token("web", "--subject", "s")
+        self.assertEqual(self.daemon.stop(), 0)
+
+    def test_many_uids_that_read_nothing_hold_no_more_than_all_may_and_keep_nobody_out(self):
+        self.hold_all(n_uids=8, each=20, mib=16)
+
+    def test_so_do_more_of_them_that_come_one_after_another(self):
+        self.hold_all(n_uids=16, each=40, mib=64)
 
 
 class Many(EachCase):

@@ -225,6 +225,18 @@ class Running(unittest.TestCase):
         self.assertEqual(machine.call("pgrep", "-f", "^signetd: ").stdout, b"")
         self.assertNotIn("killed", said().splitlines()[-1])
 
+    def test_a_signer_that_hangs_is_gone_with_its_supervisor_and_nobody_has_the_token_twice(self):
+        """The kernel ends it with its parent; KillMode=mixed, which asks the supervisor alone to end, is for whoever that misses."""
+        self.assertEqual(shown("signetd.service", "KillMode"), ("mixed",))
+        [main_pid] = shown("signetd.service", "MainPID")
+        signer = machine.run("pgrep", "-f", "^signetd: signer").split()[0]
+        machine.run("kill", "-STOP", signer)       # it does not notice that it is alone
+        machine.run("kill", "-KILL", main_pid)
+        until("it was started again", lambda: shown("signetd.service", "ActiveState")[0] == "active" and
+              shown("signetd.service", "MainPID") != (main_pid,))
+        self.assertNotIn(signer, machine.run("pgrep", "-f", "^signetd: signer").split())
+        self.assertTrue(until("it signs", signs))
+
 
 if __name__ == "__main__":
     main()

@@ -577,7 +577,6 @@ static void long_work_waits_for_its_turn_and_not_on_the_way(void)
     pool_detach(&t.pool, 2, "is not needed here");
     for (const char *c = "abcdefghijkl"; *c; c++)
         CU_ASSERT_TRUE(submit_long(&t.one, *c, FAR, 1 << 20, &e));
-    unit_same_int("charged", (long long)t.one.n_bytes, 12 << 20);
     pool_flush(&t.pool, 0);
     unit_same_str("none is refused", t.said, "");
     CU_ASSERT_TRUE(channel_waiting(t.pool.peers[0].channel) <= POOL_AHEAD_BYTES);
@@ -588,11 +587,43 @@ static void long_work_waits_for_its_turn_and_not_on_the_way(void)
     }
     unit_same_str("each is done", got, "abcdefghijkl");
     serve(1, end, true);
-    unit_same_int("given back", (long long)t.one.n_bytes, 0);
+    finish();
+}
+
+static void work_that_is_left_is_over_and_with_a_peer_it_is_charged_until_that_answers(void)
+{
+    struct err e;
+    char got[64];
+
+    begin();
+    pool_detach(&t.pool, 2, "is not needed here");
+    for (const char *c = "abc"; *c; c++)
+        CU_ASSERT_TRUE(submit_long(&t.one, *c, FAR, 1000, &e));
+    struct job *waiting = (struct job *)t.one.lanes[LANE_SIGNERS].first->next;
+    job_leave(waiting);
+    unit_same_int("it waits no more", (long long)t.pool.queue.n, 2);
+    unit_same_int("nor is charged", (long long)t.one.n_bytes, 0);
+    unit_same_int("jobs", (long long)t.one.n_jobs, 2);
+    pool_flush(&t.pool, 0);
+    job_leave(t.pool.peers[0].given[0]);
+    unit_same_int("of the one that is given", (long long)t.one.n_bytes, 1000);
+    serve(1, got, true);
+    unit_same_str("never given", got, "ac");
+    unit_same_str("not told", t.said, "c ");
+    unit_same_int("at last", (long long)t.one.n_bytes, 0);
+    unit_same_int("no jobs", (long long)t.one.n_jobs, 0);
+    CU_ASSERT_TRUE(submit_long(&t.one, 'd', FAR, 1000, &e));
+    pool_flush(&t.pool, 0);
+    job_leave(t.pool.peers[0].given[0]);
+    pool_detach(&t.pool, 1, "has ended");
+    unit_same_int("nobody else is given it", (long long)t.pool.queue.n, 0);
+    unit_same_int("its peer has ended", (long long)t.one.n_bytes, 0);
     finish();
 }
 
 static const struct unit_case cases[] = {
+    { "work that is left is over, and with a peer it is charged until that answers",
+      work_that_is_left_is_over_and_with_a_peer_it_is_charged_until_that_answers },
     { "work goes to the least busy and is answered once", work_goes_to_the_least_busy_and_is_answered_once },
     { "what a dead peer had goes alone, and a second death is the end",
       what_a_dead_peer_had_goes_alone_and_a_second_death_is_the_end },

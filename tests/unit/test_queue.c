@@ -1,6 +1,8 @@
 #include "daemon/broker/queue.h"
 #include "tests/support/unit.h"
 
+#include <string.h>
+
 struct item { struct queue_item link; char name; };
 
 /* Letters are lanes: "aab" pushes two items for lane a, then one for b. What comes out, in order. */
@@ -72,6 +74,33 @@ static void a_lane_that_empties_may_fill_again(void)
     queue_push(&q, &a, &items[2].link);
     drain(&q, out);
     unit_same_str("order", out, "bc");
+}
+
+static const struct { const char *name; const char *gone, *out; } gone_case[] = {
+    { "the first", "1", "b234" },
+    { "one in between", "2", "b134" },
+    { "the last", "3", "b124" },
+    { "all but one", "13", "b24" },
+    { "all of a lane", "123", "4b" },
+    { "another lane's only one", "b", "1234" },
+};
+
+static void what_is_removed_is_never_served_and_the_order_stays(void)
+{
+    for (size_t i = 0; i < sizeof gone_case / sizeof *gone_case; i++) {
+        struct queue q = { 0 };
+        struct lane a = { 0 }, b = { 0 };
+        struct item items[] = { { .name = '1' }, { .name = '2' }, { .name = '3' }, { .name = 'b' }, { .name = '4' } };
+        char out[8];
+        for (int k = 0; k < 4; k++)
+            queue_push(&q, k < 3 ? &a : &b, &items[k].link);
+        for (const char *at = gone_case[i].gone; *at; at++)
+            queue_remove(&q, *at == 'b' ? &b : &a, &items[*at == 'b' ? 3 : *at - '1'].link);
+        unit_same_int("left", (long long)q.n, (long long)(4 - strlen(gone_case[i].gone)));
+        queue_push(&q, &a, &items[4].link);
+        drain(&q, out);
+        unit_same_str(gone_case[i].name, out, gone_case[i].out);
+    }
 }
 
 /* How many of `n` pops were each lane's, where lanes never empty and each has its own cost. */
@@ -180,6 +209,7 @@ static void the_longest_lane_is_known(void)
 
 static const struct unit_case cases[] = {
     { "the longest lane is known", the_longest_lane_is_known },
+    { "what is removed is never served, and the order stays", what_is_removed_is_never_served_and_the_order_stays },
     { "a lane of costly work has no more time than another", a_lane_of_costly_work_has_no_more_time_than_another },
     { "who was away is owed nothing, and who went owes still", who_was_away_is_owed_nothing_and_who_went_owes_still },
     { "who comes late to many that have used as much is next", who_comes_late_to_many_that_have_used_as_much_is_next },

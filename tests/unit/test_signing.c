@@ -3,16 +3,21 @@
 #include "daemon/broker/request.h"
 #include "daemon/broker/tokens.h"
 #include "daemon/base/clock.h"
+#include "proto/frame.h"
 #include "tests/support/unit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 typedef Signet__Role__Message Message;
 #define OF(name) SIGNET__ROLE__MESSAGE__OF_##name
 #define N_SIGNERS 2
 #define TURNS 100000
+#define N_UIDS 8
+#define N_EACH 5                         /* connections of a uid */
 
 static const char config[] =
     "daemon:\n  socket: /s\n  admin_socket: /a\n  admin: {users: any}\n"
@@ -118,7 +123,7 @@ static void turn(void)
     pool_flush(&t.b.tokens[0]->signers, clock_mono_ms());
     for (unsigned i = 0; i < N_SIGNERS; i++)
         signer_turn(i);
-    event_base_loop(t.b.base, EVLOOP_NONBLOCK);
+    event_base_loop(t.b.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 static void on_message(void *ctx, struct peer *p, const Message *m) { }
@@ -188,8 +193,8 @@ static void finish(void)
     event_base_free(t.b.base);
 }
 
-/* Bytes of the request. */
-static size_t ask(size_t claims_len)
+/* A request to sign so many letters, behind its header. */
+static uint8_t *pack(size_t claims_len, size_t *out_len)
 {
     Signet__V1__Request r = SIGNET__V1__REQUEST__INIT;
     Signet__V1__SignRequest sign;
@@ -207,19 +212,30 @@ static size_t ask(size_t claims_len)
     r.deadline_ms = 600000;
     r.op_case = SIGNET__V1__REQUEST__OP_SIGN;
     r.sign = &sign;
-    bytes = malloc(signet__v1__request__get_packed_size(&r));
-    size_t len = signet__v1__request__pack(&r, bytes);
-    request_new(&t.c, bytes, len);
-    free(bytes);
+    bytes = malloc(FRAME_HEADER_LEN + signet__v1__request__get_packed_size(&r));
+    *out_len = signet__v1__request__pack(&r, bytes + FRAME_HEADER_LEN);
+    frame_header(bytes, *out_len);
     free(claims);
+    return bytes;
+}
+
+/* Bytes of the request. */
+static size_t ask(size_t claims_len)
+{
+    size_t len;
+    uint8_t *bytes = pack(claims_len, &len);
+
+    request_new(&t.c, bytes + FRAME_HEADER_LEN, len);
+    free(bytes);
     return len;
 }
 
 /* The caller has read what came: it is charged for it no more. */
 static void take(void)
 {
-    account_let_go(t.c.account, t.c.out.len);
-    t.c.out.len = 0;
+    account_let_go(t.c.account, t.c.charged);
+    t.c.charged = 0;
+    buf_clear(&t.c.out);
 }
 
 /* The only reply that came. */
@@ -295,41 +311,209 @@ static void a_uid_makes_the_broker_hold_so_many_bytes_and_no_more(void)
     for (unsigned i = 0; i < 1000 && t.c.out.len == 0; i++) {
         earlier = before;
         before = t.c.account->n_bytes;
-        own = ask(40000) + ACCOUNT_ITEM_BYTES;
+        own = ACCOUNT_COPIES * ask(40000) + ACCOUNT_ITEM_BYTES;
     }
     CU_ASSERT(earlier + own <= most);    /* the last that was begun */
     CU_ASSERT(before + own > most);      /* and the first that was not */
     unit_same_int("of the refused one the reply alone is charged", (long long)t.c.account->n_bytes,
-                  (long long)(before + t.c.out.len));
+                  (long long)(before + t.c.out.cap));
     Signet__V1__Reply *r = reply();
     unit_same_str("refused", reason(r), "QUEUE_FULL");
     signet__v1__reply__free_unpacked(r, NULL);
     finish();
 }
 
-/* All together may hold so much: another holds most of it, and has what is left for whoever holds less than that. */
-static void who_holds_more_than_is_left_for_all_is_refused_and_who_holds_less_is_not(void)
+/* Another holds more than all may, and cannot lose it: this caller has its share all the same. */
+static void who_holds_less_than_his_share_is_served_however_much_the_others_hold(void)
 {
-    const size_t most = 1 << 20;
-    struct err e;
-
     begin();
-    t.b.conf->config->daemon.max_memory = most;
+    t.b.conf->config->daemon.max_memory = 1 << 20;
     struct account *other = account_of(&t.b.accounts, 77);
-    account_hold(other, 900 * 1024);
-    CU_ASSERT_FALSE(account_has_room(other, most, &e));
+    account_hold(other, 2 << 20);
     ask(40000);
     unit_same_int("begun", (long long)t.c.out.len, 0);
     ask(40000);
     Signet__V1__Reply *r = reply();
-    unit_same_str("no more than what is left", reason(r), "QUEUE_FULL");
+    unit_same_str("more than a third", reason(r), "QUEUE_FULL");
     signet__v1__reply__free_unpacked(r, NULL);
-    struct account *small = account_of(&t.b.accounts, 78);
-    account_hold(small, 1000);
-    CU_ASSERT_TRUE(account_has_room(small, most, &e));
-    account_let_go(small, 1000);
-    account_let_go(other, 900 * 1024);
+    account_let_go(other, 2 << 20);
     unit_same_int("the sum", (long long)t.b.accounts.n_bytes, (long long)t.c.account->n_bytes);
+    finish();
+}
+
+/* A connection of a uid, and its other end. */
+static struct connection *connected(uid_t uid, int *out_fd)
+{
+    int pair[2];
+
+    CU_ASSERT_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    connection_new(&t.b, pair[0], false);
+    struct connection *c = t.b.connections;
+    CU_ASSERT_TRUE_FATAL(c && c->fd == pair[0]);
+    c->account->n_connections--;
+    c->account = account_of(&t.b.accounts, uid);
+    c->account->n_connections++;
+    *out_fd = pair[1];
+    return c;
+}
+
+static void disconnect_all(void)
+{
+    for (struct connection *c = t.b.connections; c; c = c->next)
+        connection_close(c);
+    while (t.b.connections)
+        connections_flush(&t.b);
+}
+
+static void whole_turn(void)
+{
+    turn();
+    connections_flush(&t.b);
+    requests_flush(&t.b);
+}
+
+/* Each of many uids asks for long tokens on many connections, as much as it gets rid of, and reads none. */
+static void many_who_read_nothing_hold_no_more_than_all_may_and_keep_nobody_out(void)
+{
+    uint8_t *bytes;
+    int fds[N_UIDS * N_EACH];
+    size_t at[N_UIDS * N_EACH] = { 0 }, len, most = 0;
+
+    begin();
+    const size_t max = t.b.conf->config->daemon.max_memory = 4 << 20;
+    bytes = pack(40000, &len);
+    len += FRAME_HEADER_LEN;
+    for (int i = 0; i < N_UIDS * N_EACH; i++)
+        connected(100 + (uid_t)(i % N_UIDS), &fds[i]);
+    for (int round = 0; round < 400; round++) {
+        for (int i = 0; i < N_UIDS * N_EACH; i++) {
+            ssize_t n = send(fds[i], bytes + at[i], len - at[i], MSG_NOSIGNAL | MSG_DONTWAIT);
+            at[i] = n > 0 ? (at[i] + (size_t)n) % len : at[i];
+        }
+        whole_turn();
+        most = t.b.accounts.n_bytes > most ? t.b.accounts.n_bytes : most;
+        if (round < 300)
+            continue;
+        ask(100);
+        for (unsigned i = 0; i < TURNS && t.c.out.len == 0; i++) {
+            whole_turn();
+            most = t.b.accounts.n_bytes > most ? t.b.accounts.n_bytes : most;
+        }
+        Signet__V1__Reply *r = reply();
+        unit_same_str("who holds nothing", reason(r), "a token");
+        signet__v1__reply__free_unpacked(r, NULL);
+    }
+    CU_ASSERT(most <= max);
+    CU_ASSERT(most > max / 2);           /* else nobody was in anyone's way */
+    disconnect_all();
+    for (int i = 0; i < N_UIDS * N_EACH; i++)
+        close(fds[i]);
+    free(bytes);
+    finish();
+}
+
+/* Replies that nobody takes since then. */
+static struct connection *stuck(uid_t uid, size_t n_bytes, int64_t since_ms, int *out_fd)
+{
+    struct connection *c = connected(uid, out_fd);
+    struct err e;
+
+    CU_ASSERT_FATAL(setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &(int){ 4096 }, sizeof(int)) == 0);
+    err_set(&e, ERR_BAD_REQUEST, "of some bytes");
+    while (c->out.len < n_bytes)
+        connection_refuse(c, 1, &e);
+    c->stuck_since_ms = since_ms;
+    c->dirty = false;
+    return c;
+}
+
+static void who_holds_most_loses_what_it_takes_not_longest_first_and_then_what_it_asked_last(void)
+{
+    int fds[3];
+    struct connection *later, *little;
+
+    begin();
+    uint32_t *max = &t.b.conf->config->daemon.max_memory;
+    later = stuck(50, 100 << 10, 20, &fds[0]);
+    stuck(50, 100 << 10, 10, &fds[1]);
+    little = stuck(51, 1 << 10, 1, &fds[2]);
+    ask(1000);
+    struct request *first = t.b.requests;
+    ask(1000);
+    *max = (uint32_t)t.b.accounts.n_bytes - 1;
+    connections_flush(&t.b);
+    unit_same_int("connections", (long long)t.b.n_connections, 2);
+    CU_ASSERT_PTR_EQUAL(t.b.connections, little);
+    CU_ASSERT_PTR_EQUAL(little->next, later);
+    connection_close(later);
+    connections_flush(&t.b);
+    unit_same_int("requests", (long long)t.b.n_requests, 2);
+    *max = (uint32_t)t.b.accounts.n_bytes - 1;
+    connections_flush(&t.b);
+    unit_same_int("requests left", (long long)t.b.n_requests, 1);
+    CU_ASSERT_PTR_EQUAL(t.b.requests, first);
+    Signet__V1__Reply *r = reply();
+    unit_same_str("the last", reason(r), "QUEUE_FULL");
+    signet__v1__reply__free_unpacked(r, NULL);
+    unit_same_int("jobs that wait", (long long)t.c.account->lanes[LANE_SIGNERS].n, 1);
+    disconnect_all();
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    finish();
+}
+
+static void send_to(int fd, size_t claims_len)
+{
+    size_t len;
+    uint8_t *bytes = pack(claims_len, &len);
+
+    CU_ASSERT_FATAL(send(fd, bytes, FRAME_HEADER_LEN + len, MSG_NOSIGNAL) == (ssize_t)(FRAME_HEADER_LEN + len));
+    free(bytes);
+}
+
+static void whose_uid_has_no_room_is_not_read_until_it_has_taken_its_replies(void)
+{
+    uint8_t got[4096];
+    int fd;
+
+    begin();
+    t.b.conf->config->daemon.max_queue_per_uid = 0;
+    struct connection *c = stuck(50, 100 << 10, 10, &fd);
+    account_hold(c->account, ACCOUNT_MAX_BYTES);
+    for (int i = 0; i < 3; i++)
+        send_to(fd, 10);
+    for (int i = 0; i < 10; i++)
+        whole_turn();
+    unit_same_int("refused", (long long)t.b.counters.refused_requests, 0);
+    for (int i = 0; i < TURNS && t.b.counters.refused_requests < 3; i++) {
+        while (recv(fd, got, sizeof got, 0) > 0) { }
+        whole_turn();
+    }
+    unit_same_int("refused when it reads", (long long)t.b.counters.refused_requests, 3);
+    account_let_go(c->account, ACCOUNT_MAX_BYTES);
+    disconnect_all();
+    close(fd);
+    finish();
+}
+
+/* There is room in the very turn in which there was none for what it asked: nothing else wakes us for it. */
+static void who_has_room_again_is_served_though_it_says_nothing_more(void)
+{
+    int fds[2];
+
+    begin();
+    t.b.conf->config->daemon.max_memory = 1 << 20;
+    stuck(50, 1 << 20, 1, &fds[0]);
+    stuck(50, 100 << 10, 10, &fds[1]);
+    send_to(fds[1], 10);
+    whole_turn();
+    unit_same_int("the other is closed", (long long)t.b.n_connections, 1);
+    for (int i = 0; i < 1000 && t.b.counters.signed_tokens == 0; i++)
+        whole_turn();
+    unit_same_int("signed", (long long)t.b.counters.signed_tokens, 1);
+    disconnect_all();
+    close(fds[0]);
+    close(fds[1]);
     finish();
 }
 
@@ -376,8 +560,16 @@ static void a_signature_of_a_key_that_was_revoked_meanwhile_is_not_released(void
 static const struct unit_case cases[] = {
     { "a signature of a key that was revoked meanwhile is not released",
       a_signature_of_a_key_that_was_revoked_meanwhile_is_not_released },
-    { "who holds more than is left for all is refused, and who holds less is not",
-      who_holds_more_than_is_left_for_all_is_refused_and_who_holds_less_is_not },
+    { "who holds less than his share is served, however much the others hold",
+      who_holds_less_than_his_share_is_served_however_much_the_others_hold },
+    { "whose uid has no room is not read until it has taken its replies",
+      whose_uid_has_no_room_is_not_read_until_it_has_taken_its_replies },
+    { "who has room again is served, though it says nothing more",
+      who_has_room_again_is_served_though_it_says_nothing_more },
+    { "many who read nothing hold no more than all may, and keep nobody out",
+      many_who_read_nothing_hold_no_more_than_all_may_and_keep_nobody_out },
+    { "who holds most loses what it takes not, longest first, and then what it asked last",
+      who_holds_most_loses_what_it_takes_not_longest_first_and_then_what_it_asked_last },
     { "a uid makes the broker hold so many bytes and no more", a_uid_makes_the_broker_hold_so_many_bytes_and_no_more },
     { "a listing longer than a signer makes is refused", a_listing_longer_than_a_signer_makes_is_refused },
     { "what a signer says instead of signing is an error", what_a_signer_says_instead_of_signing_is_an_error },

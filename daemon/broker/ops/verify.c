@@ -327,7 +327,7 @@ static void leave(struct request *rq)
     struct verify_state *v = rq->state;
 
     if (v && v->job)
-        v->job->owner = NULL;
+        job_leave(TAKE(v->job));
 }
 
 static void state_free(struct request *rq)
