@@ -6,7 +6,13 @@
  *
  * When a peer dies or hangs, what it had not answered is under suspicion: each
  * is given on once, alone with a peer, so that a poisonous one shows itself and
- * is answered INTERNAL; it takes two peers at most. The rest is only late.
+ * is answered INTERNAL. The rest is only late.
+ *
+ * A request of many jobs takes two peers at most as well: its toll. It is with
+ * as many at a time as it may still lose, and with two only where others' jobs
+ * are beside it in no more than one: so the second that is lost is its own doing,
+ * and no innocent request loses two to one other. Jobs under suspicion that were
+ * answered after all clear it.
  */
 #ifndef SIGNET_BROKER_POOL_H
 #define SIGNET_BROKER_POOL_H
@@ -27,7 +33,16 @@
 #define POOL_KINDS 160u          /* of jobs, by what they take */
 
 struct pool;
+struct peer;
 struct job;
+
+#define TOLL_MAX 2u
+/* What a request has cost; zeroed, its jobs share it. */
+struct toll {
+    unsigned n_lost;             /* peers, while they had jobs of it; TOLL_MAX: none of it is done any more */
+    unsigned n_suspects;         /* jobs of it that a lost peer had, not answered yet */
+    struct peer *at[TOLL_MAX];   /* that have jobs of it; NULL: none */
+};
 
 struct mechanism { char name[64]; bool digest, proved; };    /* name empty: none */
 
@@ -64,6 +79,7 @@ struct job {
     struct queue_item item;      /* first: the queue's handle is the job */
     uint64_t id;
     struct account *account;
+    struct toll *toll;           /* of its request; NULL: it is a matter of its own */
     int64_t deadline_ms;         /* monotonic: not given to a peer after it */
     uint32_t timeout_ms;         /* a peer that is at it for longer is hung */
     unsigned n_lost;             /* peers that ended while they had it; more than 0: it goes alone */
@@ -138,6 +154,8 @@ const struct peer *pool_any(const struct pool *p);
  * ERR_QUEUE_FULL, or nobody serves and none is expected soon; then j is freed.
  */
 bool pool_submit(struct pool *p, struct job *j, struct err *e);
+/* Its owner and toll go away: `done` is not called. */
+void job_abandon(struct job *j);
 
 /* Hands waiting jobs to peers with room, and writes. Once a turn of the loop. */
 void pool_flush(struct pool *p, int64_t now_ms);

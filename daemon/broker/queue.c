@@ -67,3 +67,22 @@ struct queue_item *queue_pop(struct queue *q, int64_t cost_us)
         insert(q, l, l->used_us);
     return i;
 }
+
+void queue_pass(struct queue *q)
+{
+    struct lane *l = q->lanes;
+
+    q->lanes = l->next;
+    l->next = q->passed;
+    q->passed = l;
+}
+
+void queue_restore(struct queue *q)
+{
+    struct lane *l;
+
+    while ((l = q->passed) != NULL) {
+        q->passed = l->next;
+        insert(q, l, l->used_us - 1);
+    }
+}

@@ -118,7 +118,7 @@ static bool build(struct signing *s, struct err *e)
 static struct work_for work_for(struct signing *s, job_done *done)
 {
     return (struct work_for){ s->rq->account, s->rq->deadline_ms, s->rq->conf->config->tokens[s->on->index].timeout_ms, done,
-                              s };
+                              s, &s->rq->toll };
 }
 
 static void fail(struct signing *s, const struct err *e)
@@ -314,6 +314,7 @@ static void check(struct signing *s)
         submit(s, &s->on->signers, j, SG_CHECKING);
     } else {
         struct work_for f = work_for(s, checked);
+        f.toll = NULL;               /* no module of a token has a part in it */
         submit(s, &s->rq->broker->verifiers, work_check(&f, s->alg, key->spki, key->spki_len, s->token.data,
                s->token.len, s->signature, s->signature_len), SG_CHECKING);
     }
@@ -420,7 +421,7 @@ bool signing_begin(struct signing *s, struct request *rq, const Signet__V1__Sign
 void signing_leave(struct signing *s)
 {
     if (s->job)
-        s->job->owner = NULL;
+        job_abandon(s->job);
     s->job = NULL;
     if (s->state == SG_RELISTING)
         keys_forget(s->on->keys, s);

@@ -76,7 +76,7 @@ static struct work *work_new(const struct work_for *f, const void *input, size_t
     if (!w)
         return NULL;
     w->job = (struct job){ .account = f->account, .deadline_ms = f->deadline_ms, .timeout_ms = f->timeout_ms,
-                           .done = f->done, .owner = f->owner, .len = len, .send = send, .free = work_free };
+                           .done = f->done, .owner = f->owner, .toll = f->toll, .len = len, .send = send, .free = work_free };
     buf_init_secret(&w->input, MAX_BYTES);
     buf_init(&w->second, ALG_MAX_SIGNATURE);
     if (len && !buf_append(&w->input, input, len)) {

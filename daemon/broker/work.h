@@ -16,6 +16,7 @@ struct work_for {
     uint32_t timeout_ms;         /* after which the peer counts as hung */
     job_done *done;
     void *owner;
+    struct toll *toll;           /* of the request that it is for; NULL: of none */
 };
 
 /*

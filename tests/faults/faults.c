@@ -62,8 +62,8 @@ static enum fault_kind due_in_sequence(enum fault_function f)
     return (enum fault_kind)s->kind;
 }
 
-/* What is wrong with this call, FAULT_NONE mostly. */
-static enum fault_kind due(enum fault_function f)
+/* What is wrong with this call, of an input of so many bytes; FAULT_NONE mostly. */
+static enum fault_kind due_for(enum fault_function f, uint64_t len)
 {
     struct fault *c = &control->of[f];
     enum fault_kind in_sequence = due_in_sequence(f);
@@ -72,7 +72,7 @@ static enum fault_kind due(enum fault_function f)
 
     if (in_sequence != FAULT_NONE)
         return in_sequence;
-    if (kind == FAULT_NONE || kind == FAULT_USED_UP || (every > 1 && n % every != 0) ||
+    if (kind == FAULT_NONE || kind == FAULT_USED_UP || len < c->shortest || (every > 1 && n % every != 0) ||
         (kind == FAULT_AT_RANDOM && dice() % c->value != 0))
         return FAULT_NONE;
     for (uint64_t left = c->left; left > 0;)
@@ -81,6 +81,11 @@ static enum fault_kind due(enum fault_function f)
             return (enum fault_kind)kind;
         }
     return FAULT_NONE;
+}
+
+static enum fault_kind due(enum fault_function f)
+{
+    return due_for(f, UINT64_MAX);
 }
 
 /* --- sessions ----------------------------------------------------------------------------- */
@@ -381,7 +386,7 @@ static bool make_stale(uint8_t *out, CK_ULONG len)
 
 static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-    enum fault_kind kind = due(FAULT_OF_C_Sign);
+    enum fault_kind kind = due_for(FAULT_OF_C_Sign, len);
     CK_RV rv;
 
     if (before(FAULT_OF_C_Sign, kind, &rv))

@@ -68,6 +68,7 @@ struct fault {
     _Atomic uint32_t every;      /* each Nth call; 0 and 1: each */
     _Atomic uint64_t value;
     _Atomic uint64_t left;       /* how often it is still done */
+    _Atomic uint64_t shortest;   /* C_Sign: only to inputs of so many bytes or more */
     _Atomic uint64_t n_calls;    /* of the function, in all processes */
     _Atomic uint64_t n_done;     /* the fault */
 };

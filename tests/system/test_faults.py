@@ -13,7 +13,7 @@ import faults
 import wire
 from fleet import Time
 from hammer import Hammer
-from rig import Daemon, Place, main, profile, ring, until
+from rig import STRANGER, Daemon, Place, main, profile, ring, until
 
 STARTING = ["C_OpenSession", "C_Login"]
 FULL = bool(os.environ.get("SIGNET_FULL"))
@@ -109,6 +109,36 @@ class Faults(unittest.TestCase):
 
     def test_one_that_hangs_it_too(self):
         self.takes_two_signers("hang")
+
+    def batch_takes_two_signers(self, kind, n_bad, n_good):
+        """Others lose nothing by a batch with inputs that the module does not survive, of a length that nobody else's have."""
+        self.start(signers=3, rings=ring("long", "HS256", "create: yes"),
+                   profiles=profile("long", "long", "long.example", "claims: {allowed: any}"))
+        hammer = Hammer(self.daemon, 64, uid=STRANGER)
+        hammer.more_tokens(200)
+        self.control.set("C_Sign", kind, shortest=2000)
+        bad = self.item("long", "s", json.dumps({"x": 2000 * "x"}))
+        items = [self.item("web", str(i)) for i in range(n_good)] + [bad] * n_bad
+        with wire.Connection(self.daemon.socket) as c:
+            ends = self.batch(c, items)
+        hammer.more_tokens(200)
+        got = hammer.finish()
+        self.assertEqual(got["tokens"], got["asked"], got)
+        self.assertEqual(self.control["C_Sign"]["done"], 2)
+        self.assertEqual(ends[n_good:], ["INTERNAL"] * n_bad)
+        self.assertTrue(all("." in end or end == "INTERNAL" for end in ends), ends)
+        self.heals()
+        self.assertEqual(len(self.signers - set(self.daemon.roles()["signer"])), 2)
+        return [end for end in ends if "." in end]
+
+    def test_a_batch_that_hangs_the_module_takes_two_signers_whatever_its_size(self):
+        self.batch_takes_two_signers("hang", 20, 0)
+
+    def test_one_that_crashes_it_too(self):
+        self.batch_takes_two_signers("segv", 20, 0)
+
+    def test_one_item_that_crashes_it_leaves_what_is_signed_of_its_batch(self):
+        self.assertTrue(self.batch_takes_two_signers("segv", 1, 100))
 
     def test_a_token_that_hangs_for_good_fails_fast_and_comes_back(self):
         self.start()
@@ -224,13 +254,15 @@ class Faults(unittest.TestCase):
                 self.assertEqual(self.control["C_Sign"]["done"], 1)
                 self.daemon.stop()
 
-    def batch(self, connection, subjects):
+    def item(self, profile, subject, claims="{}"):
+        return wire.field(1, profile) + wire.field(2, subject) + wire.field(7, claims)
+
+    def batch(self, connection, items):
         """What became of each: its token, or the reason why there is none."""
-        items = b"".join(wire.field(1, wire.field(1, "web") + wire.field(2, s)) for s in subjects)
-        connection.send(wire.request(wire.SIGN_BATCH, items, deadline_ms=60000))
+        connection.send(wire.request(wire.SIGN_BATCH, b"".join(wire.field(1, i) for i in items), deadline_ms=60000))
         reply = connection.reply()
         if wire.ERROR in reply:
-            return [dict(wire.fields(reply[wire.ERROR]))[2].decode()] * len(subjects)
+            return [dict(wire.fields(reply[wire.ERROR]))[2].decode()] * len(items)
         ends = [dict(wire.fields(item)) for _, item in wire.fields(reply[wire.SIGN_BATCH])]
         return [dict(wire.fields(end[1] if 1 in end else end[2]))[2 if 1 in end else 1].decode() for end in ends]
 
@@ -248,7 +280,7 @@ class Faults(unittest.TestCase):
             with wire.Connection(self.daemon.socket, timeout=120) as c:
                 while asked < n // callers:
                     subjects = [f"{caller}.{asked + i}" for i in range(each)]
-                    for subject, end in zip(subjects, self.batch(c, subjects)):
+                    for subject, end in zip(subjects, self.batch(c, [self.item("web", s) for s in subjects])):
                         if "." not in end:
                             reasons[end] += 1
                             continue

@@ -127,7 +127,7 @@ static struct work_for work_for(struct verify_state *v, job_done *done)
 {
     uint32_t timeout_ms = v->rq->conf->config->tokens[v->ring->tokens[0]].timeout_ms;
 
-    return (struct work_for){ v->rq->account, v->rq->deadline_ms, timeout_ms, done, v };
+    return (struct work_for){ v->rq->account, v->rq->deadline_ms, timeout_ms, done, v, NULL };
 }
 
 static bool submit(struct verify_state *v, struct pool *p, struct job *j, struct err *e)
@@ -249,6 +249,7 @@ static bool try_key(struct verify_state *v, struct err *e)
     v->alg = key->alg;
     memcpy(v->kid, key->kid, sizeof v->kid);
     struct work_for f = work_for(v, mac_made);
+    f.toll = &v->rq->toll;
     struct job *j = work_sign(&f, key->id, key->alg, key->spki_len, v->jws.signing_input, v->jws.signing_input_len);
     if (j)
         j->not_peer = v->by;
@@ -327,7 +328,7 @@ static void leave(struct request *rq)
     struct verify_state *v = rq->state;
 
     if (v && v->job)
-        v->job->owner = NULL;
+        job_abandon(v->job);
 }
 
 static void state_free(struct request *rq)
