@@ -141,6 +141,36 @@ struct job *work_sign(const struct work_for *f, uint64_t key, const struct alg *
     return if_whole(w, true);
 }
 
+static bool send_check_mac(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    struct work *w = (struct work *)j;
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__CheckMac check = SIGNET__ROLE__CHECK_MAC__INIT;
+
+    check.id = j->id;
+    check.key = w->key;
+    check.alg = work_alg_row(w->alg);
+    check.input = bytes(&w->input);
+    check.mac = bytes(&w->second);
+    check.anew = w->anew_for >> (p->number - 1) & 1;
+    m.of_case = OF(CHECK_MAC);
+    m.check_mac = &check;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_check_mac(const struct work_for *f, uint64_t key, const struct alg *alg, const void *input, size_t len,
+                           const void *mac, size_t mac_len)
+{
+    struct work *w = work_new(f, input, len, send_check_mac);
+
+    if (w) {
+        w->job.kind = kind_of(alg, 0);
+        w->key = key;
+        w->alg = alg;
+    }
+    return if_whole(w, w && buf_append(&w->second, mac, mac_len));
+}
+
 void work_find_anew(struct job *j, uint64_t signers)
 {
     ((struct work *)j)->anew_for = signers;

@@ -217,6 +217,7 @@ WRAP(C_Logout, (CK_SESSION_HANDLE s), (s))
 WRAP(C_FindObjects, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE_PTR o, CK_ULONG m, CK_ULONG_PTR n), (s, o, m, n))
 WRAP(C_FindObjectsFinal, (CK_SESSION_HANDLE s), (s))
 WRAP(C_GetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, o, t, n))
+WRAP(C_VerifyInit, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k), (s, m, k))
 WRAP(C_GenerateKeyPair, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR a, CK_ULONG na, CK_ATTRIBUTE_PTR b,
                          CK_ULONG nb, CK_OBJECT_HANDLE_PTR pub, CK_OBJECT_HANDLE_PTR priv), (s, m, a, na, b, nb, pub, priv))
 WRAP(C_GenerateKey, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR t, CK_ULONG n, CK_OBJECT_HANDLE_PTR o),
@@ -406,6 +407,19 @@ static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_
         to_der(out, out_len);
     if (kind == FAULT_CUT)
         --*out_len;
+    return rv;
+}
+
+static CK_RV C_Verify_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR signature, CK_ULONG signature_len)
+{
+    enum fault_kind kind = due_for(FAULT_OF_C_Verify, len);
+    CK_RV rv;
+
+    if (before(FAULT_OF_C_Verify, kind, &rv))
+        return rv;
+    rv = after(kind, real->C_Verify(s, in, len, signature, signature_len));
+    if (kind == FAULT_FLIP && (rv == CKR_OK || rv == CKR_SIGNATURE_INVALID))
+        return rv == CKR_OK ? CKR_SIGNATURE_INVALID : CKR_OK;
     return rv;
 }
 

@@ -181,9 +181,9 @@ class Faults(unittest.TestCase):
             with self.subTest(signers=signers):
                 self.start(signers=signers, rings=ring("mac", "HS256", "create: yes"), profiles=profile("mac", "mac", "bank"))
                 token = self.daemon.token("mac")
-                self.control.set("C_Sign", "flip", left=1)
+                self.control.set("C_Verify", "flip", left=1)
                 self.daemon.cli("verify", stdin=token.encode())
-                self.assertEqual(self.control["C_Sign"]["left"], 0)
+                self.assertEqual(self.control["C_Verify"]["left"], 0)
                 head, payload, mac = token.split(".")
                 bad = f"{head}.{payload}.{'A' if mac[0] != 'A' else 'B'}{mac[1:]}"
                 self.assertIn("BAD_SIGNATURE", self.daemon.cli("verify", stdin=bad.encode(), want=1)[1])
@@ -266,12 +266,10 @@ class Faults(unittest.TestCase):
         ends = [dict(wire.fields(item)) for _, item in wire.fields(reply[wire.SIGN_BATCH])]
         return [dict(wire.fields(end[1] if 1 in end else end[2]))[2 if 1 in end else 1].decode() for end in ends]
 
-    def test_of_many_signatures_that_are_wrong_at_random_none_is_released(self):
+    def wrong_at_random(self, profile, alg, audience, keys, one_in):
         """4,000 tries; SIGNET_FULL=1: 100,000. Several callers; what they get is judged by a library that nobody here wrote."""
-        self.start("verify_every: 1")
         n, callers, each = 100000 if FULL else 4000, 4, 100
-        keys = {k["kid"]: jwt.PyJWK(k).key for k in self.daemon.jwks()["keys"]}
-        self.control.set("C_Sign", "at_random", value=20)
+        self.control.set("C_Sign", "at_random", value=one_in)
         calls = self.control["C_Sign"]["calls"]
         reasons = collections.Counter()
 
@@ -280,12 +278,12 @@ class Faults(unittest.TestCase):
             with wire.Connection(self.daemon.socket, timeout=120) as c:
                 while asked < n // callers:
                     subjects = [f"{caller}.{asked + i}" for i in range(each)]
-                    for subject, end in zip(subjects, self.batch(c, [self.item("web", s) for s in subjects])):
+                    for subject, end in zip(subjects, self.batch(c, [self.item(profile, s) for s in subjects])):
                         if "." not in end:
                             reasons[end] += 1
                             continue
-                        claims = jwt.decode(end, keys[jwt.get_unverified_header(end)["kid"]], algorithms=["ES256"],
-                                            audience="shop")
+                        claims = jwt.decode(end, keys[jwt.get_unverified_header(end)["kid"]], algorithms=[alg],
+                                            audience=audience)
                         self.assertEqual(claims["sub"], subject)
                         got += 1
                     asked += each
@@ -301,6 +299,18 @@ class Faults(unittest.TestCase):
         self.assertLessEqual(set(reasons), {"SIGNATURE_WRONG", "TOKEN_UNREACHABLE", "STARTING", "DEADLINE_EXCEEDED"})
         self.control.set("C_Sign", "none")
         self.heals()
+
+    def test_of_many_signatures_that_are_wrong_at_random_none_is_released(self):
+        self.start("verify_every: 1")
+        self.wrong_at_random("web", "ES256", "shop", {k["kid"]: jwt.PyJWK(k).key for k in self.daemon.jwks()["keys"]}, 20)
+
+    def test_of_many_macs_that_are_wrong_at_random_none_is_released(self):
+        """So many that two signers are often wrong alike."""
+        self.start(rings=ring("mac", "HS256", "verify_every: 1", "rotate_every: never"), profiles=profile("mac", "mac", "bank"))
+        secret = os.urandom(32)
+        self.daemon.cli("key", "import", "mac", stdin=secret)
+        kid = jwt.get_unverified_header(self.daemon.token("mac"))["kid"]
+        self.wrong_at_random("mac", "HS256", "bank", {kid: secret}, 5)
 
     def test_a_ck_rv_that_stays_is_said_in_words(self):
         for name, rv in CKR.items():
