@@ -205,7 +205,7 @@ static void lose(struct peer *peer, const char *why)
     if (!peer->channel)
         return;
     close_peer(peer);
-    if (!peer->failed)                   /* else it said itself what is wrong */
+    if (!peer->failed)                   /* else it is known what is wrong: this is what came of it */
         err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u %s", peer->pool->name, peer_called(peer), why);
     give_on(peer->pool, peer, true);
 }
@@ -254,7 +254,7 @@ static void hang(struct peer *peer, const char *what, bool suspect)
 {
     struct pool *p = peer->pool;
 
-    peer->hung = true;
+    peer->hung = peer->failed = true;
     not_ready(peer);
     err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u is given up: %s", p->name, peer_called(peer), what);
     p->hooks.hung(p->hooks.ctx, peer, what);

@@ -57,7 +57,7 @@ struct peer {
     bool hung;                   /* told to the supervisor: its end is near */
     bool relieved;               /* what it had was given to others: it may answer it still */
     bool dirty;                  /* something waits to be written */
-    bool failed;                 /* it, or the one before it, said why it cannot serve */
+    bool failed;                 /* it, or the one before it, said why it cannot serve, or hung */
     struct err why;              /* not ready: the reason; ERR_NONE: still starting */
     struct mechanism mechanisms[POOL_MAX_ALGS];    /* a signer's, by row of jose's table */
     struct job *given[POOL_DEPTH];

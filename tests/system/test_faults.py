@@ -141,10 +141,17 @@ class Faults(unittest.TestCase):
         self.assertTrue(self.batch_takes_two_signers("segv", 1, 100))
 
     def test_a_token_that_hangs_for_good_fails_fast_and_comes_back(self):
+        """Fast: none that asks while nobody signs waits for its deadline. The reason is that of the hang, whatever came of it."""
         self.start()
         self.control.set("C_Sign", "hang")
-        out, err = self.daemon.cli("sign", "--profile", "web", "--subject", "s", want=None)
-        self.assertFalse(out)
+        self.assertIn("INTERNAL", self.signs()[1])
+        until("both are given up", lambda: "no signer works" in self.signs()[1])
+        given_up = re.search(r"since (\S+): ", self.signs()[1])[1]
+        until("both are replaced", lambda: len(set(self.daemon.roles().get("signer", [])) - self.signers) == 2)
+        for command in (["sign", "--profile", "web"], ["status"]) * 3:
+            out, err = self.daemon.cli(*command, want=3)
+            self.assertRegex(err + out.decode(), rf"TOKEN_UNREACHABLE.* no signer works since {given_up}: "
+                                                 r"signer \d is given up: no answer for \d+ ms, more than 500")
         self.control.set("C_Sign", "none")
         self.heals()
 
