@@ -262,6 +262,30 @@ static void a_request_of_many_jobs_loses_no_two_peers_to_one_other(void)
     finish();
 }
 
+static void a_request_is_beside_others_in_one_peer_alone_whoever_comes_first(void)
+{
+    struct toll toll = { 0 };
+    char got[16];
+
+    begin();
+    submit_all(&t.two, NULL, "xy");
+    pool_flush(&t.pool, 0);
+    submit_all(&t.one, &toll, "ab");
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("it comes", got, "xab");
+    finish();
+    begin();
+    toll = (struct toll){ 0 };
+    submit_all(&t.one, &toll, "ab");
+    pool_flush(&t.pool, 0);
+    submit_all(&t.two, NULL, "xy");
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("they come", got, "axy");
+    finish();
+}
+
 /* A peer died with three jobs of it, which others do. */
 static void a_request_whose_suspects_were_answered_is_cleared(void)
 {
@@ -730,6 +754,8 @@ static const struct unit_case cases[] = {
     { "a request of many jobs is at an end with the second peer that it took",
       a_request_of_many_jobs_is_at_an_end_with_the_second_peer_that_it_took },
     { "a request of many jobs loses no two peers to one other", a_request_of_many_jobs_loses_no_two_peers_to_one_other },
+    { "a request is beside others in one peer alone, whoever comes first",
+      a_request_is_beside_others_in_one_peer_alone_whoever_comes_first },
     { "a request whose suspects were answered is cleared", a_request_whose_suspects_were_answered_is_cleared },
     { "what was abandoned leaves no trace of its request", what_was_abandoned_leaves_no_trace_of_its_request },
     { "work goes to the least busy and is answered once", work_goes_to_the_least_busy_and_is_answered_once },
