@@ -20,6 +20,94 @@ unsigned peer_called(const struct peer *peer)
     return peer->pool->others + peer->number;
 }
 
+/* --- what a request has cost ----------------------------------------------------------------- */
+
+static bool is_condemned(const struct job *j)
+{
+    return j->toll && j->toll->n_lost >= TOLL_MAX;
+}
+
+static bool is_suspect(const struct job *j)
+{
+    return j->n_lost > 0 || (j->toll && j->toll->n_lost > 0);
+}
+
+static bool holds(const struct peer *peer, const struct toll *t)
+{
+    for (size_t i = 0; i < peer->n_given; i++)
+        if (peer->given[i]->toll == t)
+            return true;
+    return false;
+}
+
+static bool holds_others(const struct peer *peer, const struct toll *t)
+{
+    for (size_t i = 0; i < peer->n_given; i++)
+        if (peer->given[i]->toll != t)
+            return true;
+    return false;
+}
+
+/* It is with as many as it may lose. */
+static bool is_spread(const struct toll *t)
+{
+    unsigned n = t->n_lost;
+
+    for (size_t i = 0; i < TOLL_MAX; i++)
+        n += t->at[i] != NULL;
+    return n >= TOLL_MAX;
+}
+
+/* Another peer than this one has jobs of it, beside others'. */
+static bool is_exposed_elsewhere(const struct toll *t, const struct peer *peer)
+{
+    for (size_t i = 0; i < TOLL_MAX; i++)
+        if (t->at[i] && t->at[i] != peer && holds_others(t->at[i], t))
+            return true;
+    return false;
+}
+
+/* Neither j's request nor the one that has the peer for itself would be beside others' in two. */
+static bool may_join(const struct peer *peer, const struct job *j)
+{
+    const struct toll *here = peer->n_given ? peer->given[0]->toll : NULL;
+
+    if (j->toll && !holds(peer, j->toll) && is_spread(j->toll))
+        return false;
+    if (j->toll && is_exposed_elsewhere(j->toll, peer) && holds_others(peer, j->toll))
+        return false;
+    return !here || here == j->toll || !is_exposed_elsewhere(here, peer) || holds_others(peer, here);
+}
+
+static void enter_peer(struct peer *peer, struct job *j)
+{
+    struct toll *t = j->toll;
+
+    if (t && !holds(peer, t))
+        *(t->at[0] ? &t->at[1] : &t->at[0]) = peer;
+    peer->given[peer->n_given++] = j;
+}
+
+/* j is not among those it was given any more. True: it was the last of its request. */
+static bool leave_peer(const struct peer *peer, const struct job *j)
+{
+    if (!j->toll || holds(peer, j->toll))
+        return false;
+    for (size_t i = 0; i < TOLL_MAX; i++)
+        if (j->toll->at[i] == peer)
+            j->toll->at[i] = NULL;
+    return true;
+}
+
+/* A suspect was answered: if it was the last, the peer that was lost was so for another's sake, or for none. */
+static void clear_suspect(const struct job *j)
+{
+    struct toll *t = j->toll;
+
+    if (t && j->n_lost && --t->n_suspects == 0 && t->n_lost < TOLL_MAX)
+        t->n_lost = 0;
+}
+
 /* --- a job's end --------------------------------------------------------------------------- */
 
 static void finish(struct job *j, const Signet__Role__Message *answer, const struct err *e)
@@ -37,6 +125,19 @@ static void fail(struct job *j, enum err_reason reason, const char *text)
     struct err e;
 
     err_set(&e, reason, "%s", text);
+    finish(j, NULL, &e);
+}
+
+static void set_condemned(struct err *e)
+{
+    err_set(e, ERR_INTERNAL, "two processes of signetd ended or hung on this request; it is not tried again");
+}
+
+static void condemn(struct job *j)
+{
+    struct err e;
+
+    set_condemned(&e);
     finish(j, NULL, &e);
 }
 
@@ -60,6 +161,7 @@ void job_leave(struct job *j)
     struct pool *p = j->waits_in;
 
     j->owner = NULL;
+    j->toll = NULL;
     account_hold(j->account, j->len);
     if (!p)
         return;
@@ -93,18 +195,29 @@ static void close_peer(struct peer *peer)
 /* What it had is given to others; last first, so that the order stays. */
 static void give_on(struct pool *p, struct peer *peer, bool suspect)
 {
-    peer->relieved |= peer->n_given > 0;
-    for (size_t i = peer->n_given; i-- > 0;) {
-        struct job *j = peer->given[i];
-        j->n_lost += suspect;
+    size_t n = peer->n_given;
+
+    peer->relieved |= n > 0;
+    while (peer->n_given > 0) {
+        struct job *j = peer->given[--peer->n_given];
+        bool last = leave_peer(peer, j);
+        if (!suspect)
+            continue;
+        if (j->toll) {
+            j->toll->n_lost += last;
+            j->toll->n_suspects += j->n_lost == 0;
+        }
+        j->n_lost++;
+    }
+    while (n-- > 0) {
+        struct job *j = peer->given[n];
         if (!j->owner)
             finish(j, NULL, NULL);
-        else if (j->n_lost > 1)
-            fail(j, ERR_INTERNAL, "two processes of signetd ended or hung on this request; it is not tried again");
+        else if (j->n_lost > 1 || is_condemned(j))
+            condemn(j);
         else
             wait_again(p, j);
     }
-    peer->n_given = 0;
 }
 
 static void lose(struct peer *peer, const char *why)
@@ -112,7 +225,7 @@ static void lose(struct peer *peer, const char *why)
     if (!peer->channel)
         return;
     close_peer(peer);
-    if (!peer->failed)                   /* else it said itself what is wrong */
+    if (!peer->failed)                   /* else it is known what is wrong: this is what came of it */
         err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u %s", peer->pool->name, peer_called(peer), why);
     give_on(peer->pool, peer, true);
 }
@@ -161,7 +274,7 @@ static void hang(struct peer *peer, const char *what, bool suspect)
 {
     struct pool *p = peer->pool;
 
-    peer->hung = true;
+    peer->hung = peer->failed = true;
     not_ready(peer);
     err_set(&peer->why, ERR_TOKEN_UNREACHABLE, "%s %u is given up: %s", p->name, peer_called(peer), what);
     p->hooks.hung(p->hooks.ctx, peer, what);
@@ -200,6 +313,8 @@ static void take_answer(struct peer *peer, const Signet__Role__Message *m, uint6
         if (j->id != id)
             continue;
         memmove(&peer->given[i], &peer->given[i + 1], (--peer->n_given - i) * sizeof *peer->given);
+        leave_peer(peer, j);
+        clear_suspect(j);
         peer->n_done++;
         h->kinds[h->n] = j->kind;
         h->cost_us[h->n++] = j->cost_us;
@@ -397,9 +512,9 @@ static bool is_at_something_long(const struct peer *peer, const struct job *j)
 
 static bool has_room(const struct peer *peer, const struct job *j)
 {
-    if (!peer->ready || peer->hung || (peer->n_given && (j->n_lost || peer->given[0]->n_lost)))
+    if (!peer->ready || peer->hung || (peer->n_given && (is_suspect(j) || is_suspect(peer->given[0]))))
         return false;
-    if (is_at_something_long(peer, j))
+    if (!may_join(peer, j) || is_at_something_long(peer, j))
         return false;
     if (peer->n_given && channel_waiting(peer->channel) + j->len > POOL_AHEAD_BYTES)
         return false;
@@ -451,7 +566,9 @@ bool pool_submit(struct pool *p, struct job *j, struct err *e)
 
     if (lane->n == 0)
         j->account->paces[p->lane] = (struct pace){ 0 };
-    if (!lane_has_room(p, j, now_ms, e) || !may_wait(p, now_ms, e)) {
+    if (is_condemned(j))
+        set_condemned(e);
+    if (is_condemned(j) || !lane_has_room(p, j, now_ms, e) || !may_wait(p, now_ms, e)) {
         j->free(j);
         return false;
     }
@@ -476,7 +593,7 @@ static void give(struct peer *peer, struct job *j, int64_t now_ms)
         peer->busy_since_us = clock_mono_us();
     }
     j->given_us = clock_mono_us();
-    peer->given[peer->n_given++] = j;
+    enter_peer(peer, j);
     peer->dirty = true;
     pace_served(&j->account->paces[peer->pool->lane], now_ms);
 }
@@ -487,19 +604,27 @@ void pool_flush(struct pool *p, int64_t now_ms)
 
     while ((i = queue_peek(&p->queue)) != NULL) {
         struct job *j = (struct job *)i;
-        struct peer *peer = now_ms < j->deadline_ms ? roomy(p, j) : NULL;
+        bool wanted = now_ms < j->deadline_ms && !is_condemned(j);
+        struct peer *peer = wanted ? roomy(p, j) : NULL;
         struct err e;
-        if (!peer && now_ms < j->deadline_ms && may_wait(p, now_ms, &e))
+        if (!peer && wanted && j->toll && is_spread(j->toll)) {
+            queue_pass(&p->queue); /* others may find room */
+            continue;
+        }
+        if (!peer && wanted && may_wait(p, now_ms, &e))
             break;                 /* all are busy, or about to come */
         j->cost_us = cost_of(p, j);
         pop(p, peer ? j->cost_us : 0);
         if (peer)
             give(peer, j, now_ms);
+        else if (is_condemned(j))
+            condemn(j);
         else if (now_ms >= j->deadline_ms)
             fail(j, ERR_DEADLINE_EXCEEDED, "its deadline passed while it waited in the queue");
         else
             finish(j, NULL, &e);
     }
+    queue_restore(&p->queue);
     for (size_t k = 0; k < p->n_peers; k++)
         if (p->peers[k].dirty && p->peers[k].channel)
             write_out(&p->peers[k]);

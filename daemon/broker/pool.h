@@ -6,7 +6,13 @@
  *
  * When a peer dies or hangs, what it had not answered is under suspicion: each
  * is given on once, alone with a peer, so that a poisonous one shows itself and
- * is answered INTERNAL; it takes two peers at most. The rest is only late.
+ * is answered INTERNAL. The rest is only late.
+ *
+ * A request of many jobs takes two peers at most as well: its toll. It is with
+ * as many at a time as it may still lose, and with two only where others' jobs
+ * are beside it in no more than one: so the second that is lost is its own doing,
+ * and no innocent request loses two to one other. Jobs under suspicion that were
+ * answered after all clear it.
  */
 #ifndef SIGNET_BROKER_POOL_H
 #define SIGNET_BROKER_POOL_H
@@ -27,7 +33,16 @@
 #define POOL_KINDS 160u          /* of jobs, by what they take */
 
 struct pool;
+struct peer;
 struct job;
+
+#define TOLL_MAX 2u
+/* What a request has cost; zeroed, its jobs share it. */
+struct toll {
+    unsigned n_lost;             /* peers, while they had jobs of it; TOLL_MAX: none of it is done any more */
+    unsigned n_suspects;         /* jobs of it that a lost peer had, not answered yet */
+    struct peer *at[TOLL_MAX];   /* that have jobs of it; NULL: none */
+};
 
 struct mechanism { char name[64]; bool digest, proved; };    /* name empty: none */
 
@@ -42,7 +57,7 @@ struct peer {
     bool hung;                   /* told to the supervisor: its end is near */
     bool relieved;               /* what it had was given to others: it may answer it still */
     bool dirty;                  /* something waits to be written */
-    bool failed;                 /* it, or the one before it, said why it cannot serve */
+    bool failed;                 /* it, or the one before it, said why it cannot serve, or hung */
     struct err why;              /* not ready: the reason; ERR_NONE: still starting */
     struct mechanism mechanisms[POOL_MAX_ALGS];    /* a signer's, by row of jose's table */
     struct job *given[POOL_DEPTH];
@@ -65,6 +80,7 @@ struct job {
     uint64_t id;
     struct account *account;
     struct pool *waits_in;       /* NULL: it is with a peer */
+    struct toll *toll;           /* of its request; NULL: it is a matter of its own */
     int64_t deadline_ms;         /* monotonic: not given to a peer after it */
     uint32_t timeout_ms;         /* a peer that is at it for longer is hung */
     unsigned n_lost;             /* peers that ended while they had it; more than 0: it goes alone */
@@ -139,10 +155,9 @@ const struct peer *pool_any(const struct pool *p);
  * ERR_QUEUE_FULL, or nobody serves and none is expected soon; then j is freed.
  */
 bool pool_submit(struct pool *p, struct job *j, struct err *e);
-
 /*
- * Nobody wants its answer any more: it is over if it waits; else what it holds until its peer has answered is charged to
- * its account. Its `done` is not called.
+ * Its owner and toll go away, and nobody wants its answer any more: it is over if it waits; else what it holds until its
+ * peer has answered is charged to its account. Its `done` is not called.
  */
 void job_leave(struct job *j);
 

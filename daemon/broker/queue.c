@@ -83,7 +83,7 @@ size_t queue_longest(const struct queue *q)
 
 void queue_remove(struct queue *q, struct lane *l, struct queue_item *i)
 {
-    struct lane **at = &q->lanes;
+    struct lane **at = &q->lanes, **passed = &q->passed;
 
     *(i->prev ? &i->prev->next : &l->first) = i->next;
     *(i->next ? &i->next->prev : &l->last) = i->prev;
@@ -91,7 +91,28 @@ void queue_remove(struct queue *q, struct lane *l, struct queue_item *i)
     q->n--;
     if (l->n > 0)
         return;
-    while (*at != l)
+    while (*at && *at != l)
         at = &(*at)->next;
-    *at = l->next;
+    while (*passed && *passed != l)
+        passed = &(*passed)->next;
+    *(*at ? at : passed) = l->next;
+}
+
+void queue_pass(struct queue *q)
+{
+    struct lane *l = q->lanes;
+
+    q->lanes = l->next;
+    l->next = q->passed;
+    q->passed = l;
+}
+
+void queue_restore(struct queue *q)
+{
+    struct lane *l;
+
+    while ((l = q->passed) != NULL) {
+        q->passed = l->next;
+        insert(q, l, l->used_us - 1);
+    }
 }

@@ -20,6 +20,7 @@ struct lane {
 };
 struct queue {
     struct lane *lanes;            /* that hold something, by what they have used: the first is served next */
+    struct lane *passed;           /* passed over, for now */
     size_t n;                      /* items in all lanes */
     int64_t used_us;               /* by the lane served last, before that: a lane that comes begins there */
 };
@@ -35,5 +36,8 @@ struct queue_item *queue_pop(struct queue *q, int64_t cost_us);
 size_t queue_longest(const struct queue *q);
 /* One that waits in that lane, wherever. */
 void queue_remove(struct queue *q, struct lane *l, struct queue_item *i);
+/* The lane that is served next is passed over until all that were are restored to their turns. */
+void queue_pass(struct queue *q);
+void queue_restore(struct queue *q);
 
 #endif

@@ -19,6 +19,7 @@ struct request {
     struct caller caller;            /* borrowed from conn: valid while the operation begins */
     Signet__V1__Request *msg;
     const struct op *op;
+    struct toll toll;                /* of its jobs with signers */
     size_t n_items, n_bytes;         /* charged to the account: with what its token, its job and its reply will hold */
     int64_t began_us, deadline_ms;   /* monotonic */
     bool answered;

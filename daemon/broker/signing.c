@@ -4,7 +4,6 @@
 #include "daemon/broker/work.h"
 #include "proto/jose/jws.h"
 
-#include <openssl/crypto.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -118,7 +117,7 @@ static bool build(struct signing *s, struct err *e)
 static struct work_for work_for(struct signing *s, job_done *done)
 {
     return (struct work_for){ s->rq->account, s->rq->deadline_ms, s->rq->conf->config->tokens[s->on->index].timeout_ms, done,
-                              s };
+                              s, &s->rq->toll };
 }
 
 static void fail(struct signing *s, const struct err *e)
@@ -131,6 +130,16 @@ static void relist_or_fail(struct signing *s, const struct err *e)
 {
     if (++s->n_tries < MAX_TRIES)
         s->state = SG_RELIST;
+    else
+        fail(s, e);
+}
+
+/* Another signer, or the same a moment later, may do it. */
+static void again_or_fail(struct signing *s, const struct err *e)
+{
+    if (e->reason == ERR_KEY_HANDLE_INVALID || e->reason == ERR_TOKEN_UNREACHABLE || e->reason == ERR_TOKEN_FAILED ||
+        e->reason == ERR_NO_MEMORY)
+        relist_or_fail(s, e);
     else
         fail(s, e);
 }
@@ -184,14 +193,10 @@ static void signed_now(void *owner, struct job *j, const Signet__Role__Message *
         fail(s, m ? &why : e);
     } else if (m->work_done->why) {
         channel_why(m->work_done->why, &why);
-        /* Another signer, or the same a moment later, may do it. */
-        if (why.reason == ERR_KEY_HANDLE_INVALID || why.reason == ERR_TOKEN_UNREACHABLE ||
-            why.reason == ERR_TOKEN_FAILED || why.reason == ERR_NO_MEMORY)
-            relist_or_fail(s, &why);
-        else if (why.reason == ERR_SIGNATURE_WRONG)
+        if (why.reason == ERR_SIGNATURE_WRONG)
             wrong(s, &why);
         else
-            fail(s, &why);
+            again_or_fail(s, &why);
     } else {
         s->signature_len = m->work_done->signature.len;
         if (s->signature_len && s->signature_len <= sizeof s->signature)
@@ -239,33 +244,17 @@ static void good(struct signing *s)
 static void checked(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
 {
     struct signing *s = owner;
-
-    s->job = NULL;
-    if (!m)
-        fail(s, e);
-    else if (m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->good)
-        good(s);
-    else
-        not_its_own(s);
-    advance(s);
-}
-
-/* HMAC has no public half to check with: a second signer must say the same. */
-static void compared(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
-{
-    struct signing *s = owner;
-    const Signet__Role__WorkDone *d = m && m->of_case == SIGNET__ROLE__MESSAGE__OF_WORK_DONE ? m->work_done : NULL;
     struct err why;
 
     s->job = NULL;
-    if (!d || d->why) {
-        if (d)
-            channel_why(d->why, &why);
-        else if (m)
-            err_set(&why, ERR_INTERNAL, "a second signer answered with something else than a signature");
+    if (!m || m->of_case != SIGNET__ROLE__MESSAGE__OF_CHECKED) {
+        if (m)
+            err_set(&why, ERR_INTERNAL, "a signature was to be checked, and was answered with something else than a verdict");
         fail(s, m ? &why : e);
-    } else if (d->signature.len == s->signature_len &&
-               CRYPTO_memcmp(d->signature.data, s->signature, s->signature_len) == 0) {
+    } else if (m->checked->why) {
+        channel_why(m->checked->why, &why);
+        again_or_fail(s, &why);
+    } else if (m->checked->good) {
         good(s);
     } else {
         not_its_own(s);
@@ -307,13 +296,17 @@ static void check(struct signing *s)
     } else if (!must_check(s, key)) {
         s->state = SG_RELEASE;
     } else if (s->alg->family == ALG_HMAC) {
-        struct work_for f = work_for(s, compared);
-        struct job *j = work_sign(&f, s->key, s->alg, key->spki_len, s->token.data, s->token.len);
-        if (j)
+        /* There is no public half to check with: another signer's module is asked, where there is one. */
+        struct work_for f = work_for(s, checked);
+        struct job *j = work_check_mac(&f, s->key, s->alg, s->token.data, s->token.len, s->signature, s->signature_len);
+        if (j) {
             j->not_peer = s->by;
+            work_find_anew(j, key->doubted_by);
+        }
         submit(s, &s->on->signers, j, SG_CHECKING);
     } else {
         struct work_for f = work_for(s, checked);
+        f.toll = NULL;               /* no module of a token has a part in it */
         submit(s, &s->rq->broker->verifiers, work_check(&f, s->alg, key->spki, key->spki_len, s->token.data,
                s->token.len, s->signature, s->signature_len), SG_CHECKING);
     }

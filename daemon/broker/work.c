@@ -76,7 +76,7 @@ static struct work *work_new(const struct work_for *f, const void *input, size_t
     if (!w)
         return NULL;
     w->job = (struct job){ .account = f->account, .deadline_ms = f->deadline_ms, .timeout_ms = f->timeout_ms,
-                           .done = f->done, .owner = f->owner, .len = len, .send = send, .free = work_free };
+                           .done = f->done, .owner = f->owner, .toll = f->toll, .len = len, .send = send, .free = work_free };
     buf_init_secret(&w->input, MAX_BYTES);
     buf_init(&w->second, ALG_MAX_SIGNATURE);
     if (len && !buf_append(&w->input, input, len)) {
@@ -139,6 +139,36 @@ struct job *work_sign(const struct work_for *f, uint64_t key, const struct alg *
         w->alg = alg;
     }
     return if_whole(w, true);
+}
+
+static bool send_check_mac(struct job *j, const struct peer *p, struct channel *to, struct err *e)
+{
+    struct work *w = (struct work *)j;
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__CheckMac check = SIGNET__ROLE__CHECK_MAC__INIT;
+
+    check.id = j->id;
+    check.key = w->key;
+    check.alg = work_alg_row(w->alg);
+    check.input = bytes(&w->input);
+    check.mac = bytes(&w->second);
+    check.anew = w->anew_for >> (p->number - 1) & 1;
+    m.of_case = OF(CHECK_MAC);
+    m.check_mac = &check;
+    return channel_send(to, &m, -1, e);
+}
+
+struct job *work_check_mac(const struct work_for *f, uint64_t key, const struct alg *alg, const void *input, size_t len,
+                           const void *mac, size_t mac_len)
+{
+    struct work *w = work_new(f, input, len, send_check_mac);
+
+    if (w) {
+        w->job.kind = kind_of(alg, 0);
+        w->key = key;
+        w->alg = alg;
+    }
+    return if_whole(w, w && buf_append(&w->second, mac, mac_len));
 }
 
 void work_find_anew(struct job *j, uint64_t signers)

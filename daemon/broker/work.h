@@ -16,6 +16,7 @@ struct work_for {
     uint32_t timeout_ms;         /* after which the peer counts as hung */
     job_done *done;
     void *owner;
+    struct toll *toll;           /* of the request that it is for; NULL: of none */
 };
 
 /*
@@ -24,7 +25,10 @@ struct work_for {
  */
 struct job *work_sign(const struct work_for *f, uint64_t key, const struct alg *alg, size_t spki_len, const void *input,
                       size_t len);
-/* Those signers (a bit each, by number from 1) find the key anew before they sign. */
+/* Whether that is the input's MAC by the token's key: Checked. */
+struct job *work_check_mac(const struct work_for *f, uint64_t key, const struct alg *alg, const void *input, size_t len,
+                           const void *mac, size_t mac_len);
+/* Those signers (a bit each, by number from 1) find the key anew before they sign or check. */
 void work_find_anew(struct job *j, uint64_t signers);
 /* Whether that signature is good, outside the signer: Checked. */
 struct job *work_check(const struct work_for *f, const struct alg *alg, const uint8_t *spki, size_t spki_len,

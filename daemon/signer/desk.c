@@ -140,6 +140,48 @@ static void do_work(struct desk *d, Message *in, struct reply r)
     look_after(d);
 }
 
+static bool check_mac(struct desk *d, const Signet__Role__CheckMac *c, bool *out_good, bool *found_anew, struct err *e)
+{
+    const struct alg *alg = alg_of(c->alg, e);
+
+    if (!alg || !has_token(d, e))
+        return false;
+    if (alg->family != ALG_HMAC)
+        return err_set(e, ERR_BAD_REQUEST, "%s has no MAC", alg->name);
+    *found_anew = c->anew;
+    if (c->anew && !relist(d, e))
+        return false;
+    bool ok = token_check_mac(d->token, c->key, alg, c->input.data, c->input.len, c->mac.data, c->mac.len, out_good, e);
+    if (!ok && e->reason == ERR_KEY_HANDLE_INVALID) {
+        *found_anew = true;
+        ok = relist(d, e) &&
+             token_check_mac(d->token, c->key, alg, c->input.data, c->input.len, c->mac.data, c->mac.len, out_good, e);
+    }
+    return ok;
+}
+
+static void do_check_mac(struct desk *d, Message *in, struct reply r)
+{
+    Message m = SIGNET__ROLE__MESSAGE__INIT;
+    Signet__Role__Checked checked = SIGNET__ROLE__CHECKED__INIT;
+    Signet__Role__Why why;
+    bool good = false, found_anew = false;
+    struct err e;
+
+    checked.id = in->check_mac->id;
+    bool ok = check_mac(d, in->check_mac, &good, &found_anew, &e);
+    if (ok)
+        checked.good = good;
+    else
+        checked.why = why_of(&why, &e);
+    m.of_case = OF(CHECKED);
+    m.checked = &checked;
+    if (ok && found_anew)
+        desk_state(d, r.answer, r.ctx);
+    r.answer(r.ctx, &m);
+    look_after(d);
+}
+
 void desk_rest(struct desk *d)
 {
     if (d->token && !d->logged_out && d->last_alg)
@@ -378,7 +420,7 @@ static const struct {
 } acts[] = {
     { OF(WORK), do_work }, { OF(LIST), do_list }, { OF(GENERATE), do_generate }, { OF(IMPORT), do_import },
     { OF(DESTROY), do_destroy }, { OF(ARM), do_arm }, { OF(WRITE_FACT), do_write_fact },
-    { OF(FORGET_FACT), do_forget_fact }, { OF(TRY_POWERS), do_try_powers },
+    { OF(FORGET_FACT), do_forget_fact }, { OF(TRY_POWERS), do_try_powers }, { OF(CHECK_MAC), do_check_mac },
 };
 
 bool desk_hear(struct desk *d, Message *m, desk_answer *answer, void *ctx)

@@ -7,7 +7,7 @@
 #define ID_LEN 16u                            /* bytes of CKA_ID: random, pairs the halves */
 #define MAX_TEMPLATE 20u
 
-/* A template that says what a key of ours is: private, sensitive, never to leave, only to sign. */
+/* A template that says what a key of ours is: private, sensitive, never to leave, only to sign (a secret: and to verify). */
 struct template { CK_ATTRIBUTE a[MAX_TEMPLATE]; CK_ULONG n; };
 
 static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
@@ -169,6 +169,7 @@ static CK_RV generate_secret(struct token *t, const struct alg *alg, const struc
     CK_OBJECT_HANDLE made;
     struct template with = *private;
 
+    put_bool(&with, CKA_VERIFY, true);
     put(&with, CKA_VALUE_LEN, &len, sizeof len);
     return t->f->C_GenerateKey(t->anchor, &mechanism, with.a, with.n, &made);
 }
@@ -237,6 +238,7 @@ bool token_import_hmac(struct token *t, const struct alg *alg, const char *label
     put(&template, CKA_KEY_TYPE, &type, sizeof type);
     put_name(&template, label, id);
     put_custody(&template);
+    put_bool(&template, CKA_VERIFY, true);
     put(&template, CKA_VALUE, value.data, value.len);
     CK_RV rv = whole ? t->f->C_CreateObject(t->anchor, template.a, template.n, &made) : CKR_HOST_MEMORY;
     buf_clear(&value);

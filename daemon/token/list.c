@@ -161,6 +161,7 @@ static void carry_over(const struct token *t, struct held *held, size_t n)
             if (held[i].k.id == t->held[j].k.id) {
                 held[i].tried = t->held[j].tried;
                 held[i].worked = t->held[j].worked;
+                held[i].cannot_verify = t->held[j].cannot_verify;
             }
 }
 

@@ -2,11 +2,12 @@
  * The signing session is in one of three states: idle, armed (C_SignInit done
  * for armed_key with armed_alg), or in the middle of a call of this file. A
  * second C_SignInit is refused (CKR_OPERATION_ACTIVE), so an armed session
- * that is wanted for another key, or one on which a call failed, is closed and
- * opened again.
+ * that is wanted for another key or to verify, or one on which a call failed,
+ * is closed and opened again.
  */
 #include "daemon/token/token_private.h"
 
+#include <openssl/crypto.h>
 #include <string.h>
 
 #define MAX_PREFIX 32u                        /* bytes of DigestInfo before the digest */
@@ -157,6 +158,69 @@ bool token_sign(struct token *t, uint64_t id, const struct alg *alg, const void 
     t->n_signed++;
     h->worked = true;
     return true;
+}
+
+/* --- an HMAC key verifies too -------------------------------------------------------------- */
+
+static bool verify(struct token *t, const struct held *h, const struct mechanism *m, const void *input, size_t len,
+                   const void *mac, size_t mac_len, bool *out_good, struct err *e)
+{
+    CK_MECHANISM mechanism = { m->type, NULL, 0 };
+    const char *call = "C_VerifyInit";
+
+    if ((t->armed_alg || t->signing == CK_INVALID_HANDLE) && !login_reopen_signing(t, e))
+        return false;
+    CK_RV rv = t->f->C_VerifyInit(t->signing, &mechanism, h->private_half);
+    if (maybe_full(t, rv)) {
+        if (!login_renew(t, e))
+            return false;
+        rv = t->f->C_VerifyInit(t->signing, &mechanism, h->private_half);
+    }
+    if (rv == CKR_OK) {
+        call = "C_Verify";
+        rv = t->f->C_Verify(t->signing, (CK_BYTE *)input, len, (CK_BYTE *)mac, mac_len);
+    }
+    *out_good = rv == CKR_OK;
+    if (rv == CKR_OK || rv == CKR_SIGNATURE_INVALID || rv == CKR_SIGNATURE_LEN_RANGE)
+        return true;
+    token_refused(t, e, rv, call);
+    return failed(t);
+}
+
+static bool compare(struct token *t, uint64_t id, const struct alg *alg, const void *input, size_t len, const void *mac,
+                    size_t mac_len, bool *out_good, struct err *e)
+{
+    uint8_t again[ALG_MAX_SIGNATURE];
+    size_t again_len;
+
+    if (!token_sign(t, id, alg, input, len, again, &again_len, e))
+        return false;
+    *out_good = again_len == mac_len && CRYPTO_memcmp(again, mac, mac_len) == 0;
+    OPENSSL_cleanse(again, sizeof again);
+    return true;
+}
+
+bool token_check_mac(struct token *t, uint64_t id, const struct alg *alg, const void *input, size_t len,
+                     const void *mac, size_t mac_len, bool *out_good, struct err *e)
+{
+    struct held *h = NULL;
+    const struct mechanism *m = NULL;
+    struct err why;
+
+    if (!usable(t, id, alg, &h, &m, e))
+        return false;
+    if (h->cannot_verify)
+        return compare(t, id, alg, input, len, mac, mac_len, out_good, e);
+    t->remedy = REMEDY_SAY;
+    if (verify(t, h, m, input, len, mac, mac_len, out_good, &why) ||
+        (t->remedy == REMEDY_SESSION && verify(t, h, m, input, len, mac, mac_len, out_good, &why)))
+        return true;
+    if (why.reason != ERR_KEY_UNUSABLE && why.reason != ERR_MECHANISM_MISSING) {
+        *e = why;
+        return t->remedy == REMEDY_SESSION ? strike(t, h, e) : false;
+    }
+    h->cannot_verify = true;
+    return compare(t, id, alg, input, len, mac, mac_len, out_good, e);
 }
 
 void token_disarm(struct token *t)

@@ -94,6 +94,12 @@ char *token_uri_pin_file(const char *uri);
  */
 bool token_sign(struct token *t, uint64_t id, const struct alg *alg, const void *input, size_t len,
                 uint8_t *out, size_t *out_len, struct err *e);
+/*
+ * Whether that is the input's MAC by HMAC key `id`: the token verifies it. Where
+ * it cannot, or the key may not (CKA_VERIFY), it makes the MAC again and compares.
+ */
+bool token_check_mac(struct token *t, uint64_t id, const struct alg *alg, const void *input, size_t len,
+                     const void *mac, size_t mac_len, bool *out_good, struct err *e);
 bool token_wants_digest(const struct token *t, const struct alg *alg);
 /* C_SignInit ahead for the next token_sign of this key and alg; may do nothing. */
 void token_arm(struct token *t, uint64_t id, const struct alg *alg);

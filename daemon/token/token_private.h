@@ -33,6 +33,7 @@ struct held {
     size_t modulus_len;                       /* RSA: bytes */
     uint32_t tried;                           /* a bit for each alg that was to be proved with it */
     bool worked;                              /* it has signed in this process */
+    bool cannot_verify;                       /* the token said so */
 };
 
 struct token {

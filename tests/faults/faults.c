@@ -62,8 +62,8 @@ static enum fault_kind due_in_sequence(enum fault_function f)
     return (enum fault_kind)s->kind;
 }
 
-/* What is wrong with this call, FAULT_NONE mostly. */
-static enum fault_kind due(enum fault_function f)
+/* What is wrong with this call, of an input of so many bytes; FAULT_NONE mostly. */
+static enum fault_kind due_for(enum fault_function f, uint64_t len)
 {
     struct fault *c = &control->of[f];
     enum fault_kind in_sequence = due_in_sequence(f);
@@ -72,7 +72,7 @@ static enum fault_kind due(enum fault_function f)
 
     if (in_sequence != FAULT_NONE)
         return in_sequence;
-    if (kind == FAULT_NONE || kind == FAULT_USED_UP || (every > 1 && n % every != 0) ||
+    if (kind == FAULT_NONE || kind == FAULT_USED_UP || len < c->shortest || (every > 1 && n % every != 0) ||
         (kind == FAULT_AT_RANDOM && dice() % c->value != 0))
         return FAULT_NONE;
     for (uint64_t left = c->left; left > 0;)
@@ -81,6 +81,11 @@ static enum fault_kind due(enum fault_function f)
             return (enum fault_kind)kind;
         }
     return FAULT_NONE;
+}
+
+static enum fault_kind due(enum fault_function f)
+{
+    return due_for(f, UINT64_MAX);
 }
 
 /* --- sessions ----------------------------------------------------------------------------- */
@@ -212,6 +217,7 @@ WRAP(C_Logout, (CK_SESSION_HANDLE s), (s))
 WRAP(C_FindObjects, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE_PTR o, CK_ULONG m, CK_ULONG_PTR n), (s, o, m, n))
 WRAP(C_FindObjectsFinal, (CK_SESSION_HANDLE s), (s))
 WRAP(C_GetAttributeValue, (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, o, t, n))
+WRAP(C_VerifyInit, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k), (s, m, k))
 WRAP(C_GenerateKeyPair, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR a, CK_ULONG na, CK_ATTRIBUTE_PTR b,
                          CK_ULONG nb, CK_OBJECT_HANDLE_PTR pub, CK_OBJECT_HANDLE_PTR priv), (s, m, a, na, b, nb, pub, priv))
 WRAP(C_GenerateKey, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_ATTRIBUTE_PTR t, CK_ULONG n, CK_OBJECT_HANDLE_PTR o),
@@ -381,7 +387,7 @@ static bool make_stale(uint8_t *out, CK_ULONG len)
 
 static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR out, CK_ULONG_PTR out_len)
 {
-    enum fault_kind kind = due(FAULT_OF_C_Sign);
+    enum fault_kind kind = due_for(FAULT_OF_C_Sign, len);
     CK_RV rv;
 
     if (before(FAULT_OF_C_Sign, kind, &rv))
@@ -401,6 +407,19 @@ static CK_RV C_Sign_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_
         to_der(out, out_len);
     if (kind == FAULT_CUT)
         --*out_len;
+    return rv;
+}
+
+static CK_RV C_Verify_(CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG len, CK_BYTE_PTR signature, CK_ULONG signature_len)
+{
+    enum fault_kind kind = due_for(FAULT_OF_C_Verify, len);
+    CK_RV rv;
+
+    if (before(FAULT_OF_C_Verify, kind, &rv))
+        return rv;
+    rv = after(kind, real->C_Verify(s, in, len, signature, signature_len));
+    if (kind == FAULT_FLIP && (rv == CKR_OK || rv == CKR_SIGNATURE_INVALID))
+        return rv == CKR_OK ? CKR_SIGNATURE_INVALID : CKR_OK;
     return rv;
 }
 

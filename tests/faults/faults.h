@@ -21,7 +21,7 @@ enum fault_kind {
     FAULT_NONE,
     FAULT_DELAY,         /* value: milliseconds; then as usual */
     FAULT_RETURN,        /* value: the CK_RV, in place of the call */
-    FAULT_FLIP,          /* C_Sign: the signature's last bit is another */
+    FAULT_FLIP,          /* C_Sign: the signature's last bit is another; C_Verify: the verdict is */
     FAULT_CUT,           /* C_Sign: the signature lacks its last byte */
     FAULT_STALE,         /* C_Sign: the signature of the call before; where there is none like it, FLIP */
     FAULT_DER,           /* C_Sign: an ECDSA signature as ASN.1 has it */
@@ -45,7 +45,7 @@ enum fault_kind {
     X(C_Initialize) X(C_Finalize) X(C_GetInfo) X(C_GetSlotList) X(C_GetSlotInfo) X(C_GetTokenInfo) \
     X(C_GetMechanismList) X(C_GetMechanismInfo) X(C_OpenSession) X(C_CloseSession) X(C_GetSessionInfo) X(C_Login) \
     X(C_Logout) X(C_FindObjectsInit) X(C_FindObjects) X(C_FindObjectsFinal) X(C_GetAttributeValue) X(C_SignInit) \
-    X(C_Sign)
+    X(C_Sign) X(C_VerifyInit) X(C_Verify)
 #define FAULT_CHANGING(X) \
     X(C_GenerateKeyPair) X(C_GenerateKey) X(C_CreateObject) X(C_DestroyObject) X(C_SetAttributeValue)
 #define FAULT_FUNCTIONS(X) FAULT_READING(X) FAULT_CHANGING(X)
@@ -68,6 +68,7 @@ struct fault {
     _Atomic uint32_t every;      /* each Nth call; 0 and 1: each */
     _Atomic uint64_t value;
     _Atomic uint64_t left;       /* how often it is still done */
+    _Atomic uint64_t shortest;   /* C_Sign, C_Verify: only to inputs of so many bytes or more */
     _Atomic uint64_t n_calls;    /* of the function, in all processes */
     _Atomic uint64_t n_done;     /* the fault */
 };

@@ -174,6 +174,18 @@ bool token_sign(struct token *t, uint64_t id, const struct alg *alg, const void 
     return ok || err_set(e, ERR_TOKEN_FAILED, "it does not sign");
 }
 
+bool token_check_mac(struct token *t, uint64_t id, const struct alg *alg, const void *input, size_t len,
+                     const void *said, size_t said_len, bool *out_good, struct err *e)
+{
+    uint8_t again[ALG_MAX_SIGNATURE];
+    size_t again_len;
+
+    if (!token_sign(t, id, alg, input, len, again, &again_len, e))
+        return false;
+    *out_good = again_len == said_len && memcmp(again, said, said_len) == 0;
+    return true;
+}
+
 /* --- changes ------------------------------------------------------------------------------------ */
 
 static struct one *add(struct token *t, const struct alg *alg, const char *label, struct err *e)

@@ -32,7 +32,7 @@ class Sequence(ctypes.Structure):
 
 class Fault(ctypes.Structure):
     _fields_ = [("kind", ctypes.c_uint32), ("every", ctypes.c_uint32), ("value", ctypes.c_uint64), ("left", ctypes.c_uint64),
-                ("n_calls", ctypes.c_uint64), ("n_done", ctypes.c_uint64)]
+                ("shortest", ctypes.c_uint64), ("n_calls", ctypes.c_uint64), ("n_done", ctypes.c_uint64)]
 
 
 class Layout(ctypes.Structure):
@@ -58,10 +58,10 @@ class Control:
         f = self.layout.of[FUNCTIONS.index(function)]
         return {"kind": f.kind, "every": f.every, "value": f.value, "left": f.left, "calls": f.n_calls, "done": f.n_done}
 
-    def set(self, function, kind, left=FOREVER, value=0, every=1):
+    def set(self, function, kind, left=FOREVER, value=0, every=1, shortest=0):
         f = self.layout.of[FUNCTIONS.index(function)]
         f.kind = KINDS.index("none")             # whoever calls meanwhile meets no half of it
-        f.every, f.value, f.left = every, value, left
+        f.every, f.value, f.left, f.shortest = every, value, left, shortest
         f.kind = KINDS.index(kind)
 
     def take_away(self):

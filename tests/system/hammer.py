@@ -2,13 +2,14 @@
 import json
 import subprocess
 
-from rig import BUILD, PATIENCE, until
+from rig import BUILD, PATIENCE, as_user, until
 
 
 class Hammer:
-    def __init__(self, daemon, in_flight, timeout_ms=0, tokens=None):
+    def __init__(self, daemon, in_flight, timeout_ms=0, tokens=None, uid=None):
         """`tokens`: a file that gets them all."""
-        self.process = subprocess.Popen([BUILD / "tests/system/hammer", daemon.socket, "web", str(in_flight), str(timeout_ms),
+        self.process = subprocess.Popen([*(as_user(uid) if uid is not None else []),
+                                         BUILD / "tests/system/hammer", daemon.socket, "web", str(in_flight), str(timeout_ms),
                                          *([tokens] if tokens else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def counts(self):

@@ -13,7 +13,7 @@ import faults
 import wire
 from fleet import Time
 from hammer import Hammer
-from rig import Daemon, Place, main, profile, ring, until
+from rig import STRANGER, Daemon, Place, main, profile, ring, until
 
 # What calls each function here; those that are not named are called as it goes on, by signing and listing.
 LOGGING_IN = ["C_Login"]
@@ -117,11 +117,48 @@ class Faults(unittest.TestCase):
     def test_one_that_hangs_it_too(self):
         self.takes_two_signers("hang")
 
+    def batch_takes_two_signers(self, kind, n_bad, n_good):
+        """Others lose nothing by a batch with inputs that the module does not survive, of a length that nobody else's have."""
+        self.start(signers=3, rings=ring("long", "HS256", "create: yes"),
+                   profiles=profile("long", "long", "long.example", "claims: {allowed: any}"))
+        hammer = Hammer(self.daemon, 64, uid=STRANGER)
+        hammer.more_tokens(200)
+        self.control.set("C_Sign", kind, shortest=2000)
+        bad = self.item("long", "s", json.dumps({"x": 2000 * "x"}))
+        items = [self.item("web", str(i)) for i in range(n_good)] + [bad] * n_bad
+        with wire.Connection(self.daemon.socket) as c:
+            ends = self.batch(c, items)
+        hammer.more_tokens(200)
+        got = hammer.finish()
+        self.assertEqual(got["tokens"], got["asked"], got)
+        self.assertEqual(self.control["C_Sign"]["done"], 2)
+        self.assertEqual(ends[n_good:], ["INTERNAL"] * n_bad)
+        self.assertTrue(all("." in end or end == "INTERNAL" for end in ends), ends)
+        self.heals()
+        self.assertEqual(len(self.signers - set(self.daemon.roles()["signer"])), 2)
+        return [end for end in ends if "." in end]
+
+    def test_a_batch_that_hangs_the_module_takes_two_signers_whatever_its_size(self):
+        self.batch_takes_two_signers("hang", 20, 0)
+
+    def test_one_that_crashes_it_too(self):
+        self.batch_takes_two_signers("segv", 20, 0)
+
+    def test_one_item_that_crashes_it_leaves_what_is_signed_of_its_batch(self):
+        self.assertTrue(self.batch_takes_two_signers("segv", 1, 100))
+
     def test_a_token_that_hangs_for_good_fails_fast_and_comes_back(self):
+        """Fast: none that asks while nobody signs waits for its deadline. The reason is that of the hang, whatever came of it."""
         self.start()
         self.control.set("C_Sign", "hang")
-        out, err = self.daemon.cli("sign", "--profile", "web", "--subject", "s", want=None)
-        self.assertFalse(out)
+        self.assertIn("INTERNAL", self.signs()[1])
+        until("both are given up", lambda: "no signer works" in self.signs()[1])
+        given_up = re.search(r"since (\S+): ", self.signs()[1])[1]
+        until("both are replaced", lambda: len(set(self.daemon.roles().get("signer", [])) - self.signers) == 2)
+        for command in (["sign", "--profile", "web"], ["status"]) * 3:
+            out, err = self.daemon.cli(*command, want=3)
+            self.assertRegex(err + out.decode(), rf"TOKEN_UNREACHABLE.* no signer works since {given_up}: "
+                                                 r"signer \d is given up: no answer for \d+ ms, more than 500")
         self.control.set("C_Sign", "none")
         self.heals()
 
@@ -158,9 +195,9 @@ class Faults(unittest.TestCase):
             with self.subTest(signers=signers):
                 self.start(signers=signers, rings=ring("mac", "HS256", "create: yes"), profiles=profile("mac", "mac", "bank"))
                 token = self.daemon.token("mac")
-                self.control.set("C_Sign", "flip", left=1)
+                self.control.set("C_Verify", "flip", left=1)
                 self.daemon.cli("verify", stdin=token.encode())
-                self.assertEqual(self.control["C_Sign"]["left"], 0)
+                self.assertEqual(self.control["C_Verify"]["left"], 0)
                 head, payload, mac = token.split(".")
                 bad = f"{head}.{payload}.{'A' if mac[0] != 'A' else 'B'}{mac[1:]}"
                 self.assertIn("BAD_SIGNATURE", self.daemon.cli("verify", stdin=bad.encode(), want=1)[1])
@@ -231,22 +268,22 @@ class Faults(unittest.TestCase):
                 self.assertEqual(self.control["C_Sign"]["done"], 1)
                 self.daemon.stop()
 
-    def batch(self, connection, subjects):
+    def item(self, profile, subject, claims="{}"):
+        return wire.field(1, profile) + wire.field(2, subject) + wire.field(7, claims)
+
+    def batch(self, connection, items):
         """What became of each: its token, or the reason why there is none."""
-        items = b"".join(wire.field(1, wire.field(1, "web") + wire.field(2, s)) for s in subjects)
-        connection.send(wire.request(wire.SIGN_BATCH, items, deadline_ms=60000))
+        connection.send(wire.request(wire.SIGN_BATCH, b"".join(wire.field(1, i) for i in items), deadline_ms=60000))
         reply = connection.reply()
         if wire.ERROR in reply:
-            return [dict(wire.fields(reply[wire.ERROR]))[2].decode()] * len(subjects)
+            return [dict(wire.fields(reply[wire.ERROR]))[2].decode()] * len(items)
         ends = [dict(wire.fields(item)) for _, item in wire.fields(reply[wire.SIGN_BATCH])]
         return [dict(wire.fields(end[1] if 1 in end else end[2]))[2 if 1 in end else 1].decode() for end in ends]
 
-    def test_of_many_signatures_that_are_wrong_at_random_none_is_released(self):
+    def wrong_at_random(self, profile, alg, audience, keys, one_in):
         """4,000 tries; SIGNET_FULL=1: 100,000. Several callers; what they get is judged by a library that nobody here wrote."""
-        self.start("verify_every: 1")
         n, callers, each = 100000 if FULL else 4000, 4, 100
-        keys = {k["kid"]: jwt.PyJWK(k).key for k in self.daemon.jwks()["keys"]}
-        self.control.set("C_Sign", "at_random", value=20)
+        self.control.set("C_Sign", "at_random", value=one_in)
         calls = self.control["C_Sign"]["calls"]
         reasons = collections.Counter()
 
@@ -255,12 +292,12 @@ class Faults(unittest.TestCase):
             with wire.Connection(self.daemon.socket, timeout=120) as c:
                 while asked < n // callers:
                     subjects = [f"{caller}.{asked + i}" for i in range(each)]
-                    for subject, end in zip(subjects, self.batch(c, subjects)):
+                    for subject, end in zip(subjects, self.batch(c, [self.item(profile, s) for s in subjects])):
                         if "." not in end:
                             reasons[end] += 1
                             continue
-                        claims = jwt.decode(end, keys[jwt.get_unverified_header(end)["kid"]], algorithms=["ES256"],
-                                            audience="shop")
+                        claims = jwt.decode(end, keys[jwt.get_unverified_header(end)["kid"]], algorithms=[alg],
+                                            audience=audience)
                         self.assertEqual(claims["sub"], subject)
                         got += 1
                     asked += each
@@ -276,6 +313,18 @@ class Faults(unittest.TestCase):
         self.assertLessEqual(set(reasons), {"SIGNATURE_WRONG", "TOKEN_UNREACHABLE", "STARTING", "DEADLINE_EXCEEDED"})
         self.control.set("C_Sign", "none")
         self.heals()
+
+    def test_of_many_signatures_that_are_wrong_at_random_none_is_released(self):
+        self.start("verify_every: 1")
+        self.wrong_at_random("web", "ES256", "shop", {k["kid"]: jwt.PyJWK(k).key for k in self.daemon.jwks()["keys"]}, 20)
+
+    def test_of_many_macs_that_are_wrong_at_random_none_is_released(self):
+        """So many that two signers are often wrong alike."""
+        self.start(rings=ring("mac", "HS256", "verify_every: 1", "rotate_every: never"), profiles=profile("mac", "mac", "bank"))
+        secret = os.urandom(32)
+        self.daemon.cli("key", "import", "mac", stdin=secret)
+        kid = jwt.get_unverified_header(self.daemon.token("mac"))["kid"]
+        self.wrong_at_random("mac", "HS256", "bank", {kid: secret}, 5)
 
     def test_a_ck_rv_that_stays_is_said_in_words(self):
         for name, rv in CKR.items():

@@ -14,12 +14,12 @@
 
 enum { QUICK = 1, SLOW };        /* kinds of jobs: of small letters, and of capitals */
 
-/* A pool of two peers whose other ends the test holds; what became of each job stands in `said`. */
+/* A pool of two peers, sometimes three, whose other ends the test holds; what became of each job stands in `said`. */
 static struct {
     struct event_base *base;
     struct pool pool;
     struct account one, two;
-    struct channel *peer[2];
+    struct channel *peer[3];
     unsigned n_hung;
     char said[256];
 } t;
@@ -54,15 +54,29 @@ static void job_free(struct job *j)
     free(j);
 }
 
-static bool submit_long(struct account *a, char name, int64_t deadline_ms, size_t len, struct err *e)
+static bool submit_for(struct account *a, struct toll *toll, char name, int64_t deadline_ms, size_t len, struct err *e)
 {
     struct test_job *j = calloc(1, sizeof *j);
 
     j->name = name;
-    j->job = (struct job){ .account = a, .deadline_ms = deadline_ms, .timeout_ms = 100, .done = job_done_, .owner = &t,
+    j->job = (struct job){ .account = a, .toll = toll, .deadline_ms = deadline_ms, .timeout_ms = 100, .done = job_done_, .owner = &t,
                            .kind = name >= 'A' && name <= 'Z' ? SLOW : QUICK, .len = len,
                            .send = job_send, .free = job_free };
     return pool_submit(&t.pool, &j->job, e);
+}
+
+static bool submit_long(struct account *a, char name, int64_t deadline_ms, size_t len, struct err *e)
+{
+    return submit_for(a, NULL, name, deadline_ms, len, e);
+}
+
+/* Jobs of one request. */
+static void submit_all(struct account *a, struct toll *toll, const char *names)
+{
+    struct err e;
+
+    for (; *names; names++)
+        CU_ASSERT_TRUE(submit_for(a, toll, *names, FAR, 0, &e));
 }
 
 static bool submit(struct account *a, char name, int64_t deadline_ms, struct err *e)
@@ -101,6 +115,7 @@ static void finish(void)
     pool_clear(&t.pool);
     channel_free(t.peer[0]);
     channel_free(t.peer[1]);
+    channel_free(t.peer[2]);
     event_base_free(t.base);
 }
 
@@ -176,6 +191,149 @@ static void what_a_dead_peer_had_goes_alone_and_a_second_death_is_the_end(void)
     serve(1, got, true);
     unit_same_str("c goes on", got, "c");
     unit_same_str("and is answered", t.said, "aINTERNAL c ");
+    finish();
+}
+
+static void a_request_of_many_jobs_is_at_an_end_with_the_second_peer_that_it_took(void)
+{
+    struct toll toll = { 0 };
+    struct err e;
+    char got[16];
+
+    begin();
+    attach(3);
+    submit_all(&t.one, &toll, "abcdefghijklm");
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("the first has some", got, "aceg");
+    submit(&t.two, 'x', FAR, &e);
+    submit(&t.two, 'y', FAR, &e);
+    pool_flush(&t.pool, 0);
+    serve(3, got, false);
+    unit_same_str("the third is others'", got, "xy");
+    pool_detach(&t.pool, 1, "was killed");
+    attach(1);
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("none while the second has some", got, "");
+    unit_same_str("nothing said yet", t.said, "");
+    pool_detach(&t.pool, 2, "was killed");
+    attach(2);
+    CU_ASSERT_FALSE(submit_for(&t.one, &toll, 'n', FAR, 0, &e));
+    unit_same_int("nor one that comes back", e.reason, ERR_INTERNAL);
+    pool_flush(&t.pool, 0);
+    CU_ASSERT_EQUAL(toll.n_lost, 2);
+    unit_same_int("none waits", (long long)t.one.n_jobs, 0);
+    for (const char *c = "abcdefghijklm"; *c; c++) {
+        char each[16];
+        snprintf(each, sizeof each, "%cINTERNAL ", *c);
+        CU_ASSERT_PTR_NOT_NULL(strstr(t.said, each));
+    }
+    CU_ASSERT_PTR_NULL(strchr(t.said, 'x'));
+    finish();
+}
+
+/* One request has jobs beside those of a poisonous one, in as many peers as that: it loses one of them to it. */
+static void a_request_of_many_jobs_loses_no_two_peers_to_one_other(void)
+{
+    struct toll good = { 0 }, bad = { 0 };
+    char got[16];
+
+    begin();
+    submit_all(&t.one, &good, "ab");
+    pool_flush(&t.pool, 0);
+    submit_all(&t.two, &bad, "xyz");
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("beside each other in one", got, "axyz");
+    pool_detach(&t.pool, 1, "was killed");
+    attach(1);
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("alone, one after another", got, "x");
+    pool_detach(&t.pool, 1, "was killed");
+    attach(1);
+    pool_flush(&t.pool, 0);
+    unit_same_str("it was x", t.said, "xINTERNAL yINTERNAL zINTERNAL ");
+    serve(2, got, true);
+    pool_flush(&t.pool, 0);
+    serve(1, got, true);
+    unit_same_str("the others are only late", t.said, "xINTERNAL yINTERNAL zINTERNAL b a ");
+    finish();
+}
+
+static void a_request_is_beside_others_in_one_peer_alone_whoever_comes_first(void)
+{
+    struct toll toll = { 0 };
+    char got[16];
+
+    begin();
+    submit_all(&t.two, NULL, "xy");
+    pool_flush(&t.pool, 0);
+    submit_all(&t.one, &toll, "ab");
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("it comes", got, "xab");
+    finish();
+    begin();
+    toll = (struct toll){ 0 };
+    submit_all(&t.one, &toll, "ab");
+    pool_flush(&t.pool, 0);
+    submit_all(&t.two, NULL, "xy");
+    pool_flush(&t.pool, 0);
+    serve(1, got, false);
+    unit_same_str("they come", got, "axy");
+    finish();
+}
+
+/* A peer died with three jobs of it, which others do. */
+static void a_request_whose_suspects_were_answered_is_cleared(void)
+{
+    struct toll toll = { 0 };
+    char got[16];
+
+    begin();
+    pool_detach(&t.pool, 2, "is not needed here");
+    submit_all(&t.one, &toll, "abcde");
+    pool_flush(&t.pool, 0);
+    pool_detach(&t.pool, 1, "was killed");
+    for (const char *each = "abcd"; *each; each++) {
+        unit_same_int("lost", toll.n_lost, 1);
+        attach(1);
+        pool_flush(&t.pool, clock_mono_ms());
+        serve(1, got, true);
+        CU_ASSERT_EQUAL(got[0], *each);
+        unit_same_str("alone", got + 1, "");
+    }
+    unit_same_int("cleared", toll.n_lost, 0);
+    submit_all(&t.one, &toll, "f");
+    pool_flush(&t.pool, clock_mono_ms());
+    serve(1, got, false);
+    unit_same_str("together again", got, "ef");
+    pool_detach(&t.pool, 1, "was killed");
+    unit_same_str("said", t.said, "a b c d ");
+    finish();
+}
+
+static void what_was_abandoned_leaves_no_trace_of_its_request(void)
+{
+    struct toll *toll = calloc(1, sizeof *toll);
+    struct err e;
+    char got[16];
+
+    begin();
+    submit_all(&t.one, toll, "ab");
+    pool_flush(&t.pool, 0);
+    for (int i = 0; i < 2; i++)
+        job_leave(t.pool.peers[i].given[0]);
+    free(toll);
+    submit(&t.two, 'c', FAR, &e);
+    pool_flush(&t.pool, 0);
+    pool_detach(&t.pool, 1, "was killed");
+    serve(2, got, true);
+    pool_flush(&t.pool, 0);
+    serve(2, got, true);
+    unit_same_str("nobody is told but who asks still", t.said, "c ");
     finish();
 }
 
@@ -624,6 +782,13 @@ static void work_that_is_left_is_over_and_with_a_peer_it_is_charged_until_that_a
 static const struct unit_case cases[] = {
     { "work that is left is over, and with a peer it is charged until that answers",
       work_that_is_left_is_over_and_with_a_peer_it_is_charged_until_that_answers },
+    { "a request of many jobs is at an end with the second peer that it took",
+      a_request_of_many_jobs_is_at_an_end_with_the_second_peer_that_it_took },
+    { "a request of many jobs loses no two peers to one other", a_request_of_many_jobs_loses_no_two_peers_to_one_other },
+    { "a request is beside others in one peer alone, whoever comes first",
+      a_request_is_beside_others_in_one_peer_alone_whoever_comes_first },
+    { "a request whose suspects were answered is cleared", a_request_whose_suspects_were_answered_is_cleared },
+    { "what was abandoned leaves no trace of its request", what_was_abandoned_leaves_no_trace_of_its_request },
     { "work goes to the least busy and is answered once", work_goes_to_the_least_busy_and_is_answered_once },
     { "what a dead peer had goes alone, and a second death is the end",
       what_a_dead_peer_had_goes_alone_and_a_second_death_is_the_end },

@@ -207,9 +207,50 @@ static void the_longest_lane_is_known(void)
     unit_same_int("none again", (long long)queue_longest(&q), 0);
 }
 
+/* The one that is next now, after those before it were passed over, and all as if nothing was. */
+static void a_lane_that_is_passed_over_keeps_its_turn(void)
+{
+    struct queue q = { 0 };
+    struct lane lanes[3] = { 0 };
+    struct item items[] = { { .name = 'a' }, { .name = 'b' }, { .name = 'c' } };
+    char out[8];
+
+    for (int i = 2; i >= 0; i--)
+        queue_push(&q, &lanes[i], &items[i].link);
+    queue_pass(&q);
+    queue_pass(&q);
+    CU_ASSERT_PTR_EQUAL(queue_peek(&q), &items[2].link);
+    queue_pass(&q);
+    CU_ASSERT_PTR_NULL(queue_peek(&q));
+    queue_restore(&q);
+    drain(&q, out);
+    unit_same_str("in order", out, "abc");
+}
+
+static void what_was_passed_over_can_be_removed(void)
+{
+    struct queue q = { 0 };
+    struct lane lanes[3] = { 0 };
+    struct item items[] = { { .name = 'a' }, { .name = 'b' }, { .name = 'c' } };
+    char out[8];
+
+    for (int i = 2; i >= 0; i--)
+        queue_push(&q, &lanes[i], &items[i].link);
+    queue_pass(&q);
+    queue_pass(&q);
+    queue_remove(&q, &lanes[0], &items[0].link);
+    queue_remove(&q, &lanes[2], &items[2].link);
+    CU_ASSERT_PTR_NULL(queue_peek(&q));
+    queue_restore(&q);
+    drain(&q, out);
+    unit_same_str("what is left", out, "b");
+}
+
 static const struct unit_case cases[] = {
     { "the longest lane is known", the_longest_lane_is_known },
     { "what is removed is never served, and the order stays", what_is_removed_is_never_served_and_the_order_stays },
+    { "a lane that is passed over keeps its turn", a_lane_that_is_passed_over_keeps_its_turn },
+    { "what was passed over can be removed", what_was_passed_over_can_be_removed },
     { "a lane of costly work has no more time than another", a_lane_of_costly_work_has_no_more_time_than_another },
     { "who was away is owed nothing, and who went owes still", who_was_away_is_owed_nothing_and_who_went_owes_still },
     { "who comes late to many that have used as much is next", who_comes_late_to_many_that_have_used_as_much_is_next },

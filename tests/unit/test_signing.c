@@ -27,7 +27,7 @@ static const char config[] =
     "    claims: {allowed: any}\n    sign: {users: any}\n    verify: {users: any}\n";
 
 /* How a signer answers the work of a request. */
-enum answer { RIGHT, OTHER_MAC, WHY_NONE, WHY_UNKNOWN, OTHER_MESSAGE, LATER };
+enum answer { RIGHT, WRONG, WHY_NONE, WHY_UNKNOWN, WHY_UNREACHABLE, OTHER_MESSAGE, LATER };
 
 /* A broker without its loop: one caller, whose replies stay in its buffer, and two signers, which are the test. */
 static struct {
@@ -73,10 +73,11 @@ static void list(unsigned i, uint64_t id)
     free(all);
 }
 
-static void work(unsigned i, uint64_t id, enum answer how)
+static void work(unsigned i, uint64_t id, enum answer how, bool check)
 {
     Message m = SIGNET__ROLE__MESSAGE__INIT;
     Signet__Role__WorkDone done = SIGNET__ROLE__WORK_DONE__INIT;
+    Signet__Role__Checked checked = SIGNET__ROLE__CHECKED__INIT;
     Signet__Role__Changed changed = SIGNET__ROLE__CHANGED__INIT;
     Signet__Role__Why why = SIGNET__ROLE__WHY__INIT;
     uint8_t mac[32] = "mac";
@@ -86,16 +87,19 @@ static void work(unsigned i, uint64_t id, enum answer how)
         t.later_signer = i;
         return;
     }
-    mac[31] = how == OTHER_MAC;
-    done.id = changed.id = id;
+    done.id = checked.id = changed.id = id;
     done.signature = (ProtobufCBinaryData){ sizeof mac, mac };
-    why.reason = how == WHY_UNKNOWN ? 9999 : 0;
-    if (how == WHY_NONE || how == WHY_UNKNOWN)
-        done.why = &why;
-    m.work_done = &done;
+    checked.good = how == RIGHT;
+    why.reason = how == WHY_UNKNOWN ? 9999 : how == WHY_UNREACHABLE ? ERR_TOKEN_UNREACHABLE : 0;
+    if (how == WHY_NONE || how == WHY_UNKNOWN || how == WHY_UNREACHABLE)
+        done.why = checked.why = &why;
     if (how == OTHER_MESSAGE)
         m.changed = &changed;
-    say(i, &m, how == OTHER_MESSAGE ? OF(CHANGED) : OF(WORK_DONE));
+    else if (check)
+        m.checked = &checked;
+    else
+        m.work_done = &done;
+    say(i, &m, how == OTHER_MESSAGE ? OF(CHANGED) : check ? OF(CHECKED) : OF(WORK_DONE));
 }
 
 static void signer_turn(unsigned i)
@@ -106,13 +110,14 @@ static void signer_turn(unsigned i)
 
     channel_fill(t.signers[i]);
     while ((m = channel_next(t.signers[i], &fd, &bad))) {
+        bool check = m->of_case == OF(CHECK_MAC);
         t.n_anew += m->of_case == OF(WORK) && m->work->anew;
         if (m->of_case == OF(LIST))
             list(i, m->list->id);
         else if (m->of_case == OF(WORK) && !t.b.tokens[0]->serving)
-            work(i, m->work->id, RIGHT);
-        else if (m->of_case == OF(WORK))
-            work(i, m->work->id, t.n_works < N_SIGNERS ? t.answers[t.n_works++] : RIGHT);
+            work(i, m->work->id, RIGHT, false);
+        else if (m->of_case == OF(WORK) || check)
+            work(i, check ? m->check_mac->id : m->work->id, t.n_works < N_SIGNERS ? t.answers[t.n_works++] : RIGHT, check);
         channel_done(m);
     }
     channel_flush(t.signers[i]);
@@ -265,7 +270,8 @@ static const struct {
     { "a reason that nobody knows", WHY_UNKNOWN, RIGHT, "INTERNAL" },
     { "no signature at all", OTHER_MESSAGE, RIGHT, "INTERNAL" },
     { "the second: a failure without a reason", RIGHT, WHY_NONE, "INTERNAL" },
-    { "the second: no signature at all", RIGHT, OTHER_MESSAGE, "INTERNAL" },
+    { "the second: a failure that passes", RIGHT, WHY_UNREACHABLE, NULL },
+    { "the second: no verdict at all", RIGHT, OTHER_MESSAGE, "INTERNAL" },
 };
 
 static void what_a_signer_says_instead_of_signing_is_an_error(void)
@@ -288,7 +294,7 @@ static void what_a_signer_says_instead_of_signing_is_an_error(void)
 static void a_signer_whose_signature_was_wrong_finds_the_key_anew(void)
 {
     begin();
-    t.answers[0] = OTHER_MAC;
+    t.answers[1] = WRONG;                /* says the one that checks */
     ask(1);
     Signet__V1__Reply *r = reply();
     unit_same_int("made again", r->result_case, SIGNET__V1__REPLY__RESULT_SIGN);
@@ -547,7 +553,7 @@ static void a_signature_of_a_key_that_was_revoked_meanwhile_is_not_released(void
         turn();
     CU_ASSERT_TRUE_FATAL(t.later != 0);
     CU_ASSERT_TRUE_FATAL(keys_revoke(t.b.tokens[0]->keys, "h", keys_at(t.b.tokens[0]->keys, 0)->kid, 1, &e));
-    work(t.later_signer, t.later, RIGHT);
+    work(t.later_signer, t.later, RIGHT, false);
     for (unsigned i = 0; i < 1000 && t.n_works < N_SIGNERS; i++)
         turn();
     unit_same_int("both signers made it", t.n_works, N_SIGNERS);

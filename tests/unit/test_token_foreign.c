@@ -53,7 +53,7 @@ static bool make_fact(struct stranger *w)
     return w->f->C_CreateObject(w->s, fact, ARRAY_LEN(fact), &made) == CKR_OK;
 }
 
-/* A secret key of that label and CKA_ID: of HMAC keys there is no public half to tell them by. */
+/* A secret key of that label and CKA_ID that may not verify: of HMAC keys there is no public half to tell them by. */
 static const char our_mac[] = "signet:mac:HS256:100:3600:60:900";
 
 static bool make_secret(struct stranger *w, const uint8_t *id)
@@ -63,7 +63,7 @@ static bool make_secret(struct stranger *w, const uint8_t *id)
     CK_OBJECT_HANDLE made;
     CK_ATTRIBUTE t[] = { { CKA_CLASS, &secret, sizeof secret }, { CKA_KEY_TYPE, &type, sizeof type }, { CKA_TOKEN, &yes, 1 },
                          { CKA_PRIVATE, &no, 1 }, { CKA_LABEL, (void *)our_mac, strlen(our_mac) }, { CKA_ID, (void *)id, 16 },
-                         { CKA_SIGN, &yes, 1 }, { CKA_VALUE, (void *)"01234567890123456789012345678901", 32 } };
+                         { CKA_SIGN, &yes, 1 }, { CKA_VERIFY, &no, 1 }, { CKA_VALUE, (void *)"01234567890123456789012345678901", 32 } };
 
     return w->f->C_CreateObject(w->s, t, ARRAY_LEN(t), &made) == CKR_OK;
 }
@@ -155,6 +155,51 @@ static void a_false_secret_takes_no_place(void)
     token_listing_clear(&l);
 }
 
+static bool is_mac(struct token *t, uint64_t id, const char *input, const uint8_t *mac, size_t len)
+{
+    struct err e = { 0 };
+    bool good = false;
+
+    CU_ASSERT(token_check_mac(t, id, alg_by_name("HS256", 5), input, strlen(input), mac, len, &good, &e));
+    unit_same_str("trouble", e.text, "");
+    return good;
+}
+
+/* The token verifies the MACs of a key of ours; those of one that may not verify are made again. */
+static void a_mac_is_checked_whether_its_key_may_verify_or_not(void)
+{
+    struct token_listing l = { 0 };
+    struct err e;
+    uint64_t id = 0;
+    uint8_t cka_id[64] = { 0 };
+    unsigned n = 0;
+
+    make_ours("HS256", our_mac, &id, cka_id);
+    CU_ASSERT_FATAL(visited(make_secret, cka_id));
+    CLEANUP(token_freep) struct token *t = opened(SOFTHSM_PIN);
+    CU_ASSERT_FATAL(token_list(t, &l, &e));
+    for (size_t i = 0; i < l.n_keys; i++) {
+        uint8_t mac[ALG_MAX_SIGNATURE];
+        size_t len = 0;
+        uint64_t key = l.keys[i].id;
+        if (strcmp(l.keys[i].kty, "oct") != 0)
+            continue;
+        n++;
+        CU_ASSERT(token_sign(t, key, alg_by_name("HS256", 5), "x", 1, mac, &len, &e));
+        token_arm(t, key, alg_by_name("HS256", 5));
+        for (int twice = 0; twice < 2; twice++) {
+            CU_ASSERT(is_mac(t, key, "x", mac, len));
+            CU_ASSERT_FALSE(is_mac(t, key, "y", mac, len));
+            CU_ASSERT_FALSE(is_mac(t, key, "x", mac, len - 1));
+        }
+        mac[0] ^= 1;
+        CU_ASSERT_FALSE(is_mac(t, key, "x", mac, len));
+        CU_ASSERT(token_sign(t, key, alg_by_name("HS256", 5), "x", 1, mac, &len, &e));
+    }
+    CU_ASSERT(n >= 2);
+    token_listing_clear(&l);
+}
+
 /* The stranger knows a label and CKA_ID of ours (a backup, a guess) and lays its own pair beside. */
 static void a_false_public_half_takes_no_place(void)
 {
@@ -198,6 +243,7 @@ static const struct unit_case cases[] = {
     { "a false public half takes no place", a_false_public_half_takes_no_place },
     { "without a login nothing private shows", without_a_login_nothing_private_shows },
     { "a false secret takes no place", a_false_secret_takes_no_place },
+    { "a MAC is checked whether its key may verify or not", a_mac_is_checked_whether_its_key_may_verify_or_not },
 };
 
 int main(void)

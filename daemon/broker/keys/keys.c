@@ -35,7 +35,7 @@ static void list_in(struct keys *k, int64_t in_ms)
 
 struct work_for keys_work(struct keys *k, uint32_t timeout_ms, job_done *done, void *owner)
 {
-    return (struct work_for){ &k->account, clock_mono_ms() + LIST_GRACE_MS + timeout_ms, timeout_ms, done, owner };
+    return (struct work_for){ &k->account, clock_mono_ms() + LIST_GRACE_MS + timeout_ms, timeout_ms, done, owner, NULL };
 }
 
 static const struct token_config *token_config(const struct keys *k)

@@ -101,7 +101,6 @@ struct keys {
         bool running, failed;        /* one is on its way; the last one came to nothing, and the log has it */
         uint64_t key;                /* that makes it, by signer `by` */
         unsigned by;
-        uint8_t mac[ALG_MAX_DIGEST];
     } pulse;
     /* the public set */
     struct keys_page *pages;

@@ -1,16 +1,13 @@
 /*
  * Whether the token signs now, though nobody has asked for a while: a test
  * signature with a key that signs for a ring, checked by a verifier. Where only
- * HMAC keys sign, the MAC is made twice, by another signer if there is one: that
- * it is the same shows that the token computes, not what.
+ * HMAC keys sign, the token verifies the MAC, by another signer if there is one:
+ * that it agrees shows that the token computes, not what.
  */
 #include "daemon/broker/keys/keys_private.h"
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-
-#include <openssl/crypto.h>
-#include <string.h>
 
 #define PULSE_MS 10000                 /* without a signature that was found good; and between two tries */
 #define CHECK_MS 20000                 /* for a verifier to answer, as with proofs */
@@ -81,43 +78,29 @@ static const Signet__Role__WorkDone *done(struct keys *k, const Signet__Role__Me
 
 static void pulse_checked(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
 {
-    if (!m)
+    struct err why;
+
+    if (!m) {
         came_to_nothing(owner, e);
-    else if (m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->good)
+    } else if (m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->why) {
+        channel_why(m->checked->why, &why);
+        came_to_nothing(owner, &why);
+    } else if (m->of_case == SIGNET__ROLE__MESSAGE__OF_CHECKED && m->checked->good) {
         is_good(owner);
-    else
+    } else {
         is_wrong(owner);
-}
-
-static void mac_again(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
-{
-    struct keys *k = owner;
-    const Signet__Role__WorkDone *d = done(k, m, e);
-    const struct held *h = held_by_id(k, k->pulse.key);
-
-    if (!d)
-        return;
-    if (h && d->signature.len == h->alg->hash_len && CRYPTO_memcmp(d->signature.data, k->pulse.mac, h->alg->hash_len) == 0)
-        is_good(k);
-    else
-        is_wrong(k);
-}
-
-static struct job *sign(struct keys *k, const struct held *h, job_done *then)
-{
-    struct work_for f = keys_work(k, k->wanted->config->tokens[0].timeout_ms, then, k);
-
-    return work_sign(&f, h->id, h->alg, h->spki_len, pulse_text, sizeof pulse_text - 1);
+    }
 }
 
 static void check_mac(struct keys *k, const struct held *h, const Signet__Role__WorkDone *d)
 {
+    struct work_for f = keys_work(k, k->wanted->config->tokens[0].timeout_ms, pulse_checked, k);
+
     if (d->signature.len != h->alg->hash_len) {
         is_wrong(k);
         return;
     }
-    memcpy(k->pulse.mac, d->signature.data, h->alg->hash_len);
-    struct job *j = sign(k, h, mac_again);
+    struct job *j = work_check_mac(&f, h->id, h->alg, pulse_text, sizeof pulse_text - 1, d->signature.data, d->signature.len);
     if (j)
         j->not_peer = k->pulse.by;
     submit(k, k->signers, j);
@@ -174,7 +157,8 @@ void pulse_tick(struct keys *k, int64_t now)
         return;
     k->pulse.running = true;
     k->pulse.key = h->id;
-    struct job *j = sign(k, h, pulse_signed);
+    struct work_for f = keys_work(k, k->wanted->config->tokens[0].timeout_ms, pulse_signed, k);
+    struct job *j = work_sign(&f, h->id, h->alg, h->spki_len, pulse_text, sizeof pulse_text - 1);
     if (j)
         work_find_anew(j, h->doubted_by);
     submit(k, k->signers, j);

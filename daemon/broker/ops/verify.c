@@ -1,16 +1,14 @@
 /*
  * verify: asymmetric tokens are judged by a verifier process. HMAC keys have
- * no public half: a signer makes the MAC again and it is compared here; the
- * rest is proto/jose's code, the same as the verifiers'.
+ * no public half: a signer has the token verify the MAC; the rest is
+ * proto/jose's code, the same as the verifiers'.
  */
 #include "daemon/broker/ops/ops.h"
 
 #include "daemon/base/clock.h"
-#include "daemon/base/log.h"
 #include "daemon/broker/work.h"
 #include "proto/jose/verify.h"
 
-#include <openssl/crypto.h>
 #include <string.h>
 
 struct verify_state {
@@ -23,8 +21,7 @@ struct verify_state {
     const struct alg *alg;           /* of the key that is tried */
     char kid[RING_MAX_KID + 1];
     size_t nth;                      /* which published key is tried, where the token names none */
-    uint8_t mac[ALG_MAX_DIGEST];       /* by signer `by`, another than the token's: a second one must say the same */
-    unsigned by;                     /* 0: nobody was asked yet */
+    unsigned by;                     /* the signer that said no: a second one must say the same. 0: nobody was asked yet */
 };
 
 static struct claims_rules rules_of(const struct profile *p)
@@ -127,7 +124,7 @@ static struct work_for work_for(struct verify_state *v, job_done *done)
 {
     uint32_t timeout_ms = v->rq->conf->config->tokens[v->ring->tokens[0]].timeout_ms;
 
-    return (struct work_for){ v->rq->account, v->rq->deadline_ms, timeout_ms, done, v };
+    return (struct work_for){ v->rq->account, v->rq->deadline_ms, timeout_ms, done, v, NULL };
 }
 
 static bool submit(struct verify_state *v, struct pool *p, struct job *j, struct err *e)
@@ -165,29 +162,15 @@ static void judge_claims(struct verify_state *v)
     claims_clear(&claims);
 }
 
-static bool is_mac(const struct verify_state *v, const uint8_t *mac, const Signet__Role__WorkDone *d)
-{
-    return CRYPTO_memcmp(mac, d->signature.data, v->alg->hash_len) == 0;
-}
-
 /* Of a good token a module that errs must not say that it is bad: the first word against one is not the last. */
-static void mac_differs(struct verify_state *v, unsigned by, const Signet__Role__WorkDone *d)
+static void mac_differs(struct verify_state *v, unsigned by)
 {
     struct err e;
 
     if (v->by == 0) {
         v->by = by;
-        memcpy(v->mac, d->signature.data, v->alg->hash_len);
         if (!try_key(v, &e))
             request_refuse(v->rq, &e);
-        return;
-    }
-    if (!is_mac(v, v->mac, d)) {
-        err_set(&e, ERR_TOKEN_UNREACHABLE, "the token gave two different MACs with key '%s': what the token to be verified is"
-                " worth is not known; see signetd's log", v->kid);
-        log_error("two signers made different MACs of one text with key '%s' of ring '%s': look at the token and its module",
-                  v->kid, v->profile->ring);
-        request_refuse(v->rq, &e);
         return;
     }
     v->by = 0;
@@ -199,25 +182,25 @@ static void mac_differs(struct verify_state *v, unsigned by, const Signet__Role_
         request_refuse(v->rq, &e);
 }
 
-static void mac_made(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
+static void mac_checked(void *owner, struct job *j, const Signet__Role__Message *m, const struct err *e)
 {
     struct verify_state *v = owner;
-    const Signet__Role__WorkDone *d = m && m->of_case == SIGNET__ROLE__MESSAGE__OF_WORK_DONE ? m->work_done : NULL;
     struct err why;
 
     v->job = NULL;
     if (m)
         request_count_job(v->rq, STATS_VERIFY, j);
-    if (!d || d->why || d->signature.len != v->alg->hash_len) {
-        if (d && d->why)
-            channel_why(d->why, &why);
-        else
-            err_set(&why, ERR_INTERNAL, "a signer answered with something else than a MAC");
-        request_refuse(v->rq, m || !e ? &why : e);
-    } else if (is_mac(v, v->jws.signature.data, d)) {
+    if (!m || m->of_case != SIGNET__ROLE__MESSAGE__OF_CHECKED) {
+        if (m)
+            err_set(&why, ERR_INTERNAL, "a signer answered with something else than a verdict");
+        request_refuse(v->rq, m ? &why : e);
+    } else if (m->checked->why) {
+        channel_why(m->checked->why, &why);
+        request_refuse(v->rq, &why);
+    } else if (m->checked->good) {
         judge_claims(v);
     } else {
-        mac_differs(v, j->peer, d);
+        mac_differs(v, j->peer);
     }
 }
 
@@ -248,10 +231,14 @@ static bool try_key(struct verify_state *v, struct err *e)
                        key->alg->hash_len);
     v->alg = key->alg;
     memcpy(v->kid, key->kid, sizeof v->kid);
-    struct work_for f = work_for(v, mac_made);
-    struct job *j = work_sign(&f, key->id, key->alg, key->spki_len, v->jws.signing_input, v->jws.signing_input_len);
-    if (j)
+    struct work_for f = work_for(v, mac_checked);
+    f.toll = &v->rq->toll;
+    struct job *j = work_check_mac(&f, key->id, key->alg, v->jws.signing_input, v->jws.signing_input_len, v->jws.signature.data,
+                                   v->jws.signature.len);
+    if (j) {
         j->not_peer = v->by;
+        work_find_anew(j, key->doubted_by);
+    }
     return submit(v, &on->signers, j, e);
 }
 
