@@ -20,6 +20,7 @@ LOGGING_IN = ["C_Login"]
 STARTING = ["C_Initialize", "C_GetInfo", "C_GetSlotList", "C_GetSlotInfo", "C_GetMechanismInfo",
             "C_CreateObject", "C_DestroyObject"]
 GENERATING = {"C_GenerateKeyPair": "web", "C_GenerateKey": "mac"}
+VERIFYING = ["C_VerifyInit", "C_Verify"]                 # of MACs alone
 NEVER = ["C_GetMechanismList", "C_SetAttributeValue",    # of no token
          "C_Logout"]                                     # of no token in software
 UNHEARD = ["C_Finalize"]                                 # what it says changes nothing: what it is of is given up
@@ -363,10 +364,13 @@ class Faults(unittest.TestCase):
             self.kill_signer()
         elif function in GENERATING:
             self.generate(GENERATING[function])
+        elif function in VERIFYING:
+            self.daemon.cli("sign", "--profile", "mac", want=None)
         self.signs()
 
     def test_any_function_that_fails_for_a_moment_costs_no_restart(self):
-        self.start("verify_every: 1", "refresh: 1s", signers=4, rings=ring("mac", "HS256", "create: yes"))
+        self.start("verify_every: 1", "refresh: 1s", signers=4, rings=ring("mac", "HS256", "create: yes", "verify_every: 1"),
+                   profiles=profile("mac", "mac", "bank"))
         called = [f for f in faults.FUNCTIONS if f not in NEVER + UNHEARD]
         for function in called:
             for name in ("CKR_GENERAL_ERROR", "CKR_DEVICE_ERROR", "CKR_SESSION_HANDLE_INVALID"):
