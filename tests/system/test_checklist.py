@@ -100,10 +100,10 @@ class Checklist(Case):
         self.daemon.cli("verify", "--socket", "/nonexistent/socket", self.tokens["ES256"], want=3)
 
     def test_wire_6_2_25_macs_are_compared_in_constant_time(self):
-        for path in ("daemon/broker/ops/verify.c", "daemon/broker/signing.c", "proto/jose/jwk_verify.c"):
-            text = (SOURCE / path).read_text()
-            self.assertIn("CRYPTO_memcmp(", text)
-            self.assertIsNone(re.search(r"(?<!CRYPTO_)memcmp\([^;]*signature", text), path)
+        for path in ("daemon/token/sign.c", "proto/jose/jwk_verify.c"):      # or by the token itself, as C_Verify does
+            self.assertIn("CRYPTO_memcmp(", (SOURCE / path).read_text(), path)
+        for path in ("daemon/token/sign.c", "daemon/broker/ops/verify.c", "daemon/broker/signing.c", "proto/jose/jwk_verify.c"):
+            self.assertIsNone(re.search(r"(?<!CRYPTO_)memcmp\([^;]*(signature|mac)", (SOURCE / path).read_text()), path)
 
 
 if __name__ == "__main__":
