@@ -372,8 +372,9 @@ class Faults(unittest.TestCase):
         self.start("verify_every: 1", "refresh: 1s", signers=4, rings=ring("mac", "HS256", "create: yes", "verify_every: 1"),
                    profiles=profile("mac", "mac", "bank"))
         called = [f for f in faults.FUNCTIONS if f not in NEVER + UNHEARD]
-        for function in called:
-            for name in ("CKR_GENERAL_ERROR", "CKR_DEVICE_ERROR", "CKR_SESSION_HANDLE_INVALID"):
+        names = ["CKR_GENERAL_ERROR", "CKR_DEVICE_ERROR", "CKR_SESSION_HANDLE_INVALID"]
+        for i, function in enumerate(called):
+            for name in names if FULL else names[i % len(names):][:1]:
                 with self.subTest(f"{name} of {function}"):
                     done = self.control[function]["done"]
                     self.control.set(function, "return", left=2, value=CKR[name])
