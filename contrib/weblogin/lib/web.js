@@ -10,7 +10,7 @@ const { origins, isHttps, portOf } = require('./settings.js');
 
 const MAX_COOKIES = 8 * 1024, MAX_FORM = 8 * 1024; // bytes; browsers send 4 KiB for a cookie
 const READ_WITHIN_MS = 10000, MAX_CONNECTIONS = 512; // slow clients hold a connection for so long, and so many
-const LOOKS_LIKE_A_TOKEN = /^eyJ[\w-]*\.[\w-]+\.[\w-]*$/;
+const LOOKS_LIKE_A_TOKEN = /eyJ[\w-]*\.[\w-]+\.[\w-]*/; // anywhere: after 'Bearer ', in a path
 const NAMED_LIKE_A_TOKEN = /^(session|token|access_token|id_token|jwt)$/i;
 
 // What a person is told with a status.
@@ -38,10 +38,13 @@ function protect(req, res, next) {
   next();
 }
 
+function decoded(address) {
+  try { return decodeURIComponent(address); } catch { return address; } // not every % is an escape
+}
+
 // Addresses end up in logs, histories and other sites' hands.
 function refuseTokensInAddress(req, res, next) {
-  const given = Object.entries(req.query).flatMap(([name, values]) => [values].flat().map((v) => [name, v]));
-  if (given.some(([name, v]) => NAMED_LIKE_A_TOKEN.test(name) || LOOKS_LIKE_A_TOKEN.test(v)))
+  if (Object.keys(req.query).some((name) => NAMED_LIKE_A_TOKEN.test(name)) || LOOKS_LIKE_A_TOKEN.test(decoded(req.originalUrl)))
     throw new Rejected(400, 'A token in the address',
       'Addresses are logged and passed on, so a token in one is refused, good or not. If it was yours, log out.');
   next();
