@@ -24,6 +24,7 @@ from test_words import status as ring_status
 
 TWO = (profile("web", "web", "shop", "claims: {allowed: any}", "max_ttl: 15m", "ttl: 1m", "leeway: 0s") +
        profile("api", "web", "bank", "claims: {allowed: [role]}", "ttl: 1m"))
+signal.signal(signal.SIGHUP, signal.SIG_DFL)     # what nohup starts would have its children ignore it
 RINGS, PROFILES = 256, 512       # about what a configuration has values for: a reply must have room for them
 RESULTS = 2048                   # with a profile
 

@@ -100,6 +100,10 @@ function serve(name, app) {
   const server = http.createServer({
     headersTimeout: READ_WITHIN_MS, requestTimeout: READ_WITHIN_MS, connectionsCheckingInterval: READ_WITHIN_MS / 10 }, app);
   server.maxConnections = MAX_CONNECTIONS;
+  server.on('error', (e) => {
+    console.error(`${name}: port ${portOf(name)} of 127.0.0.1 cannot be had: ${e.code}`);
+    process.exit(1);
+  });
   server.listen(portOf(name), '127.0.0.1', () => console.log(`${name}: ${origins[name]}/`));
 }
 
