@@ -209,7 +209,8 @@ static const struct {
 } fields[] = {
     { "Host", take_host_field }, { "Connection", take_connection }, { "Content-Length", take_length },
     { "Transfer-Encoding", take_encoding }, { "If-None-Match", take_if_none_match }, { "Accept", take_accept },
-    { "Origin", take_origin }, { "Forwarded", take_proxy }, { "X-Forwarded-For", take_proxy }, { "Via", take_proxy },
+    { "Origin", take_origin }, { "Forwarded", take_proxy }, { "Via", take_proxy }, { "X-Forwarded-For", take_proxy },
+    { "X-Forwarded-Host", take_proxy }, { "X-Forwarded-Proto", take_proxy }, { "X-Real-IP", take_proxy },
 };
 
 static bool read_field(struct reading *r, struct piece line)
