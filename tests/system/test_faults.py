@@ -365,7 +365,7 @@ class Faults(unittest.TestCase):
         elif function in GENERATING:
             self.generate(GENERATING[function])
         elif function in VERIFYING:
-            self.daemon.cli("sign", "--profile", "mac", want=None)
+            until("a MAC is signed", lambda: self.daemon.cli("sign", "--profile", "mac", want=None)[0])
         self.signs()
 
     def test_any_function_that_fails_for_a_moment_costs_no_restart(self):
