@@ -93,22 +93,40 @@ void desk_retire(struct desk *d, const struct err *why)
     token_free(TAKE(d->token));
 }
 
-/* *found_anew: the keys' handles are other ones than before. */
+/* The algorithm by its row, where there is a token, whose keys are found anew if that is asked; NULL. */
+static const struct alg *ready_for(struct desk *d, uint32_t row, bool anew, struct err *e)
+{
+    const struct alg *alg = alg_of(row, e);
+
+    return alg && has_token(d, e) && (!anew || relist(d, e)) ? alg : NULL;
+}
+
+/* Another signer may have listed or made the key that was not found: this one has yet to find it. Then *found_anew. */
+static bool finds_it(struct desk *d, bool *found_anew, struct err *e)
+{
+    if (e->reason != ERR_KEY_HANDLE_INVALID)
+        return false;
+    *found_anew = true;
+    return relist(d, e);
+}
+
+/* What was done with a key; its signer's state first, where the handles are other ones than before. */
+static void answer_done(struct desk *d, struct reply r, const Message *m, bool found_anew)
+{
+    if (found_anew)
+        desk_state(d, r.answer, r.ctx);
+    r.answer(r.ctx, m);
+    look_after(d);
+}
+
 static bool sign(struct desk *d, const Signet__Role__Work *w, uint8_t *out, size_t *out_len, bool *found_anew, struct err *e)
 {
-    const struct alg *alg = alg_of(w->alg, e);
+    const struct alg *alg = ready_for(d, w->alg, *found_anew, e);
 
-    if (!alg || !has_token(d, e))
+    if (!alg)
         return false;
-    *found_anew = w->anew;
-    if (w->anew && !relist(d, e))
-        return false;
-    bool ok = token_sign(d->token, w->key, alg, w->input.data, w->input.len, out, out_len, e);
-    /* Another signer may have listed or made it: this one has yet to find it. */
-    if (!ok && e->reason == ERR_KEY_HANDLE_INVALID) {
-        *found_anew = true;
-        ok = relist(d, e) && token_sign(d->token, w->key, alg, w->input.data, w->input.len, out, out_len, e);
-    }
+    bool ok = token_sign(d->token, w->key, alg, w->input.data, w->input.len, out, out_len, e) ||
+              (finds_it(d, found_anew, e) && token_sign(d->token, w->key, alg, w->input.data, w->input.len, out, out_len, e));
     if (ok) {
         d->last_key = w->key;
         d->last_alg = alg;
@@ -123,7 +141,7 @@ static void do_work(struct desk *d, Message *in, struct reply r)
     Signet__Role__Why why;
     uint8_t signature[ALG_MAX_SIGNATURE];
     size_t len = 0;
-    bool found_anew = false;
+    bool found_anew = in->work->anew;
     struct err e;
 
     done.id = in->work->id;
@@ -134,30 +152,20 @@ static void do_work(struct desk *d, Message *in, struct reply r)
         done.why = why_of(&why, &e);
     m.of_case = OF(WORK_DONE);
     m.work_done = &done;
-    if (ok && found_anew)            /* before the first signature by them */
-        desk_state(d, r.answer, r.ctx);
-    r.answer(r.ctx, &m);
-    look_after(d);
+    answer_done(d, r, &m, ok && found_anew);
 }
 
 static bool check_mac(struct desk *d, const Signet__Role__CheckMac *c, bool *out_good, bool *found_anew, struct err *e)
 {
-    const struct alg *alg = alg_of(c->alg, e);
+    const struct alg *alg = ready_for(d, c->alg, *found_anew, e);
 
-    if (!alg || !has_token(d, e))
+    if (!alg)
         return false;
     if (alg->family != ALG_HMAC)
         return err_set(e, ERR_BAD_REQUEST, "%s has no MAC", alg->name);
-    *found_anew = c->anew;
-    if (c->anew && !relist(d, e))
-        return false;
-    bool ok = token_check_mac(d->token, c->key, alg, c->input.data, c->input.len, c->mac.data, c->mac.len, out_good, e);
-    if (!ok && e->reason == ERR_KEY_HANDLE_INVALID) {
-        *found_anew = true;
-        ok = relist(d, e) &&
-             token_check_mac(d->token, c->key, alg, c->input.data, c->input.len, c->mac.data, c->mac.len, out_good, e);
-    }
-    return ok;
+    return token_check_mac(d->token, c->key, alg, c->input.data, c->input.len, c->mac.data, c->mac.len, out_good, e) ||
+           (finds_it(d, found_anew, e) &&
+            token_check_mac(d->token, c->key, alg, c->input.data, c->input.len, c->mac.data, c->mac.len, out_good, e));
 }
 
 static void do_check_mac(struct desk *d, Message *in, struct reply r)
@@ -165,7 +173,7 @@ static void do_check_mac(struct desk *d, Message *in, struct reply r)
     Message m = SIGNET__ROLE__MESSAGE__INIT;
     Signet__Role__Checked checked = SIGNET__ROLE__CHECKED__INIT;
     Signet__Role__Why why;
-    bool good = false, found_anew = false;
+    bool good = false, found_anew = in->check_mac->anew;
     struct err e;
 
     checked.id = in->check_mac->id;
@@ -176,10 +184,7 @@ static void do_check_mac(struct desk *d, Message *in, struct reply r)
         checked.why = why_of(&why, &e);
     m.of_case = OF(CHECKED);
     m.checked = &checked;
-    if (ok && found_anew)
-        desk_state(d, r.answer, r.ctx);
-    r.answer(r.ctx, &m);
-    look_after(d);
+    answer_done(d, r, &m, ok && found_anew);
 }
 
 void desk_rest(struct desk *d)
