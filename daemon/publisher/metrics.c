@@ -184,39 +184,25 @@ static void put_stages(struct writing *w)
         put_stage(w, w->status->stages[i]);
 }
 
-/* Of what is counted, all but these only grow. */
-static bool is_gauge(const char *name)
-{
-    static const char *const gauges[] = {
-        "connections", "requests_in_flight", "waiting_for_signers", "longest_queue", "held_bytes", "max_connections", "max_queue",
-        "max_held_bytes",
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(gauges); i++)
-        if (strcmp(gauges[i], name) == 0)
-            return true;
-    return false;
-}
-
-static const struct { const char *name, *unit, *help; } counters[] = {
-    { "signed_tokens", NULL, "Tokens signed and released." },
-    { "verified_tokens", NULL, "Tokens verified and accepted." },
-    { "rejected_tokens", NULL, "Tokens judged, and not to be trusted." },
-    { "refused_requests", NULL, "Requests refused by policy, limits or for what they are." },
-    { "late_requests", NULL, "Requests ended by their deadline." },
-    { "unavailable_requests", NULL, "Requests that failed through no fault of their caller." },
-    { "wrong_signatures", NULL, "Signatures of the token that were wrong, and not released." },
-    { "accepted_connections", NULL, "Connections accepted." },
-    { "refused_connections", NULL, "Connections refused for a limit." },
-    { "broken_connections", NULL, "Connections closed for what they sent, or for sending half of it." },
-    { "connections", NULL, "Connections open now." },
-    { "requests_in_flight", NULL, "Requests not answered yet." },
-    { "waiting_for_signers", NULL, "Jobs that wait for a signer." },
-    { "longest_queue", NULL, "Jobs that wait of the uid that has most of them." },
-    { "held_bytes", "bytes", "What requests and replies of all callers hold, about." },
-    { "max_connections", NULL, "Connections that may be open." },
-    { "max_queue", NULL, "Jobs of one uid that may wait." },
-    { "max_held_bytes", "bytes", "What requests and replies of all callers may hold." },
+static const struct { const char *name, *type, *unit, *help; } counters[] = {
+    { "signed_tokens", "counter", NULL, "Tokens signed and released." },
+    { "verified_tokens", "counter", NULL, "Tokens verified and accepted." },
+    { "rejected_tokens", "counter", NULL, "Tokens judged, and not to be trusted." },
+    { "refused_requests", "counter", NULL, "Requests refused by policy, limits or for what they are." },
+    { "late_requests", "counter", NULL, "Requests ended by their deadline." },
+    { "unavailable_requests", "counter", NULL, "Requests that failed through no fault of their caller." },
+    { "wrong_signatures", "counter", NULL, "Signatures of the token that were wrong, and not released." },
+    { "accepted_connections", "counter", NULL, "Connections accepted." },
+    { "refused_connections", "counter", NULL, "Connections refused for a limit." },
+    { "broken_connections", "counter", NULL, "Connections closed for what they sent, or for sending half of it." },
+    { "connections", "gauge", NULL, "Connections open now." },
+    { "requests_in_flight", "gauge", NULL, "Requests not answered yet." },
+    { "waiting_for_signers", "gauge", NULL, "Jobs that wait for a signer." },
+    { "longest_queue", "gauge", NULL, "Jobs that wait of the uid that has most of them." },
+    { "held_bytes", "gauge", "bytes", "What requests and replies of all callers hold, about." },
+    { "max_connections", "gauge", NULL, "Connections that may be open." },
+    { "max_queue", "gauge", NULL, "Jobs of one uid that may wait." },
+    { "max_held_bytes", "gauge", "bytes", "What requests and replies of all callers may hold." },
 };
 
 static void put_counters(struct writing *w)
@@ -226,7 +212,7 @@ static void put_counters(struct writing *w)
             const Signet__V1__CounterStatus *c = w->status->counters[i];
             if (strcmp(c->name, counters[k].name) != 0)
                 continue;
-            family(w, counters[k].name, is_gauge(c->name) ? "gauge" : "counter", counters[k].unit, counters[k].help);
+            family(w, counters[k].name, counters[k].type, counters[k].unit, counters[k].help);
             whole(w, NULL, 0, c->value);
         }
 }
