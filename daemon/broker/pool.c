@@ -128,9 +128,10 @@ static void fail(struct job *j, enum err_reason reason, const char *text)
     finish(j, NULL, &e);
 }
 
-static void set_condemned(struct err *e)
+/* False. */
+static bool set_condemned(struct err *e)
 {
-    err_set(e, ERR_INTERNAL, "two processes of signetd ended or hung on this request; it is not tried again");
+    return err_set(e, ERR_INTERNAL, "two processes of signetd ended or hung on this request; it is not tried again");
 }
 
 static void condemn(struct job *j)
@@ -566,9 +567,8 @@ bool pool_submit(struct pool *p, struct job *j, struct err *e)
 
     if (lane->n == 0)
         j->account->paces[p->lane] = (struct pace){ 0 };
-    if (is_condemned(j))
-        set_condemned(e);
-    if (is_condemned(j) || !lane_has_room(p, j, now_ms, e) || !may_wait(p, now_ms, e)) {
+    bool may = is_condemned(j) ? set_condemned(e) : lane_has_room(p, j, now_ms, e) && may_wait(p, now_ms, e);
+    if (!may) {
         j->free(j);
         return false;
     }

@@ -311,7 +311,8 @@ enum http_read http_read(const uint8_t *bytes, size_t len, struct http_request *
 /* --- replies ---------------------------------------------------------------------------------------- */
 
 static const struct { int status; const char *words; } statuses[] = {
-    { 200, "OK" }, { 304, "Not Modified" }, { 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
+    { 200, "OK" }, { 304, "Not Modified" }, { 400, "Bad Request" }, { 403, "Forbidden" }, { 404, "Not Found" },
+    { 405, "Method Not Allowed" },
     { 413, "Content Too Large" }, { 414, "URI Too Long" }, { 421, "Misdirected Request" },
     { 431, "Request Header Fields Too Large" }, { 503, "Service Unavailable" }, { 505, "HTTP Version Not Supported" },
 };
