@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import resource
-import select
 import signal
 import socket
 import struct
@@ -20,7 +19,7 @@ from jwcrypto import jwt as jwcrypto_jwt
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as text_metrics
 
-from rig import Case, Daemon, EachCase, PATIENCE, PIN, main, npm_packages, profile, ring, run, until
+from rig import Case, Daemon, EachCase, PATIENCE, PIN, drip, main, npm_packages, profile, ring, run, until
 
 HERE = pathlib.Path(__file__).resolve().parent
 JWKS, OIDC, OAUTH = ("/.well-known/" + name for name in ("jwks.json", "openid-configuration", "oauth-authorization-server"))
@@ -231,14 +230,7 @@ class Served(Published, Case):
             nonlocal sent
             sent += 1
             self.assertEqual(self.get("/healthz")[0], 200)
-            select.select([], [], [], 1)
-            for s in slow[:]:
-                try:
-                    s.sendall(head[sent - 1:sent])
-                    if select.select([s], [], [], 0)[0] and not s.recv(1):
-                        slow.remove(s)
-                except OSError:
-                    slow.remove(s)
+            drip(slow, head[sent - 1:sent], 1)
             return not slow
         until("they are closed", all_closed)
         self.assertLess(sent, len(head))

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from fleet import Time
-from rig import BUILD, PATIENCE, SANITIZER, TOP, Daemon, Place, main, npm_packages, run, until
+from rig import BUILD, PATIENCE, SANITIZER, TOP, Daemon, Place, drip, main, npm_packages, run, until
 
 APP = TOP / "contrib/weblogin"
 HERE = TOP / "tests/system/weblogin"
@@ -682,14 +682,7 @@ class Slow(Weblogin):
         def all_dropped():
             self.assertEqual(self.ask("login")[0], 200)
             self.assertEqual(self.ask("shop")[0], 401)
-            select.select([], [], [], 0.5)
-            for s in slow[:]:
-                try:
-                    s.sendall(b"x")
-                    if select.select([s], [], [], 0)[0] and not s.recv(4096):
-                        slow.remove(s)
-                except OSError:
-                    slow.remove(s)
+            drip(slow, b"x", 0.5)
             return not slow
         until("they are dropped", all_dropped)
         self.session_of("bob")
